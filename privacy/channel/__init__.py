@@ -1,0 +1,1 @@
+"""Who speaks: identities, certificates, TLS, authorisation by role and the signed-bytes envelope."""

@@ -1,0 +1,1 @@
+"""Patient-level differential privacy: events, accounting, CSPRNG noise and the training loop."""

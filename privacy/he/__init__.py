@@ -1,0 +1,1 @@
+"""CKKS ciphertexts for addition only: parameters, packing, frames, the blind adder and the keyholder."""

@@ -1,0 +1,316 @@
+"""The signed study: everything all parties agree on, frozen, with one canonical digest.
+
+The digest is bound into every message, mask key and ledger entry of the study. A study names a
+task, a model and transforms out of allow-lists that `imaging` owns; it never carries code. What is
+local to a hospital (folders, policy, budget cap) is not here. All numbers that the privacy
+guarantee depends on are public and stand in this file: sampling rate, divisor, clip, noise.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from pydantic import Field, field_validator, model_validator
+
+from privacy.configuration import Strict, load
+from privacy.digest import canonical_json, integer, protocol_hash
+from privacy.errors import StudyError
+
+SIGNATURE_CONTEXT = b"collegium/v1/study\x00"
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Scalar = bool | int | float | str
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Task(Strict):
+    """What is learned: `imaging.tasks` has the kinds; `label` is the column of the label file."""
+
+    kind: Literal["binary_classification"]
+    label: Name
+
+
+class Component(Strict):
+    """An entry of an allow-list (a model or a transform) with its parameters."""
+
+    name: Name
+    parameters: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
+
+
+class Model(Component):
+    """The network; `seed` makes the public initial weights, which are the same at every silo."""
+
+    seed: int = Field(ge=0, lt=2**31)
+
+
+class Training(Strict):
+    """Local training: `local_steps` noisy steps a round at a fixed `learning_rate`."""
+
+    rounds: int = Field(ge=1, le=10_000)
+    local_steps: int = Field(ge=1, le=1_000)
+    learning_rate: float = Field(gt=0, le=100)
+
+
+class Aggregation(Strict):
+    """How silos turn the opened sum into the next global model, all alike.
+
+    `weights` are public FedAvg weights by silo name (equal when empty): a true sample count depends
+    on patients and is never sent. `average_decay` is that of the exponential moving average which
+    is evaluated and exported (0 = the last model).
+    """
+
+    optimizer: Literal["sgd", "momentum", "adam"] = "sgd"
+    learning_rate: float = Field(default=1.0, gt=0, le=100)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    weights: dict[Name, float] = Field(default_factory=dict)
+    average_decay: float = Field(default=0.0, ge=0, lt=1)
+    round_deadline_seconds: int = Field(default=3600, ge=5, le=7 * 86400)
+
+
+class Privacy(Strict):
+    """The mechanism and its target; the unit is the patient, adjacency add/remove, noise local.
+
+    `lot_size` is the public divisor of the gradient sum. `noise_multiplier` is filled in when the
+    study is signed and checked by every silo against `epsilon` with two accountants.
+    """
+
+    mechanism: Literal["dp_sgd", "none"]
+    epsilon: float | None = Field(default=None, gt=0, le=100)
+    delta: float | None = Field(default=None, gt=0, lt=0.1)
+    clip: float = Field(gt=0, le=1000)
+    sampling_rate: float = Field(gt=0, le=1)
+    lot_size: int = Field(ge=1, le=1_000_000)
+    noise_multiplier: float | None = Field(default=None, gt=0, le=10_000)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "Privacy":
+        if self.mechanism == "dp_sgd" and (self.epsilon is None or self.delta is None):
+            raise ValueError("dp_sgd needs epsilon and delta")
+        if self.mechanism == "none" and (self.epsilon or self.delta or self.noise_multiplier):
+            raise ValueError("mechanism none has no epsilon, delta or noise_multiplier")
+        return self
+
+
+class Evaluation(Strict):
+    """Global metrics on each silo's held-out patients: before round 1, after the last, and `every`
+    so many rounds between (0 = never). `bins` score bins a class travel in the encrypted sum."""
+
+    split: Literal["val", "test"] = "test"
+    every: int = Field(default=0, ge=0)
+    bins: int = Field(default=64, ge=8, le=512)
+
+
+class Encryption(Strict):
+    """CKKS parameters and quantisation: `bits` a value, one prime; SEAL refuses less than TC256."""
+
+    ring_degree: Literal[4096] = 4096
+    prime_bits: Literal[48, 50] = 48
+    bits: Literal[16] = 16
+
+
+class Party(Strict):
+    """A member of the roster: its name in the certificate and its Ed25519 identity key."""
+
+    name: Name
+    identity: Hex32
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the identity key, in groups of four hex digits, for reading over the phone."""
+        return fingerprint(bytes.fromhex(self.identity))
+
+
+class Roster(Strict):
+    """Who takes part. Order gives each silo its index (from 1). The steward makes the CKKS key."""
+
+    epoch: int = Field(default=1, ge=1)
+    threshold: int
+    steward: Name
+    aggregator: Party
+    silos: tuple[Party, ...] = Field(min_length=2, max_length=16)
+
+    @model_validator(mode="after")
+    def _sound(self) -> "Roster":
+        names = [silo.name for silo in self.silos]
+        keys = [silo.identity for silo in self.silos] + [self.aggregator.identity]
+        if len(set(names)) != len(names) or len(set(keys)) != len(keys):
+            raise ValueError("every silo needs its own name and its own identity key")
+        if self.steward not in names:
+            raise ValueError("the steward must be one of the silos")
+        if not least_threshold(len(names)) <= self.threshold <= len(names):
+            raise ValueError(f"threshold must be from {least_threshold(len(names))} to {len(names)} for {len(names)} silos")
+        return self
+
+    def index(self, name: str) -> int:
+        """The roster index (from 1) of a silo.
+
+        Raises:
+            StudyError: it is not on the roster.
+        """
+        for position, silo in enumerate(self.silos, start=1):
+            if silo.name == name:
+                return position
+        raise StudyError(
+            f"silo '{name}' is not on the roster of this study; ask the consortium to sign a study that names it",
+            code="study.not_on_roster",
+        )
+
+    def digest(self) -> bytes:
+        """Digest of all names, keys, threshold and steward, 32 bytes."""
+        return protocol_hash("roster", canonical_json(self.model_dump(mode="json")))
+
+    @property
+    def code(self) -> str:
+        """The short roster code that hospitals read to each other: 40 bits as `XXXX-XXXX` in base 32."""
+        alphabet = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+        bits = int.from_bytes(self.digest()[:5], "big")
+        letters = "".join(alphabet[(bits >> (35 - 5 * i)) & 31] for i in range(8))
+        return f"{letters[:4]}-{letters[4:]}"
+
+
+class Study(Strict):
+    """One study, as all parties signed for it."""
+
+    format: Literal["collegium-study/1"]
+    name: Name
+    consortium: Name
+    description: str = Field(default="", max_length=2000)
+    task: Task
+    model: Model
+    transforms: tuple[Component, ...] = Field(min_length=1, max_length=20)
+    training: Training
+    aggregation: Aggregation = Aggregation()
+    privacy: Privacy
+    evaluation: Evaluation = Evaluation()
+    encryption: Encryption = Encryption()
+    roster: Roster
+
+    @field_validator("description")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if not all(character.isprintable() or character == "\n" for character in value):
+            raise ValueError("description must be printable text")
+        return value
+
+    @model_validator(mode="after")
+    def _weights_name_silos(self) -> "Study":
+        names = {silo.name for silo in self.roster.silos}
+        weights = self.aggregation.weights
+        if weights and set(weights) != names:
+            raise ValueError("weights must name every silo of the roster once, or be left out")
+        if any(not 0 < weight <= 1e6 for weight in weights.values()):
+            raise ValueError("weights must be positive")
+        return self
+
+    def canonical(self) -> bytes:
+        """The canonical bytes that are signed."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> bytes:
+        """The digest that is bound into everything, 32 bytes."""
+        return protocol_hash("study", self.canonical())
+
+    @property
+    def planned_steps(self) -> int:
+        """Noisy steps that the whole study takes at a silo."""
+        return self.training.rounds * self.training.local_steps
+
+    def weight(self, silo: str) -> float:
+        """The public weight of a silo over the largest one, in (0, 1]."""
+        weights = self.aggregation.weights
+        return weights[silo] / max(weights.values()) if weights else 1.0
+
+
+class Signature(Strict):
+    """An Ed25519 signature by the consortium's study key."""
+
+    key: Hex32
+    ed25519: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
+
+
+class SignedStudy(Strict):
+    """A study file as it is handed to silos and the aggregator."""
+
+    study: Study
+    signature: Signature
+
+
+class UnsignedStudy(Strict):
+    """Only used to tell a person that the file is a draft."""
+
+    study: Study
+
+
+def least_threshold(silos: int) -> int:
+    """The smallest threshold allowed for a roster of `silos` (protocol.md section 1).
+
+    Two silos, which only tests use, need both.
+    """
+    return min(silos, max(3, 2 * silos // 3 + 1))
+
+
+def fingerprint(public_key: bytes) -> str:
+    """SHA-256 of a raw public key as sixteen groups of four hex digits."""
+    digest = protocol_hash("fingerprint", public_key).hex()
+    return " ".join(re.findall("....", digest))
+
+
+def sign(study: Study, key: Ed25519PrivateKey) -> SignedStudy:
+    """Sign the canonical bytes of a study with the consortium's study key."""
+    signature = key.sign(SIGNATURE_CONTEXT + study.canonical())
+    public = key.public_key().public_bytes_raw()
+    return SignedStudy(study=study, signature=Signature(key=public.hex(), ed25519=signature.hex()))
+
+
+def dump(signed: SignedStudy) -> str:
+    """The YAML text of a signed study; reading it back gives the same digest."""
+    return yaml.safe_dump(signed.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_signed(path: Path, consortium_key: bytes) -> Study:
+    """Read a signed study and verify it against the consortium's study key (32 raw bytes).
+
+    Raises:
+        ConfigError: not a study file, or an unknown key (with its line).
+        StudyError: unsigned, altered, or signed by another consortium.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError:
+        text = b""
+    if text and b"\nsignature:" not in b"\n" + text:
+        raise StudyError(
+            f"{path.name} is not signed; ask the consortium for the file that 'study sign' wrote", code="study.unsigned"
+        )
+    signed = load(path, SignedStudy)
+    if bytes.fromhex(signed.signature.key) != consortium_key:
+        raise StudyError(
+            f"{path.name} is signed by another consortium; use the study of the consortium you enrolled with",
+            code="study.foreign_signature",
+        )
+    try:
+        Ed25519PublicKey.from_public_bytes(consortium_key).verify(
+            bytes.fromhex(signed.signature.ed25519), SIGNATURE_CONTEXT + signed.study.canonical()
+        )
+    except InvalidSignature as error:
+        raise StudyError(
+            f"{path.name} was altered after it was signed; ask the consortium for the original", code="study.altered"
+        ) from error
+    return signed.study
+
+
+def context(study: Study, key_id: bytes, params_id: bytes, layout_digest: bytes, round_number: int, chain: bytes) -> bytes:
+    """`ctx_r` of the protocol: what a round's every message is bound to, 32 bytes."""
+    return protocol_hash(
+        "ctx",
+        study.digest(),
+        integer(study.roster.epoch),
+        study.roster.digest(),
+        key_id,
+        params_id,
+        layout_digest,
+        integer(round_number),
+        chain,
+    )

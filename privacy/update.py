@@ -1,0 +1,59 @@
+"""What a silo is about to send, before it is quantised: the layout of a vector and the private update.
+
+`PrivateUpdate` is the only type that secagg accepts, and only the accounted training makes one. It
+is consumed once: the same update masked twice under two survivor sets would leak the difference.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privacy.digest import canonical_json, protocol_hash
+from privacy.dp.events import DpEvent
+
+
+@dataclass(frozen=True)
+class UpdateLayout:
+    """Names and shapes of the tensors of an update, in order, then `metric_fields` integer counts."""
+
+    tensors: tuple[tuple[str, tuple[int, ...]], ...]
+    metric_fields: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of model values."""
+        return sum(int(np.prod(shape, dtype=np.int64)) for _, shape in self.tensors)
+
+    @property
+    def length(self) -> int:
+        """Number of integers that travel: model values, then metric fields."""
+        return self.parameters + self.metric_fields
+
+    def digest(self) -> bytes:
+        """Digest of names, shapes and metric fields, 32 bytes."""
+        tensors = [[name, list(shape)] for name, shape in self.tensors]
+        return protocol_hash("layout", canonical_json({"tensors": tensors, "metric_fields": self.metric_fields}))
+
+
+class PrivateUpdate:
+    """A model difference (float64, shape (P,)) and the event that accounts for it; usable once."""
+
+    def __init__(self, vector: NDArray[np.float64], event: DpEvent, round_number: int) -> None:
+        if vector.ndim != 1 or vector.dtype != np.float64 or not np.isfinite(vector).all():
+            raise ValueError("an update is a finite float64 vector")
+        self._vector: NDArray[np.float64] | None = vector
+        self.event = event
+        self.round_number = round_number
+        self.size = vector.size
+
+    def consume(self) -> NDArray[np.float64]:
+        """Hand out the vector, for the first and last time.
+
+        Raises:
+            RuntimeError: it was consumed before.
+        """
+        if self._vector is None:
+            raise RuntimeError("this update was already sent: a second round needs a new update")
+        vector, self._vector = self._vector, None
+        return vector

@@ -1,0 +1,1 @@
+"""What is said: messages, their protobuf form and every size limit."""
