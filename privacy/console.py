@@ -1,0 +1,46 @@
+"""How every Collegium command speaks to a person: one sentence for an error, JSON on request.
+
+Programs are Typer applications; `run` is their entry point. A `CollegiumError` becomes one sentence
+on standard error and its documented exit code. An unforeseen exception keeps its traceback, as it
+is a defect to be reported, and exits with 70 (EX_SOFTWARE).
+"""
+
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+
+import typer
+
+from privacy.digest import Json
+from privacy.errors import CollegiumError
+
+EX_SOFTWARE = 70
+EX_INTERRUPTED = 130
+
+
+def run(app: typer.Typer) -> None:
+    """Run a Typer application and exit with a documented code."""
+    try:
+        app()
+    except CollegiumError as error:
+        print(f"error: {error} [{error.code}]", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(EX_INTERRUPTED)
+    except Exception:
+        traceback.print_exc()
+        print("error: this is a defect of Collegium; please report the lines above", file=sys.stderr)
+        sys.exit(EX_SOFTWARE)
+
+
+def emit(data: Mapping[str, Json], *, as_json: bool) -> None:
+    """Print a mapping for a program (one JSON object) or for a person (a line a key)."""
+    if as_json:
+        print(json.dumps(data, sort_keys=True))
+        return
+    width = max((len(key) for key in data), default=0)
+    for key, value in data.items():
+        shown = ", ".join(str(item) for item in value) if isinstance(value, list) else value
+        print(f"{key.replace('_', ' '):<{width}}  {shown}")
