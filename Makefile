@@ -1,0 +1,79 @@
+# `make demo` and `make test` do everything from nothing; a second call skips what is done.
+# All of the installer's output goes to standard error, so that a target's own output stays clean.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+# Where a plain `pip install torch` brings a CUDA build that is not wanted, name the CPU index here.
+TORCH_OPTIONS ?=
+WORKERS ?= 2
+PACKAGES := privacy imaging silo_node aggregator compliance deploy
+PROTO := privacy/wire/collegium.proto
+PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install demo test test-all lint format proto proto-check figures benchmark-cxr clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+$(BIN)/python:
+	@echo "making the virtual environment in $(VENV)" >&2
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Collegium needs Python 3.11")'
+	@$(PYTHON) -m venv $(VENV) >&2
+
+# torch comes first and alone: the largest part, and the one that has a build for CPUs only.
+$(VENV)/.torch: constraints.txt | $(BIN)/python
+	@echo "installing torch (about 200 MB)" >&2
+	@$(PIP) $(TORCH_OPTIONS) torch==2.13.0 >&2
+	@touch $@
+
+$(VENV)/.installed: pyproject.toml constraints.txt $(VENV)/.torch
+	@echo "installing Collegium and what it needs" >&2
+	@$(PIP) -e '.[dev]' >&2
+	@touch $@
+
+install: $(VENV)/.installed ## make the virtual environment and install into it
+
+demo: $(VENV)/.installed ## three hospitals and an aggregator train together on this machine
+	@$(BIN)/collegium-sandbox run --out demo
+
+test: $(VENV)/.installed ## all tests that take seconds
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not slow'
+
+test-all: $(VENV)/.installed ## all tests, also those that take minutes
+	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+lint: $(VENV)/.installed proto-check ## style, types, layers, generated code
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/.installed ## rewrite the code in the project's style
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+proto: $(VENV)/.installed ## generate the wire messages from the protobuf file
+	@$(PROTOC) --python_out=. --pyi_out=. $(PROTO)
+
+proto-check: $(VENV)/.installed
+	@made=$$(mktemp -d); trap 'rm -rf "$$made"' EXIT; \
+	$(PROTOC) --python_out="$$made" --pyi_out="$$made" $(PROTO); \
+	for file in "$$made"/privacy/wire/*; do \
+	  cmp -s "$$file" "privacy/wire/$$(basename "$$file")" || \
+	    { echo "privacy/wire/$$(basename "$$file") is not what $(PROTO) gives; run 'make proto'" >&2; exit 1; }; \
+	done
+
+figures: $(VENV)/.installed ## draw the figures of the documentation again
+	@$(BIN)/python docs/figures/data_way.py > docs/figures/data-way.svg
+
+benchmark-cxr: $(VENV)/.installed ## train on real chest X-rays; prints one JSON object (use make -s)
+	@$(BIN)/python -m benchmarks.cxr $(ARGUMENTS)
+
+clean: ## remove the virtual environment and the demo
+	@rm -rf $(VENV) demo *.egg-info
