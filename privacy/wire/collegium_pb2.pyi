@@ -1,0 +1,223 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PHASE_UNSPECIFIED: _ClassVar[Phase]
+    KEYS_REQUESTED: _ClassVar[Phase]
+    KEYS_GRANTED: _ClassVar[Phase]
+    UPLOADING: _ClassVar[Phase]
+    SURVIVORS: _ClassVar[Phase]
+    SIGNED: _ClassVar[Phase]
+    CLOSED: _ClassVar[Phase]
+    ABANDONED: _ClassVar[Phase]
+PHASE_UNSPECIFIED: Phase
+KEYS_REQUESTED: Phase
+KEYS_GRANTED: Phase
+UPLOADING: Phase
+SURVIVORS: Phase
+SIGNED: Phase
+CLOSED: Phase
+ABANDONED: Phase
+
+class Signed(_message.Message):
+    __slots__ = ("kind", "body", "signer", "signature")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    BODY_FIELD_NUMBER: _ClassVar[int]
+    SIGNER_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    body: bytes
+    signer: str
+    signature: bytes
+    def __init__(self, kind: _Optional[str] = ..., body: _Optional[bytes] = ..., signer: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class KeyRequest(_message.Message):
+    __slots__ = ("study_digest", "epoch", "silo", "public_key")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    PUBLIC_KEY_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    epoch: int
+    silo: int
+    public_key: bytes
+    def __init__(self, study_digest: _Optional[bytes] = ..., epoch: _Optional[int] = ..., silo: _Optional[int] = ..., public_key: _Optional[bytes] = ...) -> None: ...
+
+class KeyAnnounce(_message.Message):
+    __slots__ = ("study_digest", "epoch", "roster_digest", "key_id")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    epoch: int
+    roster_digest: bytes
+    key_id: bytes
+    def __init__(self, study_digest: _Optional[bytes] = ..., epoch: _Optional[int] = ..., roster_digest: _Optional[bytes] = ..., key_id: _Optional[bytes] = ...) -> None: ...
+
+class KeyGrant(_message.Message):
+    __slots__ = ("announce", "giver", "receiver", "request_hash", "enc")
+    ANNOUNCE_FIELD_NUMBER: _ClassVar[int]
+    GIVER_FIELD_NUMBER: _ClassVar[int]
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    ENC_FIELD_NUMBER: _ClassVar[int]
+    announce: Signed
+    giver: int
+    receiver: int
+    request_hash: bytes
+    enc: bytes
+    def __init__(self, announce: _Optional[_Union[Signed, _Mapping]] = ..., giver: _Optional[int] = ..., receiver: _Optional[int] = ..., request_hash: _Optional[bytes] = ..., enc: _Optional[bytes] = ...) -> None: ...
+
+class UploadHeader(_message.Message):
+    __slots__ = ("ctx", "round", "silo", "share_set", "frame_bytes", "frame_sha256", "seeds_sha256", "tag")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    SHARE_SET_FIELD_NUMBER: _ClassVar[int]
+    FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FRAME_SHA256_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_SHA256_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    silo: int
+    share_set: bytes
+    frame_bytes: _containers.RepeatedScalarFieldContainer[int]
+    frame_sha256: _containers.RepeatedScalarFieldContainer[bytes]
+    seeds_sha256: bytes
+    tag: bytes
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., share_set: _Optional[bytes] = ..., frame_bytes: _Optional[_Iterable[int]] = ..., frame_sha256: _Optional[_Iterable[bytes]] = ..., seeds_sha256: _Optional[bytes] = ..., tag: _Optional[bytes] = ...) -> None: ...
+
+class UploadPart(_message.Message):
+    __slots__ = ("header", "seeds", "frame")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    header: Signed
+    seeds: bytes
+    frame: bytes
+    def __init__(self, header: _Optional[_Union[Signed, _Mapping]] = ..., seeds: _Optional[bytes] = ..., frame: _Optional[bytes] = ...) -> None: ...
+
+class Survivor(_message.Message):
+    __slots__ = ("silo", "header_hash")
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    HEADER_HASH_FIELD_NUMBER: _ClassVar[int]
+    silo: int
+    header_hash: bytes
+    def __init__(self, silo: _Optional[int] = ..., header_hash: _Optional[bytes] = ...) -> None: ...
+
+class Survivors(_message.Message):
+    __slots__ = ("ctx", "round", "share_set", "survivors", "sum_frame_bytes", "sum_frame_sha256")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SHARE_SET_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_FIELD_NUMBER: _ClassVar[int]
+    SUM_FRAME_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SUM_FRAME_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    share_set: bytes
+    survivors: _containers.RepeatedCompositeFieldContainer[Survivor]
+    sum_frame_bytes: _containers.RepeatedScalarFieldContainer[int]
+    sum_frame_sha256: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., share_set: _Optional[bytes] = ..., survivors: _Optional[_Iterable[_Union[Survivor, _Mapping]]] = ..., sum_frame_bytes: _Optional[_Iterable[int]] = ..., sum_frame_sha256: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Sign(_message.Message):
+    __slots__ = ("ctx", "round", "survivors_hash")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    survivors_hash: bytes
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ...) -> None: ...
+
+class Reject(_message.Message):
+    __slots__ = ("ctx", "round", "survivors_hash", "code")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    survivors_hash: bytes
+    code: str
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...
+
+class Close(_message.Message):
+    __slots__ = ("ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    SUM_MAC_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_SIZE_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_ROOT_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    survivors_hash: bytes
+    chain: bytes
+    sum_mac: bytes
+    ledger_size: int
+    ledger_root: bytes
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., chain: _Optional[bytes] = ..., sum_mac: _Optional[bytes] = ..., ledger_size: _Optional[int] = ..., ledger_root: _Optional[bytes] = ...) -> None: ...
+
+class Abandon(_message.Message):
+    __slots__ = ("study_digest", "round", "reason")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    round: int
+    reason: str
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class AwaitRequest(_message.Message):
+    __slots__ = ("study_digest", "round", "phase", "wait_milliseconds")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    WAIT_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    round: int
+    phase: Phase
+    wait_milliseconds: int
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., wait_milliseconds: _Optional[int] = ...) -> None: ...
+
+class Board(_message.Message):
+    __slots__ = ("reached", "phase", "messages", "seeds")
+    REACHED_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    reached: bool
+    phase: Phase
+    messages: _containers.RepeatedCompositeFieldContainer[Signed]
+    seeds: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SumRequest(_message.Message):
+    __slots__ = ("study_digest", "round")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    round: int
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ...) -> None: ...
+
+class Frame(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class Receipt(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

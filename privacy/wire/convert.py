@@ -1,0 +1,307 @@
+"""Messages to protobuf bytes and back: the only importer of the generated code.
+
+Sizes are checked before parsing; unknown fields, wrong types and out-of-range values are refused with
+`ProtocolError`, so that nothing unvalidated exists as a value. A signed body is decoded only by
+`open_signed`, after its signature was verified, and is never encoded again.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError, Message
+
+from privacy.channel.envelope import Signed, verify
+from privacy.errors import ProtocolError
+from privacy.wire import collegium_pb2 as pb
+from privacy.wire.messages import (
+    Abandon,
+    AwaitRequest,
+    Board,
+    Close,
+    KeyAnnounce,
+    KeyGrant,
+    KeyRequest,
+    Phase,
+    Reject,
+    Sign,
+    SumRequest,
+    Survivors,
+    UploadHeader,
+)
+
+MAX_BODY_BYTES = 4 * 2**20
+"""The largest signed body: an upload header of `MAX_FRAMES` frames fits."""
+MAX_MESSAGE_BYTES = 8 * 2**20
+"""The largest gRPC message either side accepts: a board of headers and seeds, or one frame."""
+
+BodyT = TypeVar(
+    "BodyT", KeyRequest, KeyAnnounce, KeyGrant, UploadHeader, Survivors, Sign, Reject, Close, Abandon
+)
+Body = KeyRequest | KeyAnnounce | KeyGrant | UploadHeader | Survivors | Sign | Reject | Close | Abandon
+
+
+def encode_body(body: Body) -> bytes:
+    """The bytes that are signed for a message."""
+    to_wire, _, _ = _BODIES[type(body)]
+    return bytes(to_wire(body).SerializeToString(deterministic=True))
+
+
+def open_signed(signed: Signed, kind: type[BodyT], public_key: bytes) -> BodyT:
+    """Verify a signature, then decode the body as `kind`.
+
+    Raises:
+        IdentityError: the signature or the kind is not what was claimed.
+        ProtocolError: the verified bytes are not a well-formed `kind`.
+    """
+    body = verify(signed, public_key, kind.__name__)
+    _, pb_type, from_wire = _BODIES[kind]
+    decoded = from_wire(_parse(pb_type, body, MAX_BODY_BYTES))
+    if not isinstance(decoded, kind):
+        raise ProtocolError("a message is of another kind than it says", code="protocol.malformed")
+    return decoded
+
+
+def encode_signed(signed: Signed) -> bytes:
+    """A signed message as it travels and as it is stored."""
+    return bytes(_signed_to(signed).SerializeToString(deterministic=True))
+
+
+def decode_signed(data: bytes) -> Signed:
+    """Raises ProtocolError for anything malformed; the signature is not checked here."""
+    return _signed_from(_parse(pb.Signed, data, MAX_MESSAGE_BYTES))
+
+
+def encode_await(request: AwaitRequest) -> bytes:
+    """A long-poll request."""
+    return pb.AwaitRequest(
+        study_digest=request.study_digest,
+        round=request.round_number,
+        phase=int(request.phase),
+        wait_milliseconds=request.wait_milliseconds,
+    ).SerializeToString()
+
+
+def decode_await(data: bytes) -> AwaitRequest:
+    """Raises ProtocolError for anything malformed."""
+    message = _parse(pb.AwaitRequest, data, 1024)
+    return AwaitRequest(message.study_digest, message.round, _phase(message.phase), message.wait_milliseconds)
+
+
+def encode_board(board: Board) -> bytes:
+    """What a round has published."""
+    return pb.Board(
+        reached=board.reached,
+        phase=int(board.phase),
+        messages=[_signed_to(signed) for signed in board.messages],
+        seeds=list(board.seeds),
+    ).SerializeToString()
+
+
+def decode_board(data: bytes) -> Board:
+    """Raises ProtocolError for anything malformed."""
+    message = _parse(pb.Board, data, MAX_MESSAGE_BYTES)
+    return Board(
+        message.reached,
+        _phase(message.phase),
+        tuple(_signed_from(signed) for signed in message.messages),
+        tuple(message.seeds),
+    )
+
+
+def encode_sum_request(request: SumRequest) -> bytes:
+    """Which sum to download."""
+    return pb.SumRequest(study_digest=request.study_digest, round=request.round_number).SerializeToString()
+
+
+def decode_sum_request(data: bytes) -> SumRequest:
+    """Raises ProtocolError for anything malformed."""
+    message = _parse(pb.SumRequest, data, 1024)
+    return SumRequest(message.study_digest, message.round)
+
+
+def encode_frame(data: bytes) -> bytes:
+    """One frame of the sum."""
+    return pb.Frame(data=data).SerializeToString()
+
+
+def decode_frame(data: bytes) -> bytes:
+    """Raises ProtocolError for anything malformed."""
+    return bytes(_parse(pb.Frame, data, MAX_MESSAGE_BYTES).data)
+
+
+def encode_header_part(header: Signed) -> bytes:
+    """First part of an upload."""
+    return pb.UploadPart(header=_signed_to(header)).SerializeToString()
+
+
+def encode_seeds_part(seeds: bytes) -> bytes:
+    """Second part of an upload."""
+    return pb.UploadPart(seeds=seeds).SerializeToString()
+
+
+def encode_frame_part(frame: bytes) -> bytes:
+    """One frame of an upload."""
+    return pb.UploadPart(frame=frame).SerializeToString()
+
+
+def decode_part(data: bytes) -> Signed | tuple[str, bytes]:
+    """A part of an upload: the signed header, or ("seeds", bytes), or ("frame", bytes).
+
+    Raises:
+        ProtocolError: malformed.
+    """
+    message = _parse(pb.UploadPart, data, MAX_MESSAGE_BYTES)
+    part = message.WhichOneof("part")
+    if part == "header":
+        return _signed_from(message.header)
+    if part == "seeds":
+        return "seeds", bytes(message.seeds)
+    if part == "frame":
+        return "frame", bytes(message.frame)
+    raise ProtocolError("an upload has an empty part", code="protocol.malformed")
+
+
+RECEIPT = b""
+"""An empty `Receipt`: the message was stored durably."""
+
+
+def service_methods() -> tuple[str, tuple[str, ...]]:
+    """Full service name and its method names, from the service's own description."""
+    service = pb.DESCRIPTOR.services_by_name["Aggregator"]
+    return service.full_name, tuple(method.name for method in service.methods)
+
+
+# ---- between values and protobuf
+
+
+def _parse(kind: Any, data: bytes, limit: int) -> Any:
+    if len(data) > limit:
+        raise ProtocolError("a message is larger than its limit", code="protocol.too_large")
+    message: Message = kind()
+    try:
+        message.ParseFromString(data)
+    except DecodeError as error:
+        raise ProtocolError("a message cannot be parsed", code="protocol.malformed") from error
+    known = message.ByteSize()
+    message.DiscardUnknownFields()  # type: ignore[attr-defined]
+    if message.ByteSize() != known:
+        raise ProtocolError("a message has unknown fields", code="protocol.malformed")
+    return message
+
+
+def _phase(value: int) -> Phase:
+    try:
+        return Phase(value)
+    except ValueError as error:
+        raise ProtocolError("a message names an unknown phase", code="protocol.malformed") from error
+
+
+def _signed_to(signed: Signed) -> pb.Signed:
+    return pb.Signed(kind=signed.kind, body=signed.body, signer=signed.signer, signature=signed.signature)
+
+
+def _signed_from(message: pb.Signed) -> Signed:
+    if len(message.body) > MAX_BODY_BYTES:
+        raise ProtocolError("a message body is larger than its limit", code="protocol.too_large")
+    if len(message.kind) > 40 or len(message.signer) > 60 or len(message.signature) != 64:
+        raise ProtocolError("a signed message is malformed", code="protocol.malformed")
+    return Signed(message.kind, message.body, message.signer, message.signature)
+
+
+_BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[Any], Body]]] = {
+    KeyRequest: (
+        lambda m: pb.KeyRequest(
+            study_digest=m.study_digest, epoch=m.epoch, silo=m.silo_index, public_key=m.public_key
+        ),
+        pb.KeyRequest,
+        lambda w: KeyRequest(w.study_digest, w.epoch, w.silo, w.public_key),
+    ),
+    KeyAnnounce: (
+        lambda m: pb.KeyAnnounce(
+            study_digest=m.study_digest, epoch=m.epoch, roster_digest=m.roster_digest, key_id=m.key_id
+        ),
+        pb.KeyAnnounce,
+        lambda w: KeyAnnounce(w.study_digest, w.epoch, w.roster_digest, w.key_id),
+    ),
+    KeyGrant: (
+        lambda m: pb.KeyGrant(
+            announce=_signed_to(m.announce),
+            giver=m.giver,
+            receiver=m.receiver,
+            request_hash=m.request_hash,
+            enc=m.enc,
+        ),
+        pb.KeyGrant,
+        lambda w: KeyGrant(_signed_from(w.announce), w.giver, w.receiver, w.request_hash, w.enc),
+    ),
+    UploadHeader: (
+        lambda m: pb.UploadHeader(
+            ctx=m.ctx,
+            round=m.round_number,
+            silo=m.silo_index,
+            share_set=m.share_set,
+            frame_bytes=m.frame_bytes,
+            frame_sha256=m.frame_sha256,
+            seeds_sha256=m.seeds_sha256,
+            tag=m.tag,
+        ),
+        pb.UploadHeader,
+        lambda w: UploadHeader(
+            w.ctx,
+            w.round,
+            w.silo,
+            tuple(w.frame_bytes),
+            tuple(w.frame_sha256),
+            w.seeds_sha256,
+            w.share_set,
+            w.tag,
+        ),
+    ),
+    Survivors: (
+        lambda m: pb.Survivors(
+            ctx=m.ctx,
+            round=m.round_number,
+            share_set=m.share_set,
+            survivors=[pb.Survivor(silo=index, header_hash=digest) for index, digest in m.members],
+            sum_frame_bytes=m.sum_frame_bytes,
+            sum_frame_sha256=m.sum_frame_sha256,
+        ),
+        pb.Survivors,
+        lambda w: Survivors(
+            w.ctx,
+            w.round,
+            tuple((member.silo, member.header_hash) for member in w.survivors),
+            tuple(w.sum_frame_bytes),
+            tuple(w.sum_frame_sha256),
+            w.share_set,
+        ),
+    ),
+    Sign: (
+        lambda m: pb.Sign(ctx=m.ctx, round=m.round_number, survivors_hash=m.survivors_hash),
+        pb.Sign,
+        lambda w: Sign(w.ctx, w.round, w.survivors_hash),
+    ),
+    Reject: (
+        lambda m: pb.Reject(ctx=m.ctx, round=m.round_number, survivors_hash=m.survivors_hash, code=m.code),
+        pb.Reject,
+        lambda w: Reject(w.ctx, w.round, w.survivors_hash, w.code),
+    ),
+    Close: (
+        lambda m: pb.Close(
+            ctx=m.ctx,
+            round=m.round_number,
+            survivors_hash=m.survivors_hash,
+            chain=m.chain,
+            sum_mac=m.sum_mac,
+            ledger_size=m.ledger_size,
+            ledger_root=m.ledger_root,
+        ),
+        pb.Close,
+        lambda w: Close(w.ctx, w.round, w.survivors_hash, w.chain, w.sum_mac, w.ledger_size, w.ledger_root),
+    ),
+    Abandon: (
+        lambda m: pb.Abandon(study_digest=m.study_digest, round=m.round_number, reason=m.reason),
+        pb.Abandon,
+        lambda w: Abandon(w.study_digest, w.round, w.reason),
+    ),
+}

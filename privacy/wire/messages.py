@@ -1,0 +1,244 @@
+"""The messages of the protocol as frozen values, valid by construction.
+
+Constructors refuse what no honest party sends (wrong lengths, indices out of range, lists that do
+not match), with `ProtocolError`; whether a message is the right one at the right time is for the
+state machines. How they are encoded is `privacy.wire.convert`'s. There is no field for a secret.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from privacy.channel.envelope import Signed
+from privacy.errors import ProtocolError
+
+DIGEST_BYTES = 32
+MAX_SILOS = 64
+MAX_FRAMES = 100_000
+MAX_FRAME_BYTES = 2 * 2**20
+KEM_PUBLIC_BYTES = 1184 + 32
+
+
+class Phase(IntEnum):
+    """How far a round is; numbers are those of the wire."""
+
+    KEYS_REQUESTED = 1
+    KEYS_GRANTED = 2
+    UPLOADING = 5
+    SURVIVORS = 6
+    SIGNED = 7
+    CLOSED = 9
+    ABANDONED = 10
+
+
+def _digest(value: bytes, name: str, *, may_be_empty: bool = False) -> None:
+    if len(value) != DIGEST_BYTES and not (may_be_empty and not value):
+        raise ProtocolError(f"a message has a malformed {name}", code="protocol.malformed")
+
+
+def _number(value: int, least: int, most: int, name: str) -> None:
+    if not least <= value <= most:
+        raise ProtocolError(f"a message has {name} out of range", code="protocol.malformed")
+
+
+def _frames(sizes: tuple[int, ...], digests: tuple[bytes, ...]) -> None:
+    if not 1 <= len(sizes) <= MAX_FRAMES or len(sizes) != len(digests):
+        raise ProtocolError("a message lists its frames inconsistently", code="protocol.malformed")
+    for size, digest in zip(sizes, digests, strict=True):
+        _number(size, 1, MAX_FRAME_BYTES, "a frame size")
+        _digest(digest, "frame digest")
+
+
+@dataclass(frozen=True)
+class KeyRequest:
+    """M0: a silo's one-time HPKE public key (ML-KEM-768 then X25519, raw)."""
+
+    study_digest: bytes
+    epoch: int
+    silo_index: int
+    public_key: bytes
+
+    def __post_init__(self) -> None:
+        _digest(self.study_digest, "study digest")
+        _number(self.silo_index, 1, MAX_SILOS, "a silo index")
+        if len(self.public_key) != KEM_PUBLIC_BYTES:
+            raise ProtocolError("a key request has a malformed public key", code="protocol.malformed")
+
+
+@dataclass(frozen=True)
+class KeyAnnounce:
+    """M0: what the steward signs: which key this epoch has."""
+
+    study_digest: bytes
+    epoch: int
+    roster_digest: bytes
+    key_id: bytes
+
+    def __post_init__(self) -> None:
+        _digest(self.study_digest, "study digest")
+        _digest(self.roster_digest, "roster digest")
+        _digest(self.key_id, "key id")
+
+
+@dataclass(frozen=True)
+class KeyGrant:
+    """M0: the CKKS key and the group secret, sealed to one receiver's one-time key."""
+
+    announce: Signed
+    giver: int
+    receiver: int
+    request_hash: bytes
+    enc: bytes
+
+    def __post_init__(self) -> None:
+        _number(self.giver, 1, MAX_SILOS, "a silo index")
+        _number(self.receiver, 1, MAX_SILOS, "a silo index")
+        _digest(self.request_hash, "request digest")
+
+
+@dataclass(frozen=True)
+class UploadHeader:
+    """M3: what a silo signs of its upload before any frame is taken."""
+
+    ctx: bytes
+    round_number: int
+    silo_index: int
+    frame_bytes: tuple[int, ...]
+    frame_sha256: tuple[bytes, ...]
+    seeds_sha256: bytes
+    share_set: bytes = b""
+    tag: bytes = b""
+
+    def __post_init__(self) -> None:
+        _digest(self.ctx, "context")
+        _digest(self.seeds_sha256, "seeds digest")
+        _digest(self.share_set, "share set", may_be_empty=True)
+        _number(self.round_number, 1, 1_000_000, "a round number")
+        _number(self.silo_index, 1, MAX_SILOS, "a silo index")
+        _frames(self.frame_bytes, self.frame_sha256)
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """M4: whose uploads are in the sum (roster index and header hash, ascending) and its frames."""
+
+    ctx: bytes
+    round_number: int
+    members: tuple[tuple[int, bytes], ...]
+    sum_frame_bytes: tuple[int, ...]
+    sum_frame_sha256: tuple[bytes, ...]
+    share_set: bytes = b""
+
+    def __post_init__(self) -> None:
+        _digest(self.ctx, "context")
+        _digest(self.share_set, "share set", may_be_empty=True)
+        _number(self.round_number, 1, 1_000_000, "a round number")
+        _frames(self.sum_frame_bytes, self.sum_frame_sha256)
+        indices = [index for index, _ in self.members]
+        if not indices or indices != sorted(set(indices)):
+            raise ProtocolError("a survivor list is empty, unordered or repeats a silo", code="protocol.malformed")
+        for index, header_hash in self.members:
+            _number(index, 1, MAX_SILOS, "a silo index")
+            _digest(header_hash, "header hash")
+
+
+@dataclass(frozen=True)
+class Sign:
+    """M4: a silo accepts exactly these survivors; once a round, ever."""
+
+    ctx: bytes
+    round_number: int
+    survivors_hash: bytes
+
+    def __post_init__(self) -> None:
+        _digest(self.ctx, "context")
+        _digest(self.survivors_hash, "survivors hash")
+
+
+@dataclass(frozen=True)
+class Reject:
+    """M4: a silo refuses the survivors or the sum, and halts the study until a person acts."""
+
+    ctx: bytes
+    round_number: int
+    survivors_hash: bytes
+    code: str
+
+    def __post_init__(self) -> None:
+        _digest(self.ctx, "context")
+        _digest(self.survivors_hash, "survivors hash", may_be_empty=True)
+        if not 1 <= len(self.code) <= 64 or not self.code.replace(".", "").replace("_", "").isalnum():
+            raise ProtocolError("a reject has a malformed code", code="protocol.malformed")
+
+
+@dataclass(frozen=True)
+class Close:
+    """M6: a silo opened the sum; its view of the chain, a MAC of the integers, its ledger head."""
+
+    ctx: bytes
+    round_number: int
+    survivors_hash: bytes
+    chain: bytes
+    sum_mac: bytes
+    ledger_size: int
+    ledger_root: bytes
+
+    def __post_init__(self) -> None:
+        for value, name in (
+            (self.ctx, "context"),
+            (self.survivors_hash, "survivors hash"),
+            (self.chain, "chain"),
+            (self.sum_mac, "sum digest"),
+            (self.ledger_root, "ledger root"),
+        ):
+            _digest(value, name)
+
+
+@dataclass(frozen=True)
+class Abandon:
+    """The aggregator ends a round without a sum; its number is consumed, budgets stay spent."""
+
+    study_digest: bytes
+    round_number: int
+    reason: str
+
+    def __post_init__(self) -> None:
+        _digest(self.study_digest, "study digest")
+        if not 1 <= len(self.reason) <= 64:
+            raise ProtocolError("an abandon has a malformed reason", code="protocol.malformed")
+
+
+@dataclass(frozen=True)
+class AwaitRequest:
+    """Long poll: answer when the round has reached `phase` (or ended), or after the wait."""
+
+    study_digest: bytes
+    round_number: int
+    phase: Phase
+    wait_milliseconds: int
+
+    def __post_init__(self) -> None:
+        _digest(self.study_digest, "study digest")
+        _number(self.round_number, 0, 1_000_000, "a round number")
+        _number(self.wait_milliseconds, 0, 60_000, "a waiting time")
+
+
+@dataclass(frozen=True)
+class Board:
+    """What the aggregator has published of a round: its phase and the signed messages up to it."""
+
+    reached: bool
+    phase: Phase
+    messages: tuple[Signed, ...] = ()
+    seeds: tuple[bytes, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
+class SumRequest:
+    """Which sum to download."""
+
+    study_digest: bytes
+    round_number: int
+
+    def __post_init__(self) -> None:
+        _digest(self.study_digest, "study digest")
+        _number(self.round_number, 1, 1_000_000, "a round number")
