@@ -8,7 +8,7 @@ module knows neither torch nor an accountant, and decodes nothing it does not kn
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 from privacy.digest import Json
 from privacy.errors import CorruptState
@@ -49,7 +49,7 @@ class UnprotectedEvent:
     """Training steps without noise: their epsilon is infinite, and nothing later makes it finite.
 
     Raises:
-        ValueError: `steps` is not a positive integer.
+        ValueError: `steps` is less than 1.
     """
 
     mechanism: ClassVar[str] = "none"
@@ -61,6 +61,7 @@ class UnprotectedEvent:
         _check_steps(self.steps)
 
 
+NumberT = TypeVar("NumberT", int, float)
 DpEvent: TypeAlias = DpSgdEvent | UnprotectedEvent
 
 
@@ -87,18 +88,18 @@ def from_json(obj: object) -> DpEvent:
     """
     event: DpEvent | None = None
     if isinstance(obj, dict):
-        steps, rate, noise = obj.get("steps"), obj.get("sampling_rate"), obj.get("noise_multiplier")
+        numbers = [obj.get(key) for key in ("sampling_rate", "noise_multiplier", "steps")]
         try:
-            if obj.get("mechanism") == UnprotectedEvent.mechanism and isinstance(steps, int):
-                event = UnprotectedEvent(steps)
-            elif isinstance(steps, int) and _is_number(rate) and _is_number(noise):
-                event = DpSgdEvent(float(rate), float(noise), steps)
+            if obj.get("mechanism") == UnprotectedEvent.mechanism:
+                event = UnprotectedEvent(_number(numbers[2], int))
+            else:
+                event = DpSgdEvent(_number(numbers[0], float), _number(numbers[1], float), _number(numbers[2], int))
         except (ValueError, OverflowError):
             event = None
     # Only the exact form is known: a further key could change what the event means.
     if event is None or to_json(event) != obj:
         raise CorruptState(
-            "a privacy event has an unknown or damaged form; verify the ledger and the version of Collegium that wrote it",
+            "a privacy event has an unknown or damaged form; verify the ledger, and with which version it was written",
             code="event.unknown",
         )
     return event
@@ -114,9 +115,12 @@ def merge(events: Iterable[DpEvent]) -> tuple[DpEvent, ...]:
 
 
 def _check_steps(steps: int) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError("steps must be a positive integer")
+    if steps < 1:
+        raise ValueError("steps must be at least 1")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(value: object, kind: type[NumberT]) -> NumberT:
+    # Canonical JSON of another language may write 1.0 as 1; a boolean is never a number.
+    if isinstance(value, bool) or not isinstance(value, int | kind):
+        raise ValueError("not a number of the expected kind")
+    return kind(value)
