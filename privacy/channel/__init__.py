@@ -1,1 +1,1 @@
-"""Who speaks: identities, certificates, TLS, authorisation by role and the signed-bytes envelope."""
+"""Who speaks, over what line, and how an error crosses it. Knows no study content and no patient data."""

@@ -1,0 +1,159 @@
+"""Who may call what, decided on every call from the peer's verified certificate. Everything fails closed.
+
+A method that is not in the table is refused to all. The caller is the SPIFFE id in the certificate
+that TLS verified, never a field of a message and never a DNS name that looks like one. Expiry is
+checked on each call because a connection outlives its certificate. grpcio decodes a unary request
+before these checks run, so message size limits (`tls`) and a strict decoder must hold by themselves.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import cast
+
+import grpc
+from cryptography import x509
+from google.protobuf.descriptor import ServiceDescriptor
+
+from privacy.channel import certificate as profile
+from privacy.channel.interception import Continuation, Handler, guarded
+from privacy.channel.member import Member, Role
+from privacy.errors import IdentityError
+from privacy.study import Study
+
+TLS_VERSION = b"TLSv1.3"
+KEY_EXCHANGE = b"X25519MLKEM768"
+
+MethodTable = Mapping[str, frozenset[Role]]
+"""Roles that may call each method, by full name: `/package.Service/Method`."""
+
+
+class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
+    """Refuses each call whose peer, line or method is not allowed; put `status.Translation` before it.
+
+    Args:
+        consortium: the only consortium whose members may call.
+        table: who may call which method; nothing else may be called.
+        admit: raises a typed error for a member that may not take part, for instance `on_roster(study)`.
+        clock: the present, aware.
+    """
+
+    def __init__(
+        self,
+        consortium: str,
+        table: MethodTable,
+        admit: Callable[[Member], None],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._consortium = consortium
+        self._table = table
+        self._admit = admit
+        self._clock = clock
+
+    def intercept_service(
+        self,
+        continuation: Continuation,
+        details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Wrap the handler of a method, if there is one, in the checks of this object."""
+        handler = continuation(details)
+        allowed = self._table.get(details.method, frozenset())
+
+        @contextmanager
+        def guard(context: grpc.ServicerContext) -> Iterator[None]:
+            self.authorise(context, allowed)
+            yield
+
+        return None if handler is None else guarded(handler, guard)
+
+    def authorise(self, context: grpc.ServicerContext, allowed: frozenset[Role]) -> Member:
+        """The verified caller.
+
+        Raises:
+            IdentityError: weak line, no or foreign SPIFFE id, expired certificate or another role.
+            CollegiumError: what `admit` raises.
+        """
+        properties = _properties(context)
+        _check_line(properties)
+        member = caller(context)
+        if member.consortium != self._consortium:
+            raise IdentityError(
+                f"the caller belongs to consortium '{member.consortium}', not to that of this study; check the address",
+                code="identity.foreign",
+            )
+        profile.check_dates(_certificate(_single(properties, "x509_pem_cert")), self._clock(), "the caller's")
+        if member.role not in allowed:
+            raise IdentityError(
+                f"a {member.role} may not call this method; upgrade the caller or use the right address",
+                code="identity.forbidden",
+            )
+        self._admit(member)
+        return member
+
+
+def caller(context: grpc.ServicerContext) -> Member:
+    """Who is calling, for a servicer behind `Authorisation`.
+
+    Raises:
+        IdentityError: the certificate does not have exactly one SPIFFE id of ours.
+    """
+    identifier = _single(_properties(context), "peer_spiffe_id")
+    return Member.from_uri(identifier.decode("ascii", errors="replace"))
+
+
+def on_roster(study: Study) -> Callable[[Member], None]:
+    """An `admit` that lets in the silos and the aggregator of one study.
+
+    The function raises StudyError (`study.not_on_roster`) for any other member.
+    """
+
+    def admit(member: Member) -> None:
+        if member.role is Role.AGGREGATOR and member.name == study.roster.aggregator.name:
+            return
+        if member.role is Role.AGGREGATOR:
+            raise IdentityError("another aggregator serves this study; check its address", code="identity.forbidden")
+        study.roster.index(member.name)
+
+    return admit
+
+
+def methods(service: ServiceDescriptor) -> frozenset[str]:
+    """The full names of all RPCs of a service, as the table has them."""
+    return frozenset(f"/{service.full_name}/{method.name}" for method in service.methods)
+
+
+def check_complete(table: MethodTable, services: Iterable[ServiceDescriptor]) -> None:
+    """Check that the table names every RPC of `services`, nothing else, and a role for each.
+
+    Raises:
+        RuntimeError: it does not; the table is a part of the program.
+    """
+    known = frozenset[str]().union(*(methods(service) for service in services))
+    wrong = sorted(known ^ table.keys()) + sorted(name for name, roles in table.items() if not roles)
+    if wrong:
+        raise RuntimeError(f"the method table does not fit the services: {', '.join(wrong)}")
+
+
+def _check_line(properties: Mapping[str, Iterable[bytes]]) -> None:
+    if _single(properties, "ssl_tls_version") != TLS_VERSION:
+        raise IdentityError("the connection is not TLS 1.3; upgrade the caller", code="identity.weak_tls")
+    if _single(properties, "ssl_negotiated_key_exchange_group") != KEY_EXCHANGE:
+        raise IdentityError(
+            "the connection has no X25519MLKEM768 key exchange; upgrade the caller", code="identity.weak_tls"
+        )
+
+
+def _properties(context: grpc.ServicerContext) -> Mapping[str, Iterable[bytes]]:
+    # Each property is a sequence of values; the stubs know only one.
+    return cast(Mapping[str, Iterable[bytes]], context.auth_context())
+
+
+def _single(properties: Mapping[str, Iterable[bytes]], name: str) -> bytes:
+    values = tuple(properties.get(name, ()))
+    return values[0] if len(values) == 1 else b""
+
+
+@lru_cache(maxsize=256)
+def _certificate(pem: bytes) -> x509.Certificate:
+    return profile.parse(pem, "the caller's certificate")

@@ -1,0 +1,124 @@
+"""Mutual TLS with the consortium's CA as the only root, and the gRPC options that go with it.
+
+Both sides show a certificate; the client verifies the host name; the server's authorisation then
+refuses anything but TLS 1.3 with X25519MLKEM768, which grpcio cannot be told to do by itself.
+grpcio tells a refused client only "Socket closed": `privacy.channel.diagnosis` finds out why.
+"""
+
+import ipaddress
+import re
+from datetime import datetime
+
+import grpc
+
+from privacy.channel.identity import Identity
+from privacy.channel.member import Role
+from privacy.errors import ConfigError
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+"""No message is larger in either direction; ciphertexts travel in frames of about 1 MiB."""
+
+_LIMITS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+)
+
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    *_LIMITS,
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),  # the default of 300 s answers our pings with GOAWAY
+    ("grpc.http2.max_ping_strikes", 2),
+    ("grpc.max_connection_age_ms", 15 * 60_000),  # so that renewed certificates come into use; calls may finish
+    ("grpc.max_metadata_size", 16 * 1024),
+)
+"""For `grpc.server(..., options=...)`."""
+
+CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
+    *_LIMITS,
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),  # the C core otherwise stops after two idle pings
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.min_reconnect_backoff_ms", 2_000),
+    ("grpc.max_reconnect_backoff_ms", 15_000),
+)
+"""Set on every channel that `channel` makes."""
+
+
+def server_credentials(identity: Identity, now: datetime | None = None) -> grpc.ServerCredentials:
+    """Credentials of the aggregator: it serves only peers with a certificate of the same CA.
+
+    Raises:
+        IdentityError: its own certificate is not valid at `now` (the clock when left out).
+        ConfigError: the identity is not an aggregator's.
+    """
+    _require(identity, Role.AGGREGATOR)
+    identity.check_dates(now)
+    pair = (identity.tls_key_pem, identity.certificate_pem)
+    return grpc.ssl_server_credentials([pair], root_certificates=identity.authority_pem, require_client_auth=True)
+
+
+def channel(identity: Identity, target: str, now: datetime | None = None) -> grpc.Channel:
+    """A channel of a silo to `HOST:PORT`; the caller closes it. Nothing is dialled yet.
+
+    An HTTP proxy is taken from `https_proxy` as grpcio does, but never for this machine itself.
+
+    Raises:
+        IdentityError: our own certificate is not valid at `now` (the clock when left out).
+        ConfigError: the target is not HOST:PORT, or the identity is not a silo's.
+    """
+    _require(identity, Role.SILO)
+    host, _ = host_and_port(target)
+    identity.check_dates(now)
+    credentials = grpc.ssl_channel_credentials(identity.authority_pem, identity.tls_key_pem, identity.certificate_pem)
+    local = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
+    return grpc.secure_channel(target, credentials, options=(*CLIENT_OPTIONS, *local))
+
+
+def listen(server: grpc.Server, identity: Identity, address: str) -> int:
+    """Bind `HOST:PORT` (port 0 = any) with mutual TLS and return the port.
+
+    Raises:
+        IdentityError: as for `server_credentials`.
+        ConfigError: the address is malformed, taken or not ours.
+    """
+    host_and_port(address)
+    credentials = server_credentials(identity)
+    try:
+        port = server.add_secure_port(address, credentials)
+    except RuntimeError as error:
+        port = _refuse_address(address, error)
+    return port or _refuse_address(address, None)
+
+
+def host_and_port(target: str) -> tuple[str, int]:
+    """Split `HOST:PORT`, `[IPv6]:PORT`; anything else (a scheme, a socket path) is refused.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:]{2,39})\]|([A-Za-z0-9.-]{1,253})):([0-9]{1,5})", target)
+    if match is None or int(match[3]) > 65535:
+        raise ConfigError(f"'{target[:80]}' is not HOST:PORT; write for example aggregator.example.org:443")
+    return match[1] or match[2], int(match[3])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _require(identity: Identity, role: Role) -> None:
+    if identity.member.role is not role:
+        raise ConfigError(f"this state directory is of a {identity.member.role}, but a {role} is needed; check --state")
+
+
+def _refuse_address(address: str, error: RuntimeError | None) -> int:
+    raise ConfigError(
+        f"cannot listen on {address}; stop the process that holds it or choose another address", code="config.address"
+    ) from error
