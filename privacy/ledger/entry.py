@@ -1,0 +1,238 @@
+"""A ledger entry: one signed fact of a party, of a closed set of kinds, with one canonical line of bytes.
+
+An entry says who (the ledger's origin), what (kind and body), when (UTC, by the party's own clock)
+and after what (`previous`, the Merkle root of all earlier entries, so that a signature also stands
+for the whole history before it). Bodies hold digests, counts, names of parties and event
+parameters; never a patient value, path or UID. Entries are read strictly: the line must be the
+canonical one to the byte. This module opens no file.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from privacy.digest import Json, canonical_json
+from privacy.errors import CorruptState
+
+SIGNATURE_CONTEXT = b"collegium/v1/ledger-entry\x00"
+MAX_LINE = 64 * 1024
+"""An entry's line is no longer than this many bytes."""
+
+TEXT, COUNT, NUMBER, FLAG, OBJECT, LIST = "text", "count", "number", "flag", "object", "list"
+
+_ROUND = {"study_digest": TEXT, "round": COUNT}
+_CHARGE = {**_ROUND, "cohort": TEXT, "event": OBJECT}
+
+KINDS: Mapping[str, Mapping[str, str]] = {
+    # written by silos
+    "enrolled": {"silo": TEXT, "consortium": TEXT, "certificate_fingerprint": TEXT},
+    "cohort": {
+        "cohort": TEXT,
+        "digest": TEXT,
+        "patients": COUNT,
+        "images": COUNT,
+        "quarantined": OBJECT,
+        "profile": TEXT,
+        "table_edition": TEXT,
+    },
+    "approved": {
+        "study": TEXT,
+        "study_digest": TEXT,
+        "cohort": TEXT,
+        "roster_code": TEXT,
+        "confirmed": LIST,
+        "by": TEXT,
+        "cap_epsilon": NUMBER,
+        "cap_delta": NUMBER,
+        "planned_event": OBJECT,
+    },
+    "refused": {"study_digest": TEXT, "code": TEXT, "reason": TEXT},
+    "key_granted": {"study_digest": TEXT, "epoch": COUNT, "key_id": TEXT},
+    "reserved": _CHARGE,
+    "spent": _CHARGE,
+    "survivors_signed": {**_ROUND, "survivors": TEXT},
+    "release": {**_ROUND, "what": TEXT, "protected": FLAG},
+    "exported": {**_ROUND, "model_digest": TEXT},
+    # written by the aggregator
+    "study_published": {"study_digest": TEXT},
+    "key_material": {"study_digest": TEXT, "epoch": COUNT, "what": TEXT, "sender": TEXT, "digest": TEXT},
+    "survivors": {**_ROUND, "survivors": TEXT, "silos": LIST},
+    # written by both
+    "round_opened": _ROUND,
+    "closed": {**_ROUND, "outcome": TEXT, "chain": TEXT},
+    "incident": {"code": TEXT, "detail": TEXT},
+}
+"""Every kind of entry and the keys its body must have, no more and no fewer."""
+
+_FIELDS = {"sequence", "time", "kind", "body", "previous", "signature"}
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_HEX32 = re.compile(r"[0-9a-f]{64}")
+_HEX64 = re.compile(r"[0-9a-f]{128}")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry.
+
+    Attributes:
+        sequence: position in the ledger, from 0.
+        time: UTC by the writer's clock, `YYYY-MM-DDThh:mm:ss.ffffffZ`.
+        kind: one of `KINDS`.
+        body: plain JSON data with exactly the keys of the kind.
+        previous: Merkle root of the entries before this one, hex.
+        signature: Ed25519 over all of it and the ledger's origin, hex.
+    """
+
+    sequence: int
+    time: str
+    kind: str
+    body: Mapping[str, Json]
+    previous: str
+    signature: str
+
+    @property
+    def at(self) -> datetime:
+        """The time as an aware UTC datetime."""
+        return datetime.fromisoformat(self.time)
+
+    def line(self) -> bytes:
+        """The canonical bytes of the entry, without a newline: the leaf of the Merkle tree."""
+        return canonical_json({**self._signed_fields(), "signature": self.signature})
+
+    def verify(self, origin: str, key: Ed25519PublicKey) -> None:
+        """Check the signature.
+
+        Raises:
+            CorruptState: it is not the signature of `key` over this entry in the ledger of `origin`.
+        """
+        try:
+            key.verify(bytes.fromhex(self.signature), _message(origin, self._signed_fields()))
+        except InvalidSignature as error:
+            raise CorruptState(
+                f"ledger entry {self.sequence} was changed or signed by another party", code="ledger.signature"
+            ) from error
+
+    def _signed_fields(self) -> dict[str, Json]:
+        return {
+            "sequence": self.sequence,
+            "time": self.time,
+            "kind": self.kind,
+            "body": dict(self.body),
+            "previous": self.previous,
+        }
+
+
+def make(
+    sequence: int,
+    at: datetime,
+    kind: str,
+    body: Mapping[str, Json],
+    previous: bytes,
+    origin: str,
+    key: Ed25519PrivateKey,
+) -> Entry:
+    """Sign a new entry.
+
+    Raises:
+        ValueError: unknown kind, a body that does not fit it, a naive time or an oversized body.
+    """
+    if at.tzinfo is None:
+        raise ValueError("the time of an entry needs a time zone")
+    check_body(kind, body)
+    time = at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # A round trip through JSON detaches the entry from the caller's objects (and turns tuples into lists).
+    plain: dict[str, Json] = json.loads(canonical_json(body))
+    unsigned = Entry(sequence, time, kind, plain, previous.hex(), "")
+    signature = key.sign(_message(origin, unsigned._signed_fields())).hex()
+    entry = Entry(sequence, time, kind, plain, previous.hex(), signature)
+    if len(entry.line()) > MAX_LINE:
+        raise ValueError("an entry of this size does not belong in a ledger")
+    return entry
+
+
+def parse(line: bytes, sequence: int) -> Entry:
+    """Read the line at position `sequence`, strictly; the signature is not checked here.
+
+    Raises:
+        CorruptState: it is not the canonical line of an entry with this sequence number.
+    """
+    where = f"ledger entry {sequence}"
+    if len(line) > MAX_LINE:
+        raise CorruptState(f"{where} is too long to be an entry", code="ledger.line")
+    try:
+        data = json.loads(line.decode("utf-8"))
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise CorruptState(f"{where} is damaged: it cannot be read", code="ledger.line") from error
+    if not isinstance(data, dict) or set(data) != _FIELDS:
+        raise CorruptState(f"{where} is damaged: it does not have the fields of an entry", code="ledger.line")
+    entry = _typed(data, where)
+    if entry.sequence != sequence:
+        raise CorruptState(
+            f"{where} carries number {entry.sequence}: entries were removed, added or reordered",
+            code="ledger.sequence",
+        )
+    try:
+        check_body(entry.kind, entry.body)
+        canonical = entry.line()
+        datetime.fromisoformat(entry.time)
+    except ValueError as error:
+        raise CorruptState(f"{where} is damaged: {error}", code="ledger.line") from error
+    if canonical != line:
+        raise CorruptState(f"{where} is damaged: it is not in canonical form", code="ledger.line")
+    return entry
+
+
+def check_body(kind: str, body: Mapping[str, Json]) -> None:
+    """Check that a body has exactly the keys of its kind, with the right types.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"unknown kind of entry '{kind}'")
+    shape = KINDS[kind]
+    if set(body) != set(shape):
+        raise ValueError(f"an entry '{kind}' has exactly the keys {', '.join(sorted(shape))}")
+    for name, wanted in shape.items():
+        if not _fits(body[name], wanted):
+            raise ValueError(f"'{name}' of an entry '{kind}' is not a {wanted}")
+
+
+def _fits(value: Json, wanted: str) -> bool:
+    if wanted == FLAG:
+        return isinstance(value, bool)
+    if isinstance(value, bool):
+        return False
+    if wanted == COUNT:
+        return isinstance(value, int) and value >= 0
+    if wanted == NUMBER:
+        return isinstance(value, int | float)
+    return isinstance(value, {TEXT: str, OBJECT: dict, LIST: list | tuple}[wanted])
+
+
+def _typed(data: dict[str, Json], where: str) -> Entry:
+    match data:
+        case {
+            "sequence": int(sequence),
+            "time": str(time),
+            "kind": str(kind),
+            "body": dict(body),
+            "previous": str(previous),
+            "signature": str(signature),
+        } if (
+            not isinstance(sequence, bool)
+            and _TIME.fullmatch(time)
+            and _HEX32.fullmatch(previous)
+            and _HEX64.fullmatch(signature)
+        ):
+            return Entry(sequence, time, kind, body, previous, signature)
+    raise CorruptState(f"{where} is damaged: a field has the wrong form", code="ledger.line")
+
+
+def _message(origin: str, fields: Mapping[str, Json]) -> bytes:
+    return SIGNATURE_CONTEXT + canonical_json({"origin": origin, **fields})
