@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
@@ -81,11 +82,8 @@ class Keys:
         Raises:
             IdentityError: one is missing, damaged or readable by other users.
         """
-        identity, tls = (_private(folder / name) for name in (IDENTITY_FILE, TLS_FILE))
-        if not isinstance(identity, Ed25519PrivateKey) or not isinstance(tls, ec.EllipticCurvePrivateKey):
-            raise IdentityError(
-                "the key files were exchanged; restore them from your backup", code="identity.damaged_key"
-            )
+        identity = signing_key(folder / IDENTITY_FILE)
+        tls = certificate_key(folder / TLS_FILE)
         hpke = folder / HPKE_FILE
         return cls(identity, tls, HpkeKey(read_secret(hpke)) if os.path.lexists(hpke) else None)
 
@@ -95,8 +93,8 @@ class Keys:
         Raises:
             StorageError: a key is there already, or the disk refused.
         """
-        write_secret(folder / IDENTITY_FILE, _pem(self.identity))
-        write_secret(folder / TLS_FILE, _pem(self.tls))
+        write_secret(folder / IDENTITY_FILE, private_pem(self.identity))
+        write_secret(folder / TLS_FILE, private_pem(self.tls))
         if self.hpke is not None:
             write_secret(folder / HPKE_FILE, self.hpke.seed)
 
@@ -178,7 +176,7 @@ class Identity:
     @property
     def tls_key_pem(self) -> bytes:
         """The TLS private key in PEM; secret."""
-        return _pem(self.keys.tls)
+        return private_pem(self.keys.tls)
 
     @property
     def fingerprint(self) -> str:
@@ -223,14 +221,41 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _private(path: Path) -> object:
+def signing_key(path: Path) -> Ed25519PrivateKey:
+    """Read an Ed25519 private key (PEM) that only its owner may read.
+
+    Raises:
+        IdentityError: missing, readable by others, damaged or of another kind.
+    """
+    key = _private_key(path)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise _damaged(path)
+    return key
+
+
+def certificate_key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """Read an EC private key (PEM) that only its owner may read.
+
+    Raises:
+        IdentityError: missing, readable by others, damaged or of another kind.
+    """
+    key = _private_key(path)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise _damaged(path)
+    return key
+
+
+def private_pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as unencrypted PKCS 8 in PEM; secret."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _private_key(path: Path) -> object:
     try:
         return load_pem_private_key(read_secret(path), None)
-    except (ValueError, TypeError) as error:
-        raise IdentityError(
-            f"{path.name} is damaged; restore it from your backup", code="identity.damaged_key"
-        ) from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged(path) from error
 
 
-def _pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _damaged(path: Path) -> IdentityError:
+    return IdentityError(f"{path.name} is damaged; restore it from your backup", code="identity.damaged_key")

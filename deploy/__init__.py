@@ -1,0 +1,1 @@
+"""What runs Collegium: the consortium's ceremony, the sandbox, samples. Nobody imports it."""

@@ -1,0 +1,183 @@
+"""`collegium-consortium`: the ceremony of the consortium, offline, on one directory."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deploy.consortium.authority import Authority
+from deploy.consortium.signing import sign_draft
+from privacy import console
+from privacy.channel.admission import Admission, Request
+from privacy.channel.files import publish, write_secret
+from privacy.channel.member import Member, Role
+from privacy.configuration import load
+from privacy.digest import Json
+from privacy.study import dump
+
+app = typer.Typer(no_args_is_help=True, help="Start a consortium, admit its members and sign its studies.")
+study_app = typer.Typer(no_args_is_help=True, help="Sign studies.")
+app.add_typer(study_app, name="study")
+
+Directory = Annotated[Path, typer.Option("--dir", help="The consortium's directory.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="New directory; keep it offline and backed up.")],
+    name: Annotated[str, typer.Option(help="Name of the consortium, part of every member's identity.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the consortium's CA and study-signing key.
+
+    \b
+    Example:
+    collegium-consortium init consortium --name chest-net
+    """
+    authority = Authority.create(directory, name, datetime.now(UTC))
+    console.emit(
+        {
+            "consortium": authority.name,
+            "consortium_fingerprint": authority.fingerprint,
+            "next": "read the fingerprint to each member by phone when it enrols",
+        },
+        as_json=as_json,
+    )
+
+
+@app.command()
+def token(
+    role: Annotated[Role, typer.Argument(help="What the new member will be.")],
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    directory: Directory,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the token to this file (0600) and do not print it.")
+    ] = None,
+    hours: Annotated[int, typer.Option(min=1, max=24 * 90, help="How long it can be used.")] = 72,
+    as_json: AsJson = False,
+) -> None:
+    """Invite a member: a one-time token for this role and name. Hand it over on a private way.
+
+    \b
+    Example:
+    collegium-consortium token silo st-marys --dir consortium -o st-marys.token
+    """
+    authority = Authority.open(directory)
+    until = datetime.now(UTC) + timedelta(hours=hours)
+    secret = authority.register.invite(Member(authority.name, role, name), until)
+    if output is not None:
+        write_secret(output, secret.encode() + b"\n")
+    shown: dict[str, Json] = {"role": role.value, "name": name, "expires": until.isoformat(timespec="seconds")}
+    shown |= {"token": secret} if output is None else {"token_file": str(output)}
+    if as_json or output is not None:
+        console.emit(shown, as_json=as_json)
+    else:
+        typer.echo(secret)
+
+
+@app.command()
+def admit(
+    request: Annotated[Path, typer.Argument(help="The file that the new member's 'init' wrote.")],
+    directory: Directory,
+    output: Output,
+    as_json: AsJson = False,
+) -> None:
+    """Check a request against its token and issue the certificate; again gives the same answer.
+
+    \b
+    Example:
+    collegium-consortium admit request.json --dir consortium -o admission.json
+    """
+    authority = Authority.open(directory)
+    asked = load(request, Request)
+    _hand_over(authority, authority.admit(asked, datetime.now(UTC)), asked, output, as_json)
+
+
+@app.command()
+def renew(
+    role: Annotated[Role, typer.Argument(help="The member's role.")],
+    name: Annotated[str, typer.Argument(help="The member's name.")],
+    directory: Directory,
+    output: Output,
+    as_json: AsJson = False,
+) -> None:
+    """Issue a new certificate for the keys of an admitted member, which then runs 'enrol' with it.
+
+    \b
+    Example:
+    collegium-consortium renew silo st-marys --dir consortium -o admission.json
+    """
+    authority = Authority.open(directory)
+    admission = authority.renew(Member(authority.name, role, name), datetime.now(UTC))
+    _hand_over(authority, admission, authority.register.named(role, name).request, output, as_json)
+
+
+@study_app.command("sign")
+def study_sign(
+    draft: Annotated[Path, typer.Argument(help="The study; silos and aggregator may be given by name.")],
+    directory: Directory,
+    output: Output,
+    as_json: AsJson = False,
+) -> None:
+    """Complete a draft (identity keys, threshold, noise) and sign it.
+
+    \b
+    Example:
+    collegium-consortium study sign draft.yaml --dir consortium -o study.yaml
+    """
+    completed = sign_draft(Authority.open(directory), draft)
+    study = completed.signed.study
+    publish(output, dump(completed.signed).encode())
+    fingerprints: dict[str, Json] = {party.name: party.fingerprint for party in study.roster.silos}
+    shown: dict[str, Json] = {
+        "study": study.name,
+        "digest": study.digest().hex(),
+        "roster_code": study.roster.code,
+        "threshold": study.roster.threshold,
+        "epsilon": completed.epsilon,
+        "delta": study.privacy.delta,
+        "noise_multiplier": study.privacy.noise_multiplier,
+        "aggregator": {study.roster.aggregator.name: study.roster.aggregator.fingerprint},
+        "silos": fingerprints,
+    }
+    if as_json:
+        console.emit(shown, as_json=True)
+        return
+    protection = (
+        "none: this study trains without differential privacy"
+        if completed.epsilon is None
+        else f"epsilon {completed.epsilon:.3f} at delta {study.privacy.delta} for each patient, after all rounds"
+    )
+    lines: dict[str, Json] = {key: shown[key] for key in ("study", "digest", "roster_code", "threshold")}
+    lines |= {"privacy": protection, "noise_multiplier": study.privacy.noise_multiplier}
+    lines[f"aggregator {study.roster.aggregator.name}"] = study.roster.aggregator.fingerprint
+    lines |= {f"silo {silo.name}": silo.fingerprint for silo in study.roster.silos}
+    console.emit(lines, as_json=False)
+
+
+def _hand_over(authority: Authority, admission: Admission, asked: Request, output: Path, as_json: bool) -> None:
+    publish(output, admission.model_dump_json(indent=2).encode() + b"\n")
+    hosts: list[Json] = list(asked.hosts)
+    console.emit(
+        {
+            "member": asked.member.uri,
+            "hosts": hosts,
+            "fingerprint": asked.fingerprint,
+            "consortium_fingerprint": authority.fingerprint,
+            "admission": str(output),
+            "next": "compare both fingerprints with the member by phone",
+        },
+        as_json=as_json,
+    )
+
+
+def main() -> None:
+    """The command's entry point."""
+    console.run(app)
+
+
+if __name__ == "__main__":
+    main()

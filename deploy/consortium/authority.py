@@ -1,0 +1,228 @@
+"""The consortium's authority: the CA that names members, and the key that signs studies.
+
+It is trusted for names alone: it sees public keys, no data, no update and no budget. The CA may only
+issue end-entity certificates (path length 0) with SPIFFE ids of its own consortium (name constraint).
+All checks of a request are in `privacy.channel.admission`; what was admitted is in `register`.
+"""
+
+import shutil
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+from typing import Literal
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from deploy.consortium.register import Register, Registered
+from privacy.channel import certificate as profile
+from privacy.channel.admission import Admission, Request, alternative_names, check_proof, check_request, subject
+from privacy.channel.files import publish, write_secret
+from privacy.channel.identity import certificate_key, private_pem, signing_key
+from privacy.channel.member import Member
+from privacy.configuration import Strict, load
+from privacy.errors import ConfigError, IdentityError, StorageError
+from privacy.study import Name
+
+CA_LIFE = timedelta(days=3650)
+MEMBER_LIFE = timedelta(days=365)
+CLOCK_SKEW = timedelta(minutes=5)
+"""Certificates begin this much earlier, for members whose clock is behind."""
+
+
+class Description(Strict):
+    """`consortium.json` in the consortium's directory."""
+
+    format: Literal["collegium-consortium/1"] = "collegium-consortium/1"
+    name: Name
+
+
+@dataclass(frozen=True)
+class Authority:
+    """An open consortium directory; made by `create` or `open`."""
+
+    name: Name
+    certificate: x509.Certificate
+    study_key: Ed25519PrivateKey = field(repr=False)
+    register: Register
+    _ca_key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def create(cls, directory: Path, name: str, now: datetime) -> "Authority":
+        """Make a consortium in `directory`, which must be new or empty: all of it or nothing.
+
+        Raises:
+            ConfigError: the name is not a name, or the directory holds something.
+            StorageError: the disk refused.
+        """
+        try:
+            description = Description(name=name)
+        except ValueError as error:
+            raise ConfigError("a consortium's name is 1 to 40 lower-case letters, digits and hyphens") from error
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise ConfigError(f"{directory.name} is not an empty directory; choose a new one", code="config.not_empty")
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        temporary = directory.with_name(f".{directory.name}.{token_hex(8)}")
+        try:
+            for folder in (temporary, temporary / "tokens", temporary / "members"):
+                folder.mkdir(mode=0o700, parents=folder is temporary)
+            write_secret(temporary / "ca.key", private_pem(ca_key))
+            write_secret(temporary / "study.key", private_pem(Ed25519PrivateKey.generate()))
+            publish(temporary / "ca.pem", _ca_certificate(name, ca_key, now).public_bytes(Encoding.PEM))
+            publish(temporary / "consortium.json", description.model_dump_json().encode() + b"\n")
+            temporary.rename(directory)
+        except OSError as error:
+            raise StorageError(f"cannot create {directory.name}: {error.strerror}; free or allow that place") from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+        return cls.open(directory)
+
+    @classmethod
+    def open(cls, directory: Path) -> "Authority":
+        """Open a consortium's directory.
+
+        Raises:
+            ConfigError: it is none.
+            IdentityError: a key is missing, damaged, readable by others or not that of the CA certificate.
+        """
+        if not (directory / "consortium.json").exists():
+            raise ConfigError(f"{directory} is not a consortium's directory; run 'init' or check --dir")
+        name = load(directory / "consortium.json", Description).name
+        ca_key = certificate_key(directory / "ca.key")
+        study_key = signing_key(directory / "study.key")
+        try:
+            certificate = profile.parse((directory / "ca.pem").read_bytes(), "ca.pem")
+        except OSError as error:
+            raise ConfigError("cannot read ca.pem; restore the consortium's directory from its backup") from error
+        profile.check_key(certificate, ca_key)
+        return cls(name, certificate, study_key, Register(directory, name), ca_key)
+
+    @property
+    def public_study_key(self) -> bytes:
+        """The Ed25519 key that studies are verified with, 32 bytes."""
+        return self.study_key.public_key().public_bytes_raw()
+
+    @property
+    def fingerprint(self) -> str:
+        """What every member compares by phone after `enrol`."""
+        return profile.consortium_fingerprint(self.name, self.certificate, self.public_study_key)
+
+    def admit(self, request: Request, now: datetime) -> Admission:
+        """Admit the party that made `request` with its token; the same request again gets the same answer.
+
+        Raises:
+            IdentityError: another consortium, a taken name or key, or what `check_proof`, `check_request` and
+                `Register.token` raise.
+            StorageError: the disk refused; the token is used up only once the member is registered.
+        """
+        member = request.member
+        if member.consortium != self.name:
+            raise IdentityError(
+                f"the request is for consortium '{member.consortium}', this is '{self.name}'; have 'init' run with the"
+                " right name",
+                code="identity.foreign",
+            )
+        known = self.register.find(member)
+        if known is not None:
+            if known.request != request:
+                raise IdentityError(
+                    f"{member.uri} is admitted already with other keys; ask who made this request",
+                    code="identity.name_taken",
+                )
+            return self._admission(known)
+        check_proof(request, self.register.token(member, now))
+        registered = Registered(request=request, certificate=self._certify(request, now))
+        self.register.add(registered)
+        self.register.forget_token(member)
+        return self._admission(registered)
+
+    def renew(self, member: Member, now: datetime) -> Admission:
+        """A new certificate for the keys of an admitted member.
+
+        Raises:
+            IdentityError: it is not admitted.
+            StorageError: the disk refused; the old certificate stays valid.
+        """
+        request = self.register.named(member.role, member.name).request
+        renewed = Registered(request=request, certificate=self._certify(request, now))
+        self.register.replace(renewed)
+        return self._admission(renewed)
+
+    def _certify(self, request: Request, now: datetime) -> str:
+        member = request.member
+        key = check_request(request)
+        certificate = (
+            _certificate(now, min(now + MEMBER_LIFE, self.certificate.not_valid_after_utc))
+            .subject_name(subject(member))
+            .issuer_name(self.certificate.subject)
+            .public_key(key)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([profile.USAGE[member.role]]), critical=True)
+            .add_extension(alternative_names(member, request.hosts), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca_key.public_key()), critical=False
+            )
+            .sign(self._ca_key, hashes.SHA256())
+        )
+        return certificate.public_bytes(Encoding.PEM).decode()
+
+    def _admission(self, registered: Registered) -> Admission:
+        return Admission(
+            consortium=self.name,
+            role=registered.request.role,
+            name=registered.request.name,
+            certificate=registered.certificate,
+            ca_certificate=self.certificate.public_bytes(Encoding.PEM).decode(),
+            study_key=self.public_study_key.hex(),
+        )
+
+
+def _ca_certificate(name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
+    subject_name = x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),
+            x509.NameAttribute(NameOID.COMMON_NAME, f"consortium {name}"),
+        ]
+    )
+    own_ids = x509.NameConstraints([x509.UniformResourceIdentifier(name)], None)
+    return (
+        _certificate(now, now + CA_LIFE)
+        .subject_name(subject_name)
+        .issuer_name(subject_name)
+        .public_key(key.public_key())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_usage(certificates=True), critical=True)
+        .add_extension(own_ids, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _certificate(now: datetime, until: datetime) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - CLOCK_SKEW)
+        .not_valid_after(until)
+    )
+
+
+def _usage(*, certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not certificates,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )

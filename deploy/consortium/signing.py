@@ -1,0 +1,132 @@
+"""From a draft to a signed study: what a person need not write is filled in, what is signed is whole.
+
+A draft may name members by name only (their identity keys come from the register), leave out the
+threshold, the steward and the noise multiplier. Models, tasks and transforms are checked at each
+silo, which alone has them; the mathematics of the privacy target is checked here and there.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from deploy.consortium.authority import Authority
+from privacy.channel.member import Role
+from privacy.configuration import Strict, load
+from privacy.errors import StudyError
+from privacy.study import (
+    Aggregation,
+    Component,
+    Encryption,
+    Evaluation,
+    Model,
+    Name,
+    Party,
+    Privacy,
+    SignedStudy,
+    Study,
+    Task,
+    Training,
+    least_threshold,
+    sign,
+)
+
+
+class DraftRoster(Strict):
+    """A roster in which a member's name stands for the member."""
+
+    epoch: int = Field(default=1, ge=1)
+    threshold: int | None = None
+    steward: Name | None = None
+    aggregator: Name | Party
+    silos: tuple[Name | Party, ...] = Field(min_length=2, max_length=16)
+
+
+class Draft(Strict):
+    """A `Study` (see there) before it is complete."""
+
+    format: Literal["collegium-study/1"]
+    name: Name
+    consortium: Name | None = None
+    description: str = ""
+    task: Task
+    model: Model
+    transforms: tuple[Component, ...]
+    training: Training
+    aggregation: Aggregation = Aggregation()
+    privacy: Privacy
+    evaluation: Evaluation = Evaluation()
+    encryption: Encryption = Encryption()
+    roster: DraftRoster
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A signed study and the epsilon that its silos spend if it runs to its end (None: no protection)."""
+
+    signed: SignedStudy
+    epsilon: float | None
+
+
+def sign_draft(authority: Authority, draft_file: Path) -> Completed:
+    """Complete and sign a draft.
+
+    Raises:
+        ConfigError: the file does not fit, with its line.
+        IdentityError: a name on the roster is not admitted.
+        StudyError: another consortium, an identity that is not the admitted one, a roster that is not sound, or
+            noise below what the privacy target needs.
+    """
+    draft = load(draft_file, Draft)
+    if draft.consortium not in (None, authority.name):
+        raise StudyError(f"{draft_file.name} is for consortium '{draft.consortium}', this is '{authority.name}'")
+    silos = tuple(_party(authority, Role.SILO, silo) for silo in draft.roster.silos)
+    roster = {
+        "epoch": draft.roster.epoch,
+        "threshold": least_threshold(len(silos)) if draft.roster.threshold is None else draft.roster.threshold,
+        "steward": draft.roster.steward or silos[0].name,
+        "aggregator": _party(authority, Role.AGGREGATOR, draft.roster.aggregator),
+        "silos": silos,
+    }
+    steps = draft.training.rounds * draft.training.local_steps
+    privacy, epsilon = _with_noise(draft.privacy, steps, draft_file.name)
+    fields = {name: getattr(draft, name) for name in Draft.model_fields}
+    try:
+        study = Study.model_validate({**fields, "consortium": authority.name, "privacy": privacy, "roster": roster})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise StudyError(f"{draft_file.name}: {place or 'study'}: {first['msg']}; correct the draft") from error
+    return Completed(sign(study, authority.study_key), epsilon)
+
+
+def _party(authority: Authority, role: Role, given: str | Party) -> Party:
+    name = given if isinstance(given, str) else given.name
+    admitted = Party(name=name, identity=authority.register.named(role, name).request.identity_key)
+    if isinstance(given, Party) and given != admitted:
+        raise StudyError(
+            f"the draft gives {role} '{name}' another identity key than it was admitted with; leave the key out",
+            code="study.other_identity",
+        )
+    return admitted
+
+
+def _with_noise(privacy: Privacy, steps: int, draft: str) -> tuple[Privacy, float | None]:
+    """The mechanism with its noise multiplier, and the epsilon that `steps` of it cost by PLD accounting."""
+    if privacy.mechanism == "none" or privacy.epsilon is None or privacy.delta is None:
+        return privacy, None
+    from privacy.dp.accounting import calibrate, epsilon_pld  # an accountant is needed for this one command
+    from privacy.dp.events import DpSgdEvent
+
+    noise = privacy.noise_multiplier
+    if noise is None:
+        noise = calibrate(privacy.epsilon, privacy.delta, privacy.sampling_rate, steps)
+    epsilon = epsilon_pld([DpSgdEvent(privacy.sampling_rate, noise, steps)], privacy.delta)
+    if epsilon > privacy.epsilon:
+        raise StudyError(
+            f"{draft}: noise_multiplier {noise} costs epsilon {epsilon:.2f}, more than the target {privacy.epsilon};"
+            " leave noise_multiplier out to have it computed",
+            code="study.noise_too_small",
+        )
+    return privacy.model_copy(update={"noise_multiplier": noise}), epsilon
