@@ -1,0 +1,185 @@
+"""Four checks of a study's network and loss on this machine, before any patient is read.
+
+They run the trainer's own gradients, optimizer and step on made data and refuse a study that would
+break the bound the accountant relies on: (1) a walk of the modules, (2) one patient's outputs, loss
+and gradient are the same alone as among others, (3) leaving one patient out moves the noiseless sum
+by at most C, for several C, (4) a patient with NaN, infinite or huge pixels leaves a finite step
+within that bound. They prove nothing about values they did not try; they catch, for instance,
+BatchNorm, a loss that normalises over the batch (57-fold C in one Opacus mode) and a network or loss
+that remembers earlier patients.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from privacy.dp.training import (
+    Loss,
+    PatientGradients,
+    SecureDPOptimizer,
+    check_network,
+    model_vector,
+    private_step,
+)
+from privacy.errors import PreflightFailed
+from privacy.randomness import SecureStream
+
+PATIENTS: Final = 4
+CLIP_FACTORS: Final = (0.1, 1.0, 10.0)
+"""Sensitivity is tried at these multiples of the study's clip."""
+
+SENSITIVITY_TOLERANCE: Final = 1e-3
+INDEPENDENCE_TOLERANCE: Final = 1e-6
+"""Relative difference allowed between alone and among others, in float64 (measured: 1e-15)."""
+
+POISONS: Final = (float("nan"), float("inf"), float("-inf"), 1e30, 1e38)
+
+
+@dataclass(frozen=True)
+class PreflightReport:
+    """What the checks measured, on made data only: it may be shown and stored.
+
+    Attributes:
+        parameters: trainable values.
+        independence: largest relative difference between a patient's gradient alone and among others.
+        sensitivity: largest move of the noiseless sum by one patient, over C; at most 1.001.
+        seconds: wall time.
+    """
+
+    parameters: int
+    independence: float
+    sensitivity: float
+    seconds: float
+
+
+def preflight(model: nn.Module, loss: Loss, sample_shape: tuple[int, int, int], clip: float) -> PreflightReport:
+    """Run all checks; the model is copied and not touched.
+
+    Args:
+        model: the study's network with its initial weights.
+        loss: of one patient.
+        sample_shape: (C, H, W) of one image after the study's transforms.
+        clip: C of the study.
+
+    Raises:
+        PreflightFailed: with a code for what failed: `preflight.batch_norm`, `.buffers`, `.randomness`,
+            `.parameters`, `.unrunnable`, `.batch_coupled`, `.loss_coupled`, `.gradient`, `.sensitivity`
+            or `.not_finite`.
+    """
+    started = time.monotonic()
+    check_network(model)
+    model = copy.deepcopy(model).train()
+    generator = torch.Generator().manual_seed(0)  # made data, the same at every silo; no secret
+    images = torch.randn(PATIENTS, *sample_shape, generator=generator)
+    targets = torch.arange(PATIENTS) % 2 * 1.0
+    try:
+        independence = _check_independence(copy.deepcopy(model).double(), loss, images.double(), targets.double())
+        sensitivity = _check_sensitivity(model, loss, images, targets, clip)
+        _check_poison(model, loss, images, targets, clip)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise PreflightFailed(
+            "the network or loss cannot be run patient by patient (in-place, random or unmappable operations); "
+            "choose another model",
+            code="preflight.unrunnable",
+        ) from error
+    return PreflightReport(model_vector(model).size, independence, sensitivity, time.monotonic() - started)
+
+
+def _check_independence(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor) -> float:
+    """Outputs, loss and gradient of each patient, alone against among others; float64."""
+    with torch.no_grad():
+        logits = model(images)
+        singles = torch.cat([model(image[None]) for image in images])
+        if _difference(logits, singles) > INDEPENDENCE_TOLERANCE:
+            raise PreflightFailed(
+                "the network's output for a patient depends on the other patients of a batch; use layers without "
+                "batch statistics",
+                code="preflight.batch_coupled",
+            )
+        mean = torch.stack([loss(singles[i : i + 1], targets[i : i + 1]) for i in range(PATIENTS)]).mean()
+        if _difference(loss(singles, targets), mean) > INDEPENDENCE_TOLERANCE:
+            raise PreflightFailed(
+                "the loss of several patients is not the mean of their own losses; use a loss without batch terms",
+                code="preflight.loss_coupled",
+            )
+    gradients = PatientGradients(model, loss)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    together = gradients(images, targets)
+    again = gradients(images.flip(0), targets.flip(0))
+    worst = 0.0
+    for i in range(PATIENTS):
+        value = loss(model(images[i : i + 1]), targets[i : i + 1])
+        truth = _flat(torch.autograd.grad(value, parameters, materialize_grads=True, allow_unused=True))
+        for others in (_flat([g[i] for g in together]), _flat([g[PATIENTS - 1 - i] for g in again])):
+            worst = max(worst, _difference(others, truth))
+    if not worst <= INDEPENDENCE_TOLERANCE:
+        raise PreflightFailed(
+            "a patient's gradient among others is not that patient's gradient alone; choose another model or loss",
+            code="preflight.gradient",
+        )
+    return worst
+
+
+def _check_sensitivity(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, clip: float) -> float:
+    """The largest move by leaving one patient out, over C."""
+    worst = 0.0
+    for bound in (factor * clip for factor in CLIP_FACTORS):
+        full = _noiseless_sum(model, loss, images, targets, bound)
+        for i in range(PATIENTS):
+            rest = torch.arange(PATIENTS) != i
+            moved = full - _noiseless_sum(model, loss, images[rest], targets[rest], bound)
+            worst = max(worst, float(np.linalg.norm(moved)) / bound)
+    if not worst <= 1 + SENSITIVITY_TOLERANCE:
+        raise PreflightFailed(
+            "one patient can move the sum of gradients by more than the clip; choose another model or loss",
+            code="preflight.sensitivity",
+        )
+    return worst
+
+
+def _check_poison(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, clip: float) -> None:
+    """A patient with unusable pixels counts as any other: finite, and at most C."""
+    clean = _noiseless_sum(model, loss, images[1:], targets[1:], clip)
+    for poison in POISONS:
+        poisoned = images.clone()
+        poisoned[0] = poison
+        moved = _noiseless_sum(model, loss, poisoned, targets, clip) - clean
+        if not np.linalg.norm(moved) <= clip * (1 + SENSITIVITY_TOLERANCE):
+            raise PreflightFailed(
+                "one patient with NaN, infinite or huge pixels breaks the update; choose another model or loss",
+                code="preflight.not_finite",
+            )
+
+
+def _noiseless_sum(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, clip: float) -> NDArray[np.float64]:
+    """The sum that noise would be added to, (P,), read from the trainer's own step at learning rate 0."""
+    released: list[Tensor] = []
+    optimizer = SecureDPOptimizer(
+        [parameter for parameter in model.parameters() if parameter.requires_grad],
+        learning_rate=0.0,
+        clip=clip,
+        noise_multiplier=0.0,
+        lot_size=1,
+        stream=SecureStream(),
+    )
+    optimizer.attach_step_hook(lambda stepped: released.append(_flat([p.grad for p in stepped.params]).double()))
+    private_step(optimizer, PatientGradients(model, loss), images, targets)
+    total: NDArray[np.float64] = released[0].numpy()
+    return total
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def _difference(value: Tensor, truth: Tensor) -> float:
+    """Relative Euclidean difference; NaN counts as infinite."""
+    ratio = float((value - truth).norm() / truth.norm().clamp_min(1e-12))
+    return ratio if ratio == ratio else float("inf")
