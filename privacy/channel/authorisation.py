@@ -55,7 +55,7 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
         self,
         continuation: Continuation,
         details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """Wrap the handler of a method, if there is one, in the checks of this object."""
         handler = continuation(details)
         allowed = self._table.get(details.method, frozenset())

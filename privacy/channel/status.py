@@ -49,7 +49,7 @@ class Translation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         self,
         continuation: Continuation,
         details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
+    ) -> "Handler | None":
         """Wrap the handler of a method, if there is one."""
         handler = continuation(details)
         return None if handler is None else guarded(handler, _translate)
