@@ -107,7 +107,7 @@ class KeyHolder:
 
         Raises:
             ProtocolError: `protocol.sum_silos`, `protocol.frame_count`, or as `privacy.he.frames` for sizes;
-                `protocol.sum_refused` if anything opened is not a sum of that many uploads.
+                `sum.refused` if anything opened is not a sum of that many uploads.
         """
         if not 1 <= len(seeds) <= self.params.silos:
             raise ProtocolError(
@@ -138,7 +138,7 @@ class KeyHolder:
             raise ProtocolError(
                 "the sum that was opened cannot be one of the silos' uploads; the round is refused and a person must "
                 "look at the aggregator",
-                code="protocol.sum_refused",
+                code="sum.refused",
             )
         return sums[:length]
 

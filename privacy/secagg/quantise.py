@@ -47,7 +47,8 @@ class Quantiser:
         Raises:
             ValueError: the vector is not finite, or its shape is not that of the limits.
         """
-        limits = self._for(vector)
+        self._check_shape(vector)
+        limits = np.broadcast_to(self._limits, vector.shape)
         encoded = np.empty(vector.size, np.uint16)
         saturated = 0
         for start in range(0, vector.size, BLOCK):
@@ -68,15 +69,16 @@ class Quantiser:
         Raises:
             ValueError: the sums cannot be of `count` silos, or their shape is not that of the limits.
         """
-        limits = self._for(sums)
+        self._check_shape(sums)
         if count < 1 or int(sums.min(initial=0)) < 0 or int(sums.max(initial=0)) > count * self._largest:
             raise ValueError("these are not sums of that many encoded vectors")
-        return sums * (2.0 * limits / self._largest) - count * limits
+        decoded = sums * (2.0 * self._limits / self._largest)
+        decoded -= count * self._limits
+        return decoded
 
-    def _for(self, vector: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+    def _check_shape(self, vector: NDArray[np.float64] | NDArray[np.int64]) -> None:
         if vector.ndim != 1 or (self._limits.ndim == 1 and self._limits.shape != vector.shape):
             raise ValueError("a vector has one dimension, and one value for each limit")
-        return np.broadcast_to(self._limits, vector.shape)
 
 
 def public_limit(privacy: Privacy, training: Training) -> float:

@@ -170,14 +170,14 @@ def test_a_changed_word_is_refused(honest: tuple[list[bytes], list[bytes], list[
     for position in (0, 4096, len(sum_frames[0]) // 2 + 3):
         frame = bytearray(sum_frames[0])
         frame[position] ^= 1
-        assert refused([bytes(frame)], seeds, length) == "protocol.sum_refused"
+        assert refused([bytes(frame)], seeds, length) == "sum.refused"
 
 
 def test_a_changed_seed_is_refused(honest: tuple[list[bytes], list[bytes], list[Ciphertext], int]) -> None:
     sum_frames, seeds, _, length = honest
     altered = bytearray(seeds[1])
     altered[64] ^= 1
-    assert refused(sum_frames, [seeds[0], bytes(altered), seeds[2]], length) == "protocol.sum_refused"
+    assert refused(sum_frames, [seeds[0], bytes(altered), seeds[2]], length) == "sum.refused"
 
 
 def test_a_missing_or_doubled_upload_is_refused(
@@ -185,16 +185,16 @@ def test_a_missing_or_doubled_upload_is_refused(
 ) -> None:
     sum_frames, seeds, uploads, length = honest
     params = keyholder(3).params
-    assert refused(add(params, uploads[:2], length), seeds, length) == "protocol.sum_refused"
-    assert refused(add(params, [uploads[0], uploads[0], uploads[1]], length), seeds, length) == "protocol.sum_refused"
-    assert refused(sum_frames, seeds[:2], length) == "protocol.sum_refused"
+    assert refused(add(params, uploads[:2], length), seeds, length) == "sum.refused"
+    assert refused(add(params, [uploads[0], uploads[0], uploads[1]], length), seeds, length) == "sum.refused"
+    assert refused(sum_frames, seeds[:2], length) == "sum.refused"
 
 
 def test_another_key_is_refused(honest: tuple[list[bytes], list[bytes], list[Ciphertext], int]) -> None:
     sum_frames, seeds, _, length = honest
     with pytest.raises(ProtocolError) as caught:
         KeyHolder.generate(keyholder(3).params).open(sum_frames, seeds, length)
-    assert caught.value.code == "protocol.sum_refused"
+    assert caught.value.code == "sum.refused"
 
 
 def test_sizes_and_counts_are_refused_before_anything_is_opened(
@@ -212,7 +212,7 @@ def test_sizes_and_counts_are_refused_before_anything_is_opened(
 
 def test_a_value_in_the_padding_is_refused() -> None:
     upload = keyholder(3).protect(np.ones(8192, np.uint16))
-    assert refused(list(upload.frames), [upload.seeds], 8191) == "protocol.sum_refused"
+    assert refused(list(upload.frames), [upload.seeds], 8191) == "sum.refused"
 
 
 def test_a_sum_above_that_of_its_silos_is_refused() -> None:
@@ -225,4 +225,4 @@ def test_a_sum_above_that_of_its_silos_is_refused() -> None:
     constant = np.zeros((1, 1, 4096), np.uint64)
     constant[0, 0, 0] = 1 << holder.params.shift
     added = (words + holder._ring.to_ntt(constant)) % np.uint64(holder.params.modulus)
-    assert refused([frames.encode(added, holder.params)], [one.seeds, two.seeds], 8192) == "protocol.sum_refused"
+    assert refused([frames.encode(added, holder.params)], [one.seeds, two.seeds], 8192) == "sum.refused"
