@@ -1,0 +1,1 @@
+"""Data files of `imaging`, and the scripts that make them."""
