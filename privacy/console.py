@@ -29,7 +29,7 @@ def run(app: typer.Typer) -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(EX_INTERRUPTED)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the last place: shown in full, then a documented exit code
         traceback.print_exc()
         print("error: this is a defect of Collegium; please report the lines above", file=sys.stderr)
         sys.exit(EX_SOFTWARE)

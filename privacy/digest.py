@@ -7,9 +7,9 @@ floats, which are written as Python's shortest round-trip form; every party runs
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import TypeAlias, Union
+from typing import TypeAlias
 
-Json: TypeAlias = Union[None, bool, int, float, str, list["Json"], dict[str, "Json"]]
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 
 def protocol_hash(tag: str, *fields: bytes) -> bytes:

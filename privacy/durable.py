@@ -88,7 +88,7 @@ def lock(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AlreadyRunning(
-                f"another process already uses the state directory '{folder.name}'; stop it first, or use its own output"
+                f"another process already uses the state directory '{folder.name}'; stop it first"
             ) from error
         yield
     finally:

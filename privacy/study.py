@@ -140,7 +140,9 @@ class Roster(Strict):
         if self.steward not in names:
             raise ValueError("the steward must be one of the silos")
         if not least_threshold(len(names)) <= self.threshold <= len(names):
-            raise ValueError(f"threshold must be from {least_threshold(len(names))} to {len(names)} for {len(names)} silos")
+            raise ValueError(
+                f"threshold must be from {least_threshold(len(names))} to {len(names)} for {len(names)} silos"
+            )
         return self
 
     def index(self, name: str) -> int:
@@ -301,7 +303,9 @@ def load_signed(path: Path, consortium_key: bytes) -> Study:
     return signed.study
 
 
-def context(study: Study, key_id: bytes, params_id: bytes, layout_digest: bytes, round_number: int, chain: bytes) -> bytes:
+def context(
+    study: Study, key_id: bytes, params_id: bytes, layout_digest: bytes, round_number: int, chain: bytes
+) -> bytes:
     """`ctx_r` of the protocol: what a round's every message is bound to, 32 bytes."""
     return protocol_hash(
         "ctx",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from privacy.digest import canonical_json, protocol_hash
+from privacy.digest import Json, canonical_json, protocol_hash
 from privacy.dp.events import DpEvent
 
 
@@ -32,7 +32,7 @@ class UpdateLayout:
 
     def digest(self) -> bytes:
         """Digest of names, shapes and metric fields, 32 bytes."""
-        tensors = [[name, list(shape)] for name, shape in self.tensors]
+        tensors: list[Json] = [[name, list(shape)] for name, shape in self.tensors]
         return protocol_hash("layout", canonical_json({"tensors": tensors, "metric_fields": self.metric_fields}))
 
 

@@ -21,7 +21,7 @@ def write_secret(path: Path, data: bytes) -> None:
     Raises:
         StorageError: it exists already, or the disk refused; nothing half-written is left.
     """
-    _create(path, data, 0o600)
+    _create(path, data, 0o600, path.name)
     _sync_folder(path.parent)
 
 
@@ -52,23 +52,23 @@ def publish(path: Path, data: bytes) -> None:
     """Create or replace the public file `path` by one rename.
 
     Raises:
-        StorageError: the disk refused; the old file, if any, is as it was.
+        StorageError: the disk refused; the file is the old one or the new one, whole.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    _create(temporary, data, 0o644)
+    _create(temporary, data, 0o644, path.name)
     try:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise _refused(path, error) from error
+        raise _refused(path.name, error) from error
     _sync_folder(path.parent)
 
 
-def _create(path: Path, data: bytes, mode: int) -> None:
+def _create(path: Path, data: bytes, mode: int, shown: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise _refused(shown, error) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -76,7 +76,7 @@ def _create(path: Path, data: bytes, mode: int) -> None:
             os.fsync(descriptor)
     except OSError as error:
         path.unlink(missing_ok=True)
-        raise _refused(path, error) from error
+        raise _refused(shown, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -87,10 +87,10 @@ def _sync_folder(folder: Path) -> None:
         finally:
             os.close(descriptor)
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _refused(folder.name, error) from error
 
 
-def _refused(path: Path, error: OSError) -> StorageError:
+def _refused(shown: str, error: OSError) -> StorageError:
     return StorageError(
-        f"cannot write {path.name.lstrip('.')}: {error.strerror}; free or allow that place and try again"
+        f"cannot write {shown}: {error.strerror}; free or allow that place and try again"
     )

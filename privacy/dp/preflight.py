@@ -31,7 +31,7 @@ from privacy.dp.training import (
 from privacy.errors import PreflightFailed
 from privacy.randomness import SecureStream
 
-PATIENTS: Final = 4
+PATIENTS: Final = 3
 CLIP_FACTORS: Final = (0.1, 1.0, 10.0)
 """Sensitivity is tried at these multiples of the study's clip."""
 
@@ -146,11 +146,10 @@ def _check_sensitivity(model: nn.Module, loss: Loss, images: Tensor, targets: Te
 
 def _check_poison(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, clip: float) -> None:
     """A patient with unusable pixels counts as any other: finite, and at most C."""
-    clean = _noiseless_sum(model, loss, images[1:], targets[1:], clip)
+    clean = _noiseless_sum(model, loss, images[:1], targets[:1], clip)
     for poison in POISONS:
-        poisoned = images.clone()
-        poisoned[0] = poison
-        moved = _noiseless_sum(model, loss, poisoned, targets, clip) - clean
+        both = torch.stack([torch.full_like(images[0], poison), images[0]])
+        moved = _noiseless_sum(model, loss, both, targets[[1, 0]], clip) - clean
         if not np.linalg.norm(moved) <= clip * (1 + SENSITIVITY_TOLERANCE):
             raise PreflightFailed(
                 "one patient with NaN, infinite or huge pixels breaks the update; choose another model or loss",

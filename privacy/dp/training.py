@@ -32,11 +32,14 @@ from privacy.update import PrivateUpdate
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """(logits (n, outputs), targets (n,)) -> the scalar mean over n patients; training calls it with n = 1."""
 
-CHUNK: Final = 32
-"""Patients whose gradients are held at once; measured best of 1 to 180 for small networks on one core."""
+CHUNK: Final = 64
+"""Most patients whose gradients are made at once; measured best of 1 to 180 for small networks on one core."""
 
-_CHUNK_VALUES: Final = 2**24
-"""Gradient values held at once (64 MiB): larger networks get smaller chunks, at little cost."""
+CHUNK_VALUES: Final = 2**25
+"""Most gradient values made at once (128 MiB): a larger network gets smaller chunks, measured to cost little."""
+
+CHUNK_PIXELS: Final = 2**22
+"""Most pixels at once, which bounds the memory of activations."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,11 @@ class PatientGradients:
         self._parameters: tuple[nn.Parameter, ...] = parameters
         # A network that draws random numbers fails here: they would come from torch's seeded generator.
         self._gradients = vmap(grad(patient_loss), in_dims=(None, 0, 0), randomness="error")
-        self.chunk = max(1, min(CHUNK, _CHUNK_VALUES // sum(parameter.numel() for parameter in parameters)))
+        self._size = sum(parameter.numel() for parameter in parameters)
+
+    def chunk(self, images: Tensor) -> int:
+        """How many of these patients to hand over at once; depends on public sizes alone."""
+        return max(1, min(CHUNK, CHUNK_VALUES // self._size, CHUNK_PIXELS // images[0].numel()))
 
     def __call__(self, images: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         """Images (n, C, H, W) and targets (n,), n >= 1, to one (n, *shape) tensor a parameter.
@@ -156,7 +163,8 @@ class SecureDPOptimizer(DPOptimizer):  # type: ignore[misc]
 def private_step(optimizer: SecureDPOptimizer, gradients: PatientGradients, images: Tensor, targets: Tensor) -> None:
     """One step over a sampled lot, images (n, C, H, W) and targets (n,); n may be 0."""
     if len(targets):
-        for part in zip(torch.split(images, gradients.chunk), torch.split(targets, gradients.chunk), strict=True):
+        chunk = gradients.chunk(images)
+        for part in zip(torch.split(images, chunk), torch.split(targets, chunk), strict=True):
             optimizer.accumulate(gradients(*part))
     optimizer.release()
 

@@ -5,12 +5,14 @@ Sizes are checked before parsing; unknown fields, wrong types and out-of-range v
 `open_signed`, after its signature was verified, and is never encoded again.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import DecodeError, Message
 
-from privacy.channel.envelope import Signed, verify
+from privacy.channel.envelope import Signed, sign, verify
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.messages import (
@@ -29,14 +31,12 @@ from privacy.wire.messages import (
     UploadHeader,
 )
 
-MAX_BODY_BYTES = 4 * 2**20
+MAX_BODY_BYTES = 2**20
 """The largest signed body: an upload header of `MAX_FRAMES` frames fits."""
-MAX_MESSAGE_BYTES = 8 * 2**20
-"""The largest gRPC message either side accepts: a board of headers and seeds, or one frame."""
+MAX_MESSAGE_BYTES = 4 * 2**20
+"""The largest message either side accepts, as the channel's own limit: a board, or one frame."""
 
-BodyT = TypeVar(
-    "BodyT", KeyRequest, KeyAnnounce, KeyGrant, UploadHeader, Survivors, Sign, Reject, Close, Abandon
-)
+BodyT = TypeVar("BodyT", KeyRequest, KeyAnnounce, KeyGrant, UploadHeader, Survivors, Sign, Reject, Close, Abandon)
 Body = KeyRequest | KeyAnnounce | KeyGrant | UploadHeader | Survivors | Sign | Reject | Close | Abandon
 
 
@@ -53,12 +53,22 @@ def open_signed(signed: Signed, kind: type[BodyT], public_key: bytes) -> BodyT:
         IdentityError: the signature or the kind is not what was claimed.
         ProtocolError: the verified bytes are not a well-formed `kind`.
     """
-    body = verify(signed, public_key, kind.__name__)
+    body = verify(signed, public_key, kind_of(kind))
     _, pb_type, from_wire = _BODIES[kind]
     decoded = from_wire(_parse(pb_type, body, MAX_BODY_BYTES))
     if not isinstance(decoded, kind):
         raise ProtocolError("a message is of another kind than it says", code="protocol.malformed")
     return decoded
+
+
+def seal(body: Body, signer: str, key: Ed25519PrivateKey) -> Signed:
+    """Encode a message once and sign it with the identity key of `signer`."""
+    return sign(kind_of(type(body)), encode_body(body), signer, key)
+
+
+def kind_of(body: type[Body]) -> str:
+    """The kind under which a message is signed: its name in lower case, words joined by hyphens."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", body.__name__).lower()
 
 
 def encode_signed(signed: Signed) -> bytes:
@@ -76,7 +86,7 @@ def encode_await(request: AwaitRequest) -> bytes:
     return pb.AwaitRequest(
         study_digest=request.study_digest,
         round=request.round_number,
-        phase=int(request.phase),
+        phase=pb.Phase.Name(request.phase),
         wait_milliseconds=request.wait_milliseconds,
     ).SerializeToString()
 
@@ -91,7 +101,7 @@ def encode_board(board: Board) -> bytes:
     """What a round has published."""
     return pb.Board(
         reached=board.reached,
-        phase=int(board.phase),
+        phase=pb.Phase.Name(board.phase),
         messages=[_signed_to(signed) for signed in board.messages],
         seeds=list(board.seeds),
     ).SerializeToString()
@@ -165,10 +175,8 @@ RECEIPT = b""
 """An empty `Receipt`: the message was stored durably."""
 
 
-def service_methods() -> tuple[str, tuple[str, ...]]:
-    """Full service name and its method names, from the service's own description."""
-    service = pb.DESCRIPTOR.services_by_name["Aggregator"]
-    return service.full_name, tuple(method.name for method in service.methods)
+SERVICE = pb.DESCRIPTOR.services_by_name["Aggregator"]
+"""The description of the service, from which method names and the completeness check come."""
 
 
 # ---- between values and protobuf
@@ -183,7 +191,7 @@ def _parse(kind: Any, data: bytes, limit: int) -> Any:
     except DecodeError as error:
         raise ProtocolError("a message cannot be parsed", code="protocol.malformed") from error
     known = message.ByteSize()
-    message.DiscardUnknownFields()  # type: ignore[attr-defined]
+    message.DiscardUnknownFields()
     if message.ByteSize() != known:
         raise ProtocolError("a message has unknown fields", code="protocol.malformed")
     return message
@@ -210,9 +218,7 @@ def _signed_from(message: pb.Signed) -> Signed:
 
 _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[Any], Body]]] = {
     KeyRequest: (
-        lambda m: pb.KeyRequest(
-            study_digest=m.study_digest, epoch=m.epoch, silo=m.silo_index, public_key=m.public_key
-        ),
+        lambda m: pb.KeyRequest(study_digest=m.study_digest, epoch=m.epoch, silo=m.silo_index, public_key=m.public_key),
         pb.KeyRequest,
         lambda w: KeyRequest(w.study_digest, w.epoch, w.silo, w.public_key),
     ),

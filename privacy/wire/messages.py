@@ -13,7 +13,7 @@ from privacy.errors import ProtocolError
 
 DIGEST_BYTES = 32
 MAX_SILOS = 64
-MAX_FRAMES = 100_000
+MAX_FRAMES = 20_000
 MAX_FRAME_BYTES = 2 * 2**20
 KEM_PUBLIC_BYTES = 1184 + 32
 

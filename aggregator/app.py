@@ -1,0 +1,117 @@
+"""`collegium-aggregator`: enrol, then serve one study.
+
+The composition root: everything is built here and handed down. State directory: identity/, ledger/,
+studies/<name>/, aggregator.yaml, lock.
+"""
+
+import signal
+import threading
+import time
+from concurrent import futures
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import typer
+
+from aggregator import enrolment
+from aggregator.configuration import AggregatorConfig
+from aggregator.coordinator import Coordinator
+from aggregator.service import METHODS, Service
+from aggregator.store import StudyStore
+from privacy import console, study
+from privacy.channel import tls
+from privacy.channel.authorisation import Authorisation, check_complete, on_roster
+from privacy.channel.identity import Identity
+from privacy.channel.status import Translation
+from privacy.configuration import load
+from privacy.durable import lock
+from privacy.errors import StudyError
+from privacy.ledger.store import Ledger
+from privacy.study import Study
+from privacy.wire import convert
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="The blind adder of a Collegium study.")
+app.command()(enrolment.init)
+app.command()(enrolment.enrol)
+
+STOP_GRACE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Program:
+    """A built aggregator, ready to run."""
+
+    server: grpc.Server
+    coordinator: Coordinator
+    ledger: Ledger
+    port: int
+
+
+def build(state: Path, identity: Identity, signed: Study, listen: str) -> Program:
+    """Put the program together. Raises what configuration, ledger and address may raise."""
+    config_file = state / "aggregator.yaml"
+    config = load(config_file, AggregatorConfig) if config_file.exists() else AggregatorConfig()
+    if signed.roster.aggregator.identity != identity.keys.public_identity.hex():
+        raise StudyError(
+            "this study names another aggregator; serve it there, or ask the consortium to sign it for this one",
+            code="study.other_aggregator",
+        )
+    ledger = _ledger(state / "ledger", identity)
+    digest = signed.digest().hex()
+    if not any(e.kind == "study_published" and e.body["study_digest"] == digest for e in ledger.entries):
+        ledger.append("study_published", {"study_digest": digest})
+    store = StudyStore(state / "studies" / f"{signed.name}-{digest[:16]}")
+    coordinator = Coordinator(signed, store, ledger, identity.keys.identity, time.monotonic, config.max_upload_bytes)
+    check_complete(METHODS, [convert.SERVICE])
+    server = grpc.server(
+        futures.ThreadPoolExecutor(config.threads),
+        interceptors=[Translation(), Authorisation(signed.consortium, METHODS, on_roster(signed))],
+        options=tls.SERVER_OPTIONS,
+    )
+    server.add_generic_rpc_handlers((Service(coordinator).handler(),))
+    return Program(server, coordinator, ledger, tls.listen(server, identity, listen))
+
+
+@app.command(
+    epilog="Example: collegium-aggregator serve --state /var/lib/collegium --study study.yaml --listen 0.0.0.0:8443"
+)
+def serve(
+    state: Annotated[Path, typer.Option(help="State directory of this aggregator.")],
+    study_file: Annotated[Path, typer.Option("--study", help="The signed study.")],
+    listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")],
+    port_file: Annotated[Path | None, typer.Option(help="Write the port here once serving.")] = None,
+) -> None:
+    """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""
+    identity = Identity.load(state / "identity")
+    signed = study.load_signed(study_file, identity.study_key)
+    with lock(state):
+        program = build(state, identity, signed, listen)
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        program.server.start()
+        if port_file is not None:
+            port_file.write_text(f"{program.port}\n")
+        print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
+        try:
+            program.coordinator.work(stop)
+        finally:
+            program.server.stop(STOP_GRACE_SECONDS).wait()
+            program.ledger.close()
+
+
+def main() -> None:
+    """Entry point of the command."""
+    console.run(app)
+
+
+def _ledger(folder: Path, identity: Identity) -> Ledger:
+    if (folder / "origin.json").exists():
+        return Ledger.open(folder, identity.keys.identity)
+    return Ledger.create(folder, identity.member.uri, identity.keys.identity)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,385 @@
+"""Drives the rounds of one study: verifies, stores durably, then moves the state machine.
+
+All calls are thread-safe; waiting is on one condition. It holds the aggregator's identity key, to sign
+survivors, and no other secret. Which call a peer may make is decided before (authorisation); who
+the peer is comes from its certificate, and a message counts only if that same party signed it.
+"""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from aggregator import rounds
+from aggregator.fold import check_shape, fold
+from aggregator.rounds import Rules, Upload
+from aggregator.store import Incoming, StudyStore
+from privacy.channel.envelope import Signed
+from privacy.digest import protocol_hash
+from privacy.errors import ProtocolError
+from privacy.he.params import CiphertextParams
+from privacy.ledger.store import Ledger
+from privacy.study import Study
+from privacy.wire import convert
+from privacy.wire.messages import (
+    Abandon,
+    AwaitRequest,
+    Board,
+    Close,
+    KeyGrant,
+    KeyRequest,
+    Phase,
+    Reject,
+    Sign,
+    SumRequest,
+    Survivors,
+    UploadHeader,
+)
+
+Clock = Callable[[], float]
+
+
+class Coordinator:
+    """The rounds of one study.
+
+    Args:
+        study: the verified study.
+        store: where everything is kept; rounds found there are taken up again.
+        ledger: the aggregator's own.
+        key: the aggregator's identity key, whose public half the study pins.
+        clock: seconds, monotonic; only differences matter.
+        max_upload_bytes: a larger upload is refused by its header.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        store: StudyStore,
+        ledger: Ledger,
+        key: Ed25519PrivateKey,
+        clock: Clock,
+        max_upload_bytes: int,
+    ) -> None:
+        self._study, self._store, self._ledger, self._key, self._clock = study, store, ledger, key, clock
+        self._max_upload_bytes = max_upload_bytes
+        self._digest = study.digest()
+        self._params = CiphertextParams.for_study(study.encryption, len(study.roster.silos))
+        self._rules = Rules(
+            len(study.roster.silos), study.roster.threshold, float(study.aggregation.round_deadline_seconds)
+        )
+        self._changed = threading.Condition()
+        self._requests: dict[int, Signed] = {}
+        self._grants: dict[int, Signed] = {}
+        self._states: dict[int, rounds.State] = {}
+        self._restore()
+
+    @property
+    def params(self) -> CiphertextParams:
+        """The study's ciphertext parameters."""
+        return self._params
+
+    # ---- what peers call
+
+    def submit(self, peer: str, message: Signed) -> None:
+        """Take a small signed message from the silo `peer`; durable when this returns.
+
+        Raises:
+            IdentityError: not signed by that silo.
+            ProtocolError: not a message for the present state.
+        """
+        index, public_key = self._member(peer, message)
+        handlers: dict[str, Callable[[int, bytes, Signed], None]] = {
+            convert.kind_of(KeyRequest): self._key_request,
+            convert.kind_of(KeyGrant): self._key_grant,
+            convert.kind_of(Sign): self._sign,
+            convert.kind_of(Reject): self._reject,
+            convert.kind_of(Close): self._close,
+        }
+        if message.kind not in handlers:
+            raise ProtocolError("this kind of message is not taken here", code="protocol.unexpected_kind")
+        with self._changed:
+            handlers[message.kind](index, public_key, message)
+            self._changed.notify_all()
+
+    def begin_upload(self, peer: str, message: Signed) -> tuple[UploadHeader, Incoming]:
+        """Check a header before any frame is read, and make a place for the frames.
+
+        Raises:
+            IdentityError, ProtocolError: the header is not acceptable.
+        """
+        index, public_key = self._member(peer, message)
+        header = convert.open_signed(message, UploadHeader, public_key)
+        if header.silo_index != index:
+            raise ProtocolError("the header names another silo", code="upload.foreign")
+        if sum(header.frame_bytes) > self._max_upload_bytes:
+            raise ProtocolError("the upload is larger than this aggregator takes", code="upload.too_large")
+        check_shape(self._params, header.frame_bytes)
+        with self._changed:
+            rounds.check_header(self._open(header.round_number), header)
+        incoming = self._store.round(header.round_number).incoming(index)
+        incoming.put("header", convert.encode_signed(message))
+        return header, incoming
+
+    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
+        """All frames are stored and matched their digests: the upload counts from here on."""
+        with self._changed:
+            state = self._open(header.round_number)
+            rounds.check_header(state, header)
+            incoming.commit()
+            upload = Upload(message, header)
+            self._states[header.round_number] = rounds.uploaded(state, upload, self._rules, self._clock())
+            self._changed.notify_all()
+
+    def wait(self, request: AwaitRequest) -> Board:
+        """Long poll: the board of a round once it has reached a phase, or as it is after the wait."""
+        if request.study_digest != self._digest:
+            raise ProtocolError("this aggregator does not serve that study", code="study.unknown")
+        with self._changed:
+            self._changed.wait_for(lambda: self._reached(request), request.wait_milliseconds / 1000)
+            return self._board(request)
+
+    def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
+        """The frames of a published sum, in order.
+
+        Raises:
+            ProtocolError: unknown study, or no sum is published for the round.
+        """
+        with self._changed:
+            state = self._states.get(request.round_number)
+        if request.study_digest != self._digest or not isinstance(
+            state, rounds.Published | rounds.Agreed | rounds.Closed
+        ):
+            raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
+        store = self._store.round(request.round_number)
+        frames = len(next(iter(self._uploads(state).values())).header.frame_bytes)
+        return (store.sum_frame(index) for index in range(frames))
+
+    # ---- what the program calls
+
+    def work(self, stop: threading.Event) -> None:
+        """Fold frozen sets and end rounds past their deadline until `stop` is set."""
+        while not stop.is_set():
+            with self._changed:
+                number = max(self._states)
+                state = rounds.tick(self._states[number], self._rules, self._clock())
+                self._states[number] = state
+            if isinstance(state, rounds.Folding):
+                self._publish(number, state)
+            elif isinstance(state, rounds.Abandoned) and self._store.round(number).get("abandon") is None:
+                self._abandon(number, state.reason)
+            else:
+                with self._changed:
+                    self._changed.wait_for(self._due, timeout=0.5)
+
+    def progress(self) -> tuple[int, Phase]:
+        """The newest round and its phase."""
+        with self._changed:
+            number = max(self._states)
+            return number, rounds.phase(self._states[number])
+
+    # ---- small messages
+
+    def _key_request(self, index: int, public_key: bytes, message: Signed) -> None:
+        request = convert.open_signed(message, KeyRequest, public_key)
+        if request.silo_index != index or request.study_digest != self._digest:
+            raise ProtocolError("the key request is for another silo or study", code="key.foreign_request")
+        if self._requests.get(index) == message:
+            return
+        self._store.keys.put(f"request-{index}", message)
+        self._requests[index] = message
+        self._grants.pop(index, None)
+        self._log_key(message, "request")
+
+    def _key_grant(self, index: int, public_key: bytes, message: Signed) -> None:
+        grant = convert.open_signed(message, KeyGrant, public_key)
+        if grant.giver != index or grant.receiver not in self._requests:
+            raise ProtocolError("the key grant answers no request", code="key.foreign_grant")
+        self._store.keys.put(f"grant-{grant.receiver}", message)
+        self._grants[grant.receiver] = message
+        self._log_key(message, "grant")
+
+    def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
+        sign = convert.open_signed(message, Sign, public_key)
+        state = rounds.signed(self._existing(sign.round_number), index, message, sign, self._rules)
+        self._store.round(sign.round_number).put(f"sign-{index}", message)
+        self._states[sign.round_number] = state
+
+    def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
+        reject = convert.open_signed(message, Reject, public_key)
+        state = rounds.rejected(self._existing(reject.round_number), index, message, reject, self._rules)
+        self._store.round(reject.round_number).put(f"reject-{index}", message)
+        self._ledger.append("incident", {"code": reject.code, "detail": f"silo {index} rejected a sum"})
+        self._states[reject.round_number] = state
+
+    def _close(self, index: int, public_key: bytes, message: Signed) -> None:
+        close = convert.open_signed(message, Close, public_key)
+        before = self._existing(close.round_number)
+        try:
+            state = rounds.closed(before, index, message, close, self._rules)
+        except ProtocolError as error:
+            self._ledger.append("incident", {"code": error.code, "detail": f"silo {index} closed differently"})
+            raise
+        self._store.round(close.round_number).put(f"close-{index}", message)
+        self._states[close.round_number] = state
+        if isinstance(state, rounds.Closed):
+            if not isinstance(before, rounds.Closed):
+                self._log_end(close.round_number, "closed", close.chain.hex())
+                self._states.setdefault(close.round_number + 1, rounds.Uploading())
+            if len(state.closes) == len(state.published.uploads):
+                self._store.round(close.round_number).scrub()
+
+    # ---- the sum
+
+    def _publish(self, number: int, state: rounds.Folding) -> None:
+        """Add the frozen uploads, store the sum, sign who is in it, and only then show both."""
+        store = self._store.round(number)
+        first = next(iter(state.uploads.values())).header
+        digests = fold(self._params, first.frame_bytes, tuple(state.uploads), store)
+        survivors = Survivors(
+            ctx=first.ctx,
+            round_number=number,
+            members=tuple((index, protocol_hash("header", u.signed.body)) for index, u in state.uploads.items()),
+            sum_frame_bytes=first.frame_bytes,
+            sum_frame_sha256=digests,
+            share_set=first.share_set,
+        )
+        message = convert.seal(survivors, self._study.roster.aggregator.name, self._key)
+        survivors_hash = protocol_hash("survivors", message.body)
+        store.put("survivors", message)
+        with self._changed:
+            self._ledger.append(
+                "survivors",
+                {
+                    "study_digest": self._digest.hex(),
+                    "round": number,
+                    "survivors": survivors_hash.hex(),
+                    "silos": list(state.uploads),
+                },
+            )
+            self._states[number] = rounds.published(state, message, survivors_hash)
+            self._changed.notify_all()
+
+    def _abandon(self, number: int, reason: str) -> None:
+        message = convert.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
+        self._store.round(number).put("abandon", message)
+        with self._changed:
+            self._log_end(number, "abandoned", "")
+            self._states[number + 1] = rounds.Uploading()
+            self._changed.notify_all()
+
+    # ---- reading
+
+    def _reached(self, request: AwaitRequest) -> bool:
+        if request.phase == Phase.KEYS_REQUESTED:
+            return any(index not in self._grants for index in self._requests)
+        if request.phase == Phase.KEYS_GRANTED:
+            return bool(self._grants) and set(self._grants) == set(self._requests)
+        state = self._states.get(request.round_number)
+        if state is None:
+            return False
+        if isinstance(state, rounds.Abandoned):
+            return self._store.round(request.round_number).get("abandon") is not None
+        return rounds.phase(state) >= request.phase
+
+    def _board(self, request: AwaitRequest) -> Board:
+        reached = self._reached(request)
+        if request.phase == Phase.KEYS_REQUESTED:
+            open_requests = (m for index, m in self._requests.items() if index not in self._grants)
+            return Board(reached, Phase.KEYS_REQUESTED, tuple(open_requests))
+        if request.phase == Phase.KEYS_GRANTED:
+            return Board(reached, Phase.KEYS_GRANTED, tuple(self._grants.values()))
+        state = self._states.get(request.round_number)
+        if state is None or not reached:
+            return Board(False, rounds.phase(state) if state else Phase.UPLOADING)
+        store = self._store.round(request.round_number)
+        abandonment = store.get("abandon")
+        if isinstance(state, rounds.Abandoned) and abandonment is not None:
+            return Board(True, Phase.ABANDONED, (abandonment,))
+        seeds: tuple[bytes, ...] = ()
+        if request.phase == Phase.SURVIVORS:
+            seeds = tuple(store.seeds(index) for index in self._uploads(state))
+        return Board(True, rounds.phase(state), rounds.board(state), seeds)
+
+    def _uploads(self, state: rounds.State) -> dict[int, Upload]:
+        if isinstance(state, rounds.Agreed | rounds.Closed):
+            return dict(state.published.uploads)
+        return dict(state.uploads) if isinstance(state, rounds.Published) else {}
+
+    def _due(self) -> bool:
+        return isinstance(self._states[max(self._states)], rounds.Folding)
+
+    def _open(self, number: int) -> rounds.State:
+        if number != max(self._states):
+            raise ProtocolError("this round is not open; wait for the one that is", code="round.not_open")
+        return self._states[number]
+
+    def _existing(self, number: int) -> rounds.State:
+        if number not in self._states:
+            raise ProtocolError("this round is not open; wait for the one that is", code="round.not_open")
+        return self._states[number]
+
+    def _member(self, peer: str, message: Signed) -> tuple[int, bytes]:
+        if message.signer != peer:
+            raise ProtocolError("a silo sent a message in another's name", code="protocol.foreign_signer")
+        index = self._study.roster.index(peer)
+        return index, bytes.fromhex(self._study.roster.silos[index - 1].identity)
+
+    # ---- records
+
+    def _log_key(self, message: Signed, what: str) -> None:
+        self._ledger.append(
+            "key_material",
+            {
+                "study_digest": self._digest.hex(),
+                "epoch": self._study.roster.epoch,
+                "what": what,
+                "sender": message.signer,
+                "digest": hashlib.sha256(message.body).hexdigest(),
+            },
+        )
+
+    def _log_end(self, number: int, outcome: str, chain: str) -> None:
+        self._ledger.append(
+            "closed", {"study_digest": self._digest.hex(), "round": number, "outcome": outcome, "chain": chain}
+        )
+
+    # ---- taking up where a stopped process was
+
+    def _restore(self) -> None:
+        self._requests = dict(sorted(self._store.keys.all("request")))
+        self._grants = dict(sorted(self._store.keys.all("grant")))
+        for number in range(1, max(1, self._store.last_round()) + 1):
+            self._states[number] = self._restored(number)
+        last = max(self._states)
+        if isinstance(self._states[last], rounds.Closed | rounds.Abandoned):
+            self._states[last + 1] = rounds.Uploading()
+
+    def _restored(self, number: int) -> rounds.State:
+        store = self._store.round(number)
+        state: rounds.State = rounds.Uploading()
+        for index, message in sorted(store.uploads()):
+            header = convert.open_signed(message, UploadHeader, self._identity(index))
+            state = rounds.uploaded(state, Upload(message, header), self._rules, self._clock())
+        survivors = store.get("survivors")
+        if survivors is not None:
+            uploads = state.uploads if isinstance(state, rounds.Uploading | rounds.Folding) else {}
+            survivors_hash = protocol_hash("survivors", survivors.body)
+            state = rounds.published(rounds.Folding(dict(sorted(uploads.items()))), survivors, survivors_hash)
+        for index, message in sorted(store.all("sign")):
+            sign = convert.open_signed(message, Sign, self._identity(index))
+            state = rounds.signed(state, index, message, sign, self._rules)
+        for index, message in sorted(store.all("reject")):
+            reject = convert.open_signed(message, Reject, self._identity(index))
+            state = rounds.rejected(state, index, message, reject, self._rules)
+        for index, message in sorted(store.all("close")):
+            close = convert.open_signed(message, Close, self._identity(index))
+            state = rounds.closed(state, index, message, close, self._rules)
+        abandonment = store.get("abandon")
+        if abandonment is not None:
+            key = bytes.fromhex(self._study.roster.aggregator.identity)
+            state = rounds.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
+        return state
+
+    def _identity(self, index: int) -> bytes:
+        return bytes.fromhex(self._study.roster.silos[index - 1].identity)

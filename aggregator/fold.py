@@ -1,0 +1,50 @@
+"""Adds the stored uploads of a frozen round, one frame at a time.
+
+Memory is one frame of the aggregate and one of an upload, whatever the number of silos or the size
+of the model. Only stored frames are read, after the freeze.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+from aggregator.store import RoundStore
+from privacy.errors import ProtocolError
+from privacy.he.adder import Adder
+from privacy.he.params import CiphertextParams
+
+
+def check_shape(params: CiphertextParams, frame_bytes: Sequence[int]) -> None:
+    """Check that frame sizes are those of some whole number of ciphertexts, before anything is allocated.
+
+    Raises:
+        ProtocolError: they are not.
+    """
+    ciphertexts, rest = divmod(sum(frame_bytes), params.ciphertext_bytes)
+    values = ciphertexts * params.values_per_ciphertext
+    if rest or ciphertexts < 1 or tuple(frame_bytes) != params.frame_sizes(values):
+        raise ProtocolError("the upload's frames do not fit the study's ciphertexts", code="upload.shape")
+
+
+def seed_bytes(params: CiphertextParams, frame_bytes: Sequence[int]) -> int:
+    """Bytes of the seeds that go with an upload of these frames."""
+    return params.seed_bytes(sum(frame_bytes) // params.ciphertext_bytes * params.values_per_ciphertext)
+
+
+def fold(
+    params: CiphertextParams, frame_bytes: Sequence[int], silos: Sequence[int], store: RoundStore
+) -> tuple[bytes, ...]:
+    """Sum the uploads of `silos` into the round's sum; returns the SHA-256 of each frame of the sum.
+
+    Raises:
+        ProtocolError: a stored frame holds a word that is not a residue.
+        StorageError: the sum cannot be stored.
+    """
+    digests: list[bytes] = []
+    for index, size in enumerate(frame_bytes):
+        adder = Adder(params, size // params.ciphertext_bytes * params.values_per_ciphertext)
+        for silo in silos:
+            adder.add(0, store.frame(silo, index))
+        (frame,) = adder.sum_frames()
+        store.put_sum(index, frame)
+        digests.append(hashlib.sha256(frame).digest())
+    return tuple(digests)

@@ -1,0 +1,115 @@
+"""What the aggregator keeps on disk, each piece durable before it is acknowledged or published.
+
+    <study>/keys/request-<silo>, grant-<receiver>
+    <study>/rounds/<r>/upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
+    <study>/rounds/<r>/sum/frame-<i>, survivors, sign-<silo>, reject-<silo>, close-<silo>, abandon
+
+Everything is ciphertext, digests or signed messages; there is nothing here that a key of the
+aggregator could open. It decides nothing: what may be stored when is for `aggregator.rounds`.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from privacy.channel.envelope import Signed
+from privacy.durable import make_folder, storage_error, sync_folder, write
+from privacy.wire import convert
+
+
+class Incoming:
+    """An upload while it arrives; nothing of it counts until `commit`."""
+
+    def __init__(self, folder: Path, final: Path) -> None:
+        self._folder, self._final = folder, final
+        shutil.rmtree(folder, ignore_errors=True)
+        make_folder(folder)
+
+    def put(self, name: str, data: bytes) -> None:
+        """Store one piece durably. Raises StorageError."""
+        write(self._folder / name, data)
+
+    def commit(self) -> None:
+        """Make the upload part of the round by one rename. Raises StorageError."""
+        try:
+            self._folder.rename(self._final)
+            sync_folder(self._final.parent)
+        except OSError as error:
+            raise storage_error(error) from error
+
+    def discard(self) -> None:
+        """Forget a torn upload."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class RoundStore:
+    """The folder of one round."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        make_folder(folder)
+
+    def incoming(self, silo: int) -> Incoming:
+        """A place for an arriving upload of a silo."""
+        return Incoming(self._folder / f"arriving-{silo}", self._folder / f"upload-{silo}")
+
+    def uploads(self) -> Iterator[tuple[int, Signed]]:
+        """Complete uploads by silo index, with their signed headers."""
+        for folder in sorted(self._folder.glob("upload-*")):
+            yield int(folder.name.removeprefix("upload-")), convert.decode_signed((folder / "header").read_bytes())
+
+    def frame(self, silo: int, index: int) -> bytes:
+        """One stored frame of an upload."""
+        return (self._folder / f"upload-{silo}" / f"frame-{index}").read_bytes()
+
+    def seeds(self, silo: int) -> bytes:
+        """The stored encryption seeds of an upload."""
+        return (self._folder / f"upload-{silo}" / "seeds").read_bytes()
+
+    def put_sum(self, index: int, frame: bytes) -> None:
+        """Store one frame of the sum durably."""
+        make_folder(self._folder / "sum")
+        write(self._folder / "sum" / f"frame-{index}", frame)
+
+    def sum_frame(self, index: int) -> bytes:
+        """One stored frame of the sum."""
+        return (self._folder / "sum" / f"frame-{index}").read_bytes()
+
+    def put(self, name: str, message: Signed) -> None:
+        """Store a signed message durably under a name such as `sign-2`."""
+        write(self._folder / name, convert.encode_signed(message))
+
+    def get(self, name: str) -> Signed | None:
+        """A stored message, or None."""
+        path = self._folder / name
+        return convert.decode_signed(path.read_bytes()) if path.exists() else None
+
+    def all(self, kind: str) -> Iterator[tuple[int, Signed]]:
+        """All stored messages `<kind>-<silo>`, by silo."""
+        for path in sorted(self._folder.glob(f"{kind}-*")):
+            if path.is_file():
+                yield int(path.name.removeprefix(f"{kind}-")), convert.decode_signed(path.read_bytes())
+
+    def scrub(self) -> None:
+        """Drop the ciphertext frames of a round that is over; signed messages and digests stay."""
+        for folder in (*self._folder.glob("upload-*"), *self._folder.glob("arriving-*"), self._folder / "sum"):
+            for frame in folder.glob("frame-*"):
+                frame.unlink()
+
+
+class StudyStore:
+    """All that is kept of one study."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        make_folder(folder)
+        self.keys = RoundStore(folder / "keys")
+
+    def round(self, number: int) -> RoundStore:
+        """The store of a round, made when it is first asked for."""
+        return RoundStore(self._folder / "rounds" / f"{number:06d}")
+
+    def last_round(self) -> int:
+        """The highest round that was ever opened, or 0."""
+        numbers = [int(path.name) for path in (self._folder / "rounds").glob("[0-9]*")]
+        return max(numbers, default=0)

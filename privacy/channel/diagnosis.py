@@ -1,0 +1,87 @@
+"""Why the aggregator cannot be reached: gRPC says "Socket closed" to everything, this says what to do.
+
+One look-up, one TCP connection and one TLS handshake with the certificates of `ssl`, after a call
+failed. Our own certificate is not shown: its dates are checked before dialling, and an aggregator whose
+certificate is of our consortium takes ours. Nothing is sent.
+"""
+
+import os
+import socket
+import ssl
+
+from privacy.channel.identity import Identity
+from privacy.channel.tls import host_and_port, is_loopback
+from privacy.errors import CollegiumError, IdentityError, Unreachable
+
+_EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_* of OpenSSL's x509_vfy.h
+_OTHER_HOST, _OTHER_ADDRESS = 62, 64
+_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+
+
+def diagnose(identity: Identity, target: str, timeout: float = 5.0) -> CollegiumError:
+    """The error to raise after a call to `target` (HOST:PORT) ended as unreachable.
+
+    Args:
+        identity: ours; its CA is the only one that is trusted.
+        target: where the call went.
+        timeout: seconds for the connection and for the handshake, each.
+
+    Returns:
+        IdentityError when trying again cannot help (foreign, expired or misnamed certificate), else Unreachable.
+
+    Raises:
+        ConfigError: `target` is not HOST:PORT.
+    """
+    host, port = host_and_port(target)
+    if not is_loopback(host) and any(os.environ.get(name) for name in _PROXY_VARIABLES):
+        return Unreachable(
+            f"no answer from {target} through the proxy; check the proxy's address and password, and its rules",
+            code="peer.proxy",
+        )
+    try:
+        connection = socket.create_connection((host, port), timeout)
+    except socket.gaierror:
+        return Unreachable(f"the name {host} is not known; check its spelling and DNS", code="peer.unknown_host")
+    except OSError:
+        return Unreachable(f"nothing answers at {target}; start the aggregator, or check the address and the firewall")
+    with connection:
+        return _shake_hands(identity, connection, host, target)
+
+
+def _shake_hands(identity: Identity, connection: socket.socket, host: str, target: str) -> CollegiumError:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=identity.authority_pem.decode())
+    context.set_alpn_protocols(["h2"])
+    try:
+        with context.wrap_socket(connection, server_hostname=host):
+            return Unreachable(
+                f"{target} is the aggregator, but it closes our connection; compare the clocks of both machines",
+                code="peer.closed",
+            )
+    except ssl.SSLCertVerificationError as error:
+        return _verdict(error.verify_code, target)
+    except OSError:
+        return Unreachable(f"{target} does not speak TLS 1.3; check the address, and that nothing inspects the line")
+
+
+def _verdict(code: int, target: str) -> IdentityError:
+    if code == _EXPIRED:
+        return IdentityError(
+            f"the certificate of {target} expired; ask the consortium to renew the aggregator's",
+            code="identity.expired",
+        )
+    if code == _NOT_YET_VALID:
+        return IdentityError(
+            f"the certificate of {target} is not valid yet; set the clock of this machine",
+            code="identity.not_yet_valid",
+        )
+    if code in (_OTHER_HOST, _OTHER_ADDRESS):
+        return IdentityError(
+            f"the aggregator at {target} has no certificate for that name; dial a name that it was admitted with",
+            code="identity.other_host",
+        )
+    return IdentityError(
+        f"the certificate of {target} is not of your consortium; check the address, and that nothing inspects the line",
+        code="identity.foreign",
+    )

@@ -1,0 +1,373 @@
+"""A silo's way through the rounds of a study, in the order of persistence that the protocol fixes.
+
+    round opened (ledger) -> reserved (ledger) -> first patient read -> update -> spent (ledger), upload on
+    disk -> sent -> survivors checked, signed (ledger) -> agreed -> opened, applied (one rename) ->
+    closed (ledger) -> Close sent
+
+Restarted at any point: a round that was opened but has no stored upload is sat out (its budget stays
+spent); a stored upload is sent again, the same bytes; a sum is opened once. Rounds 1..R train; round
+R+1 sends no update, only the metrics of the final model. The masks' steps (M1, M2, M5) come between.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from numpy.typing import NDArray
+
+from imaging import metrics
+from privacy import durable
+from privacy.channel.envelope import Signed
+from privacy.channel.identity import Identity
+from privacy.dp.events import to_json
+from privacy.errors import CollegiumError, ProtocolError, RoundAbandoned
+from privacy.he.keyholder import KeyHolder
+from privacy.he.params import CiphertextParams
+from privacy.ledger.budget import BudgetFilter
+from privacy.ledger.store import Ledger
+from privacy.randomness import SecureStream
+from privacy.secagg import chain as chains
+from privacy.secagg.keygrant import KeyMaterial
+from privacy.secagg.quantise import Quantiser, public_limit
+from privacy.secagg.survivors import (
+    REFUSED,
+    CheckedSurvivors,
+    check_signs,
+    check_sum,
+    check_survivors,
+)
+from privacy.study import Study, context
+from privacy.update import PrivateUpdate, UpdateLayout
+from privacy.wire import convert
+from privacy.wire.messages import Abandon, Close, Phase, Reject, Sign, UploadHeader
+from silo_node import global_model, server_optimizer
+from silo_node.approval import round_event
+from silo_node.client import AggregatorClient
+from silo_node.global_model import GlobalModel
+from silo_node.key_epoch import KeyEpoch
+from silo_node.progress import Progress
+from silo_node.server_optimizer import OptimizerState, Vector
+from silo_node.state import StudyDirectory
+from silo_node.stored_upload import StoredUpload
+
+ABANDONED_IN_A_ROW = 2
+"""After so many the silo pauses: an aggregator could otherwise burn budgets."""
+
+
+class Learning(Protocol):
+    """What the agent needs of a learner (`silo_node.learner.Learner`; tests have one without torch)."""
+
+    layout: UpdateLayout
+
+    def initial_vector(self) -> Vector:
+        """The public initial weights."""
+
+    def train(self, weights: Vector, round_number: int) -> PrivateUpdate:
+        """One round of private training."""
+
+    def evaluate(self, weights: Vector) -> NDArray[np.int64]:
+        """Metric counts of the held-out patients."""
+
+
+@dataclass
+class Agent:
+    """One silo in one study. All collaborators are given; nothing is looked up."""
+
+    study: Study
+    cohort: str
+    identity: Identity
+    folder: StudyDirectory
+    ledger: Ledger
+    budget: BudgetFilter
+    client: AggregatorClient
+    learner: Learning
+    stream: SecureStream
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self._digest = self.study.digest()
+        self._layout = self.learner.layout
+        self._params = CiphertextParams.for_study(self.study.encryption, len(self.study.roster.silos))
+        self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
+        self._index = self.study.roster.index(self.identity.member.name)
+        self._abandoned = 0
+
+    def run(self) -> GlobalModel:
+        """Take part until the study is over; returns the final state.
+
+        Raises:
+            BudgetExceeded: the cohort's budget does not cover the next round.
+            RoundAbandoned: two rounds in a row ended without a sum.
+            ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
+            Unreachable: the aggregator did not answer for longer than our patience.
+        """
+        self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
+        keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger)
+        material = keys.obtain()
+        self._keyholder = KeyHolder.from_secret(self._params, material.secret)
+        self._material = material
+        model = self._load()
+        while model.round_number < self.study.training.rounds + 1:
+            keys.grant_open_requests(material)
+            model = self._round(model)
+        self.progress.say("finished", model.round_number)
+        return model
+
+    # ---- one round
+
+    def _round(self, model: GlobalModel) -> GlobalModel:
+        number = model.round_number + 1
+        ctx = context(
+            self.study,
+            self._material.key_id,
+            self._params.digest(),
+            self._layout.digest(),
+            number,
+            model.chain,
+        )
+        upload = StoredUpload.load(self.folder.upload, ctx)
+        sent = 0
+        if upload is None and not self._has("round_opened", number):
+            upload = self._make_upload(model, number, ctx)
+        if upload is not None:
+            sent = self._send(upload, number)
+        self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
+        board = self.client.wait(number, Phase.SURVIVORS)
+        if board.phase == Phase.ABANDONED:
+            return self._abandon(model, number, board.messages)
+        checked = self._check(board.messages, board.seeds, ctx, number, upload)
+        frames = self._download(checked, number)
+        self._sign(checked, number)
+        agreed = self.client.wait(number, Phase.SIGNED)
+        if agreed.phase == Phase.ABANDONED:
+            return self._abandon(model, number, agreed.messages)
+        check_signs(agreed.messages, self.study, checked)
+        self.progress.say("phase", number, phase="opening")
+        verified = check_sum(checked, frames)
+        sums = self._keyholder.open(verified.frames, checked.seeds, self._layout.length)
+        applied = self._apply(model, sums, checked, ctx)
+        self._resend_close()
+        self._report(applied, model, sums, sent)
+        return applied
+
+    def _make_upload(self, model: GlobalModel, number: int, ctx: bytes) -> StoredUpload:
+        trains = number <= self.study.training.rounds
+        values = np.zeros(self._layout.length, np.uint16)
+        self._log("round_opened", number)
+        if self._evaluates(number):
+            self.progress.say("phase", number, phase="evaluating")
+            self._log("release", number, what=self._release_name(), protected=False)
+            counts = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
+            values[self._layout.parameters :] = counts
+        if trains:
+            event = round_event(self.study)
+            left = self.study.training.rounds - number + 1
+            self.budget.authorise(
+                self.ledger.entries, self.cohort, event, horizon_steps=left * self.study.training.local_steps
+            )
+            self._log("reserved", number, cohort=self.cohort, event=to_json(event))
+            self.progress.say("phase", number, phase="training")
+            update = self.learner.train(model.optimizer.weights, number)
+            if update.event != event or update.round_number != number:
+                raise RuntimeError("the trainer spent something else than was reserved")
+            values[: self._layout.parameters] = self._quantised(update)
+            self._log("spent", number, cohort=self.cohort, event=to_json(event))
+        self.progress.say("phase", number, phase="encrypting")
+        ciphertext = self._keyholder.protect(values)
+        header = UploadHeader(
+            ctx=ctx,
+            round_number=number,
+            silo_index=self._index,
+            frame_bytes=tuple(len(frame) for frame in ciphertext.frames),
+            frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in ciphertext.frames),
+            seeds_sha256=hashlib.sha256(ciphertext.seeds).digest(),
+        )
+        upload = StoredUpload(self._seal(header), ciphertext, ctx)
+        upload.store(self.folder.upload)
+        return upload
+
+    def _quantised(self, update: PrivateUpdate) -> NDArray[np.uint16]:
+        weighted = update.consume() * self.study.weight(self.identity.member.name)
+        encoded, _ = self._quantiser.encode(weighted, self.stream)
+        return encoded
+
+    def _send(self, upload: StoredUpload, number: int) -> int:
+        """Send a stored upload once its round is open; a repeat or a late one is not an error."""
+        if number > 1:
+            self.client.wait(number - 1, Phase.CLOSED)
+        self.progress.say("phase", number, phase="sending")
+        try:
+            return self.client.upload(upload.header, upload.ciphertext)
+        except ProtocolError as error:
+            if error.code not in ("upload.late", "upload.repeated", "round.not_open"):
+                raise
+            return 0
+
+    def _check(
+        self,
+        messages: tuple[Signed, ...],
+        seeds: tuple[bytes, ...],
+        ctx: bytes,
+        number: int,
+        upload: StoredUpload | None,
+    ) -> CheckedSurvivors:
+        try:
+            checked = check_survivors(
+                messages, seeds, study=self.study, params=self._params, length=self._layout.length, ctx=ctx
+            )
+            own = [m for m in messages[1:] if m.signer == self.identity.member.name and upload is not None]
+            if any(upload is None or message != upload.header for message in own):
+                raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
+        except ProtocolError as error:
+            self._halt(error, ctx, number, b"")
+            raise
+        if upload is not None and self._index not in checked.members:
+            self.ledger.append(
+                "incident", {"code": "round.omitted", "detail": f"round {number}: our upload is not in the sum"}
+            )
+        return checked
+
+    def _download(self, checked: CheckedSurvivors, number: int) -> tuple[bytes, ...]:
+        frames = self.client.sum_frames(number)
+        try:
+            check_sum(checked, frames)
+        except ProtocolError as error:
+            self._halt(error, checked.survivors.ctx, number, checked.survivors_hash)
+            raise
+        return frames
+
+    def _sign(self, checked: CheckedSurvivors, number: int) -> None:
+        """Sign H(S): once a round, ever; the ledger remembers which."""
+        before = [
+            entry.body["survivors"]
+            for entry in self.ledger.entries
+            if entry.kind == "survivors_signed" and self._is(entry.body, number)
+        ]
+        if before and before != [checked.survivors_hash.hex()]:
+            error = ProtocolError("the aggregator shows a second survivor list for the round", code=REFUSED)
+            self._halt(error, checked.survivors.ctx, number, checked.survivors_hash)
+            raise error
+        if self._index in checked.members:
+            if not before:
+                self._log("survivors_signed", number, survivors=checked.survivors_hash.hex())
+            self.client.submit(self._seal(Sign(checked.survivors.ctx, number, checked.survivors_hash)))
+
+    def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
+        number = model.round_number + 1
+        optimizer = model.optimizer
+        if number <= self.study.training.rounds:
+            total = self._quantiser.decode_sum(sums[: self._layout.parameters], len(checked.members))
+            weights = [self.study.weight(self.study.roster.silos[index - 1].name) for index in checked.members]
+            optimizer = server_optimizer.step(optimizer, total / sum(weights), self.study.aggregation)
+        chain = chains.following(model.chain, chains.Outcome.CLOSED, checked.survivors_hash)
+        applied = GlobalModel(optimizer, number, chain)
+        self._keep_close(applied, checked, sums, ctx)
+        return self._advance(applied, chains.Outcome.CLOSED)
+
+    def _advance(self, model: GlobalModel, outcome: chains.Outcome) -> GlobalModel:
+        model.store(self.folder.model_file)
+        self._log("closed", model.round_number, outcome=outcome.value, chain=model.chain.hex())
+        StoredUpload.erase(self.folder.upload)
+        self._abandoned = self._abandoned + 1 if outcome is chains.Outcome.ABANDONED else 0
+        return model
+
+    def _keep_close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> None:
+        """Make our Close and store it before the model moves on, so that a restart can still send it."""
+        if self._index not in checked.members:
+            self.folder.close_file.unlink(missing_ok=True)
+            return
+        key = derive(self._material, ctx, "sum")
+        mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8").tobytes()).digest(), "sha256")
+        size, root = self.ledger.head()
+        close = Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
+        durable.write(self.folder.close_file, convert.encode_signed(self._seal(close)))
+
+    def _resend_close(self) -> None:
+        """Send the stored Close; the aggregator takes the same one again."""
+        if self.folder.close_file.exists():
+            self.client.submit(convert.decode_signed(self.folder.close_file.read_bytes()))
+
+    def _abandon(self, model: GlobalModel, number: int, messages: tuple[Signed, ...]) -> GlobalModel:
+        aggregator = bytes.fromhex(self.study.roster.aggregator.identity)
+        abandon = convert.open_signed(messages[0], Abandon, aggregator)
+        if abandon.round_number != number or abandon.study_digest != self._digest:
+            raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
+        chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
+        ended = self._advance(GlobalModel(model.optimizer, number, chain), chains.Outcome.ABANDONED)
+        self.ledger.append(
+            "incident",
+            {"code": "round.abandoned", "detail": f"round {number}: {abandon.reason}; its budget stays spent"},
+        )
+        self.progress.say("phase", number, phase="abandoned")
+        if self._abandoned >= ABANDONED_IN_A_ROW:
+            raise RoundAbandoned(
+                f"{self._abandoned} rounds in a row ended without a sum ({abandon.reason}); this silo pauses so that "
+                "no more budget is lost: find out which silos were missing, then run again"
+            )
+        return ended
+
+    def _halt(self, error: ProtocolError, ctx: bytes, number: int, survivors_hash: bytes) -> None:
+        """Record a refused sum and tell the aggregator; the caller raises."""
+        self.ledger.append("incident", {"code": error.code, "detail": f"round {number}: sum refused, study halted"})
+        try:
+            self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
+        except CollegiumError as refusal:
+            self.ledger.append("incident", {"code": refusal.code, "detail": "the refusal could not be delivered"})
+
+    # ---- records
+
+    def _report(self, applied: GlobalModel, before: GlobalModel, sums: NDArray[np.int64], sent: int) -> None:
+        number = applied.round_number
+        self.progress.say("round_closed", number, upload_bytes=sent)
+        if self._evaluates(number):
+            result = metrics.summarise(sums[self._layout.parameters :])
+            self.progress.say(
+                "evaluated",
+                number,
+                after_round=before.round_number,
+                auc=result.auc,
+                accuracy=result.accuracy,
+                loss=result.loss,
+                patients=result.patients,
+            )
+
+    def _evaluates(self, number: int) -> bool:
+        """Metrics travel in round 1 (the initial model), in the last, and as often as the study says."""
+        every = self.study.evaluation.every
+        return number in (1, self.study.training.rounds + 1) or bool(every and (number - 1) % every == 0)
+
+    def _release_name(self) -> str:
+        return f"exact metric counts of held-out patients (split {self.study.evaluation.split}), in the encrypted sum"
+
+    def _has(self, kind: str, number: int) -> bool:
+        return any(entry.kind == kind and self._is(entry.body, number) for entry in reversed(self.ledger.entries))
+
+    def _is(self, body: object, number: int) -> bool:
+        return isinstance(body, dict) and (body["study_digest"], body["round"]) == (self._digest.hex(), number)
+
+    def _log(self, kind: str, number: int, **more: object) -> None:
+        self.ledger.append(kind, {"study_digest": self._digest.hex(), "round": number, **more})  # type: ignore[dict-item]
+
+    def _load(self) -> GlobalModel:
+        if self.folder.model_file.exists():
+            model = GlobalModel.load(self.folder.model_file, self._layout.parameters)
+            if model.round_number and not self._has("closed", model.round_number):
+                # Stopped between the rename and the ledger: the round did close. What was applied is in the chain.
+                self._log("closed", model.round_number, outcome=chains.Outcome.CLOSED.value, chain=model.chain.hex())
+                self._resend_close()
+            return model
+        weights = self.learner.initial_vector()
+        chain = chains.first(self._digest, global_model.digest(weights))
+        return GlobalModel(OptimizerState.initial(weights), 0, chain)
+
+    def _seal(self, body: convert.Body) -> Signed:
+        return convert.seal(body, self.identity.member.name, self.identity.keys.identity)
+
+
+def derive(material: KeyMaterial, ctx: bytes, label: str) -> bytes:
+    """K(label) of the protocol: HKDF-SHA256 of the group secret, salt ctx; 32 bytes."""
+    return HKDF(hashes.SHA256(), 32, ctx, label.encode("ascii")).derive(material.group_secret)

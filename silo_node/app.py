@@ -1,0 +1,190 @@
+"""`collegium-silo`: enrol, ingest, approve, run, export. The composition root of the silo."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privacy import console, durable
+from privacy import study as studies
+from privacy.errors import CollegiumError, ConfigError, PolicyRefused
+from silo_node import configuration, enrolment
+from silo_node.state import StateDirectory
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hospital's node of a Collegium consortium.")
+
+State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+app.command()(enrolment.init)
+app.command()(enrolment.enrol)
+
+
+@app.command()
+def ingest(
+    source: Annotated[Path, typer.Argument(help="Folder of DICOM files.")],
+    labels: Annotated[Path, typer.Option(help="CSV with the columns patient, label, split (train, val or test).")],
+    cohort: Annotated[str, typer.Option(help="Name for the cohort.")],
+    state: State,
+    as_json: AsJson = False,
+) -> None:
+    """Read a DICOM folder into a de-identified cohort; what cannot be used is listed and stops nothing.
+
+    Example: collegium-silo ingest /data/chest --labels labels.csv --cohort chest --state /var/lib/collegium
+    """
+    from imaging import cohort as cohorts
+    from silo_node.imaging_errors import imaging_errors
+
+    directory = StateDirectory(state)
+    with durable.lock(state), directory.open_ledger(directory.identity()) as ledger:
+        durable.make_folder(state / "cohorts")
+        with imaging_errors():
+            summary = cohorts.ingest(source, labels, directory.cohort(cohort), directory.pseudonym_key(), cohort)
+        ledger.append(
+            "cohort",
+            {
+                "cohort": cohort,
+                "digest": summary.digest,
+                "patients": summary.patients,
+                "images": summary.images,
+                "quarantined": dict(summary.quarantined),
+                "profile": summary.profile,
+                "table_edition": summary.table_edition,
+            },
+        )
+    console.emit(
+        {
+            "cohort": cohort,
+            "patients": summary.patients,
+            "images": summary.images,
+            "quarantined": [f"{count} {code}" for code, count in sorted(summary.quarantined.items())],
+            "profile": summary.profile,
+        },
+        as_json=as_json,
+    )
+
+
+@app.command()
+def approve(
+    study: Annotated[Path, typer.Argument(help="The signed study.")],
+    cohort: Annotated[str, typer.Option(help="The cohort that it may use.")],
+    by: Annotated[str, typer.Option(help="Who approves, for the ledger.")],
+    state: State,
+    confirm: Annotated[
+        list[str] | None, typer.Option(help="NAME=HOW: how the roster code was confirmed with a hospital; repeat.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; the terms are printed all the same.")] = False,
+) -> None:
+    """Show what a study reads, sends and costs, and approve it. Nothing is trained without this.
+
+    Example: collegium-silo approve study.yaml --cohort chest --by "Ada Roe" --confirm north=phone --state silo-state
+    """
+    from silo_node import approval
+
+    directory = StateDirectory(state)
+    identity = directory.identity()
+    policy = configuration.read(state).policy
+    with durable.lock(state), directory.open_ledger(identity) as ledger:
+        signed = studies.load_signed(study, identity.study_key)
+        try:
+            signed.roster.index(identity.member.name)
+            approval.check_policy(signed, cohort, policy)
+            approval.check_claims(signed)
+            patients = _patients(directory, cohort)
+            print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger), policy))
+            whole = approval.round_event(signed, signed.training.rounds)
+            approval.budget_filter(policy).authorise(ledger.entries, cohort, whole, whole.steps)
+            if not yes and not typer.confirm("Approve this study?"):
+                raise PolicyRefused("the study was not approved; nothing was changed", code="policy.declined")
+            approval.record(
+                study, signed, cohort, by, _confirmed(confirm or []), policy, directory.study(signed.name), ledger
+            )
+        except CollegiumError as error:
+            ledger.append("refused", {"study_digest": signed.digest().hex(), "code": error.code, "reason": str(error)})
+            raise
+    print(f"approved: study '{signed.name}' may use cohort '{cohort}'")
+
+
+@app.command()
+def run(
+    state: State,
+    aggregator: Annotated[str, typer.Option(help="HOST:PORT of the aggregator.")],
+    study: Annotated[str | None, typer.Option(help="Name of the approved study (when there are several).")] = None,
+    patience: Annotated[
+        float, typer.Option(help="Seconds without an answer of the aggregator before giving up.")
+    ] = 600.0,
+    progress_json: Annotated[Path | None, typer.Option(help="Append progress events to this file.")] = None,
+    threads: Annotated[int, typer.Option(help="Processor threads for training.", min=1, max=256)] = 1,
+) -> None:
+    """Take part in an approved study to its end; a stopped run goes on where it was.
+
+    Example: collegium-silo run --state /var/lib/collegium --aggregator aggregator.example.org:8443
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    directory = StateDirectory(state)
+    with durable.lock(state):
+        from silo_node.program import take_part
+
+        take_part(directory, _chosen(directory, study), aggregator, patience, progress_json, threads)
+    print("the study is finished; 'collegium-silo export' writes the model")
+
+
+@app.command()
+def export(
+    state: State,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the model and its card.")],
+    study: Annotated[str | None, typer.Option(help="Name of the study (when there are several).")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the final model as safetensors with a model card; plain MONAI code loads it.
+
+    Example: collegium-silo export --state /var/lib/collegium --study chest -o model/
+    """
+    from silo_node.program import export_model
+
+    directory = StateDirectory(state)
+    with durable.lock(state):
+        made = export_model(directory, _chosen(directory, study), output)
+    console.emit(made.data, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the command."""
+    console.run(app)
+
+
+def _chosen(directory: StateDirectory, study: str | None) -> str:
+    approved = directory.approved_studies()
+    if study is not None:
+        return study
+    if len(approved) != 1:
+        raise ConfigError(
+            f"there are {len(approved)} approved studies here; "
+            + ("name one with --study" if approved else "approve one first with 'collegium-silo approve'"),
+            code="config.which_study" if approved else "policy.not_approved",
+        )
+    return approved[0]
+
+
+def _confirmed(pairs: list[str]) -> dict[str, str]:
+    confirmed = {}
+    for pair in pairs:
+        name, separator, how = pair.partition("=")
+        if not separator or not name or not how:
+            raise ConfigError("--confirm takes NAME=HOW, for example north=phone")
+        confirmed[name] = how
+    return confirmed
+
+
+def _patients(directory: StateDirectory, cohort: str) -> int:
+    from imaging.cohort import Cohort
+
+    from silo_node.imaging_errors import imaging_errors
+
+    with imaging_errors():
+        return sum(len(Cohort.open(directory.cohort(cohort)).patients(split)) for split in ("train", "val", "test"))
+
+
+if __name__ == "__main__":
+    main()

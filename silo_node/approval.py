@@ -1,0 +1,225 @@
+"""`collegium-silo approve`: what a study would read, send and cost, in plain words, and the answer.
+
+Nothing is trained without an approval; it is bound to the study's digest and a cohort, names who gave
+it and how each hospital of the roster was confirmed, and is an entry of the ledger before it counts.
+The hospital's policy is checked here and again before each run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from privacy import durable, study
+from privacy.configuration import Strict
+from privacy.dp import accounting
+from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
+from privacy.errors import CorruptState, PolicyRefused, StudyError
+from privacy.ledger.budget import BudgetFilter, Cap, charged
+from privacy.ledger.store import Ledger
+from privacy.study import Study
+from silo_node.configuration import Policy
+from silo_node.state import StudyDirectory
+
+
+class Approval(Strict):
+    """`approval.json`: the cohort that a study may use here, and who said so."""
+
+    study_digest: str
+    cohort: str
+    by: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Epsilon at `delta` of the cohort: already charged, and after the whole study."""
+
+    before: float
+    after: float
+    delta: float
+
+
+def round_event(signed: Study, rounds: int = 1) -> DpEvent:
+    """The event of `rounds` rounds of a study at one silo.
+
+    Raises:
+        StudyError: the study gives no noise for its mechanism.
+    """
+    steps = signed.training.local_steps * rounds
+    if signed.privacy.mechanism == "none":
+        return UnprotectedEvent(steps)
+    if signed.privacy.noise_multiplier is None:
+        raise StudyError("the study has no noise multiplier; it must be signed by 'study sign', which adds it")
+    return DpSgdEvent(signed.privacy.sampling_rate, signed.privacy.noise_multiplier, steps)
+
+
+def check_policy(signed: Study, cohort: str, policy: Policy) -> None:
+    """Compare a study with the hospital's policy.
+
+    Raises:
+        PolicyRefused: naming the first rule that forbids it.
+    """
+    rules = (
+        (signed.task.kind in policy.allowed_tasks, f"the task '{signed.task.kind}' is not in allowed_tasks"),
+        (signed.model.name in policy.allowed_models, f"the model '{signed.model.name}' is not in allowed_models"),
+        (cohort in policy.cohorts, f"the cohort '{cohort}' is not in cohorts"),
+        (
+            signed.privacy.mechanism != "none" or policy.allow_without_dp,
+            "it trains without differential privacy, which allow_without_dp forbids",
+        ),
+        (
+            signed.privacy.epsilon is None or signed.privacy.epsilon <= policy.max_epsilon,
+            f"its epsilon is above max_epsilon {policy.max_epsilon}",
+        ),
+    )
+    for holds, reason in rules:
+        if not holds:
+            raise PolicyRefused(
+                f"this hospital's policy refuses the study: {reason}; change silo.yaml only if the hospital decides so"
+            )
+
+
+def check_claims(signed: Study) -> None:
+    """Recompute the study's epsilon with two accountants.
+
+    Raises:
+        StudyError: the threshold is too low, or the noise does not give the epsilon that the study claims.
+    """
+    if signed.privacy.mechanism == "none" or signed.privacy.delta is None or signed.privacy.epsilon is None:
+        return
+    spend = accounting.spend([round_event(signed, signed.training.rounds)], signed.privacy.delta, with_prv=True)
+    if max(spend.pld, spend.prv or 0.0) > signed.privacy.epsilon:
+        raise StudyError(
+            "the study's noise does not give the epsilon it claims; ask the consortium to sign it again",
+            code="study.false_epsilon",
+        )
+
+
+def cost(signed: Study, cohort: str, policy: Policy, ledger: Ledger) -> Cost:
+    """What the cohort was charged and would be charged after the whole study."""
+    before = charged(ledger.entries, cohort)
+    after = (*before, round_event(signed, signed.training.rounds))
+    return Cost(accounting.epsilon_pld(before, policy.delta), accounting.epsilon_pld(after, policy.delta), policy.delta)
+
+
+def budget_filter(policy: Policy) -> BudgetFilter:
+    """The filter that guards every cohort of this hospital."""
+    return BudgetFilter(
+        Cap(policy.max_epsilon, policy.delta),
+        allow_unprotected=policy.allow_without_dp,
+        epsilon_of=accounting.epsilon_pld,
+    )
+
+
+def describe(signed: Study, cohort: str, patients: int, price: Cost, policy: Policy) -> str:
+    """The study in plain words, for the person who decides."""
+    privacy, training = signed.privacy, signed.training
+    if privacy.mechanism == "none":
+        guarantee = "NONE: single patients are not protected, and the cohort's budget is used up for good."
+        cost_line = "unlimited (training without differential privacy)"
+    else:
+        guarantee = (
+            f"patient-level differential privacy: whether or not any one patient takes part changes the "
+            f"probability of anything others see by a factor of at most e^{privacy.epsilon:g} "
+            f"(delta {privacy.delta:g}, adding or removing one patient)."
+        )
+        cost_line = f"epsilon {price.before:.2f} now, {price.after:.2f} after the study; cap {policy.max_epsilon:g}"
+    silos = "\n".join(f"    {silo.name:<20} {silo.fingerprint}" for silo in signed.roster.silos)
+    return f"""\
+Study         {signed.name} of consortium {signed.consortium}
+              {signed.description or "(no description)"}
+Will be read  cohort '{cohort}': {patients} patients, de-identified images and the label '{signed.task.label}'
+Will train    {signed.model.name}, {training.rounds} rounds of {training.local_steps} step(s); each patient is drawn
+              with probability {privacy.sampling_rate:g} a step
+Will leave    an encrypted model update a round; only the sum over the silos can be opened, by the silos.
+              Counts of correct and wrong predictions on held-out patients ({signed.evaluation.split}), in the same
+              encrypted sum: exact, NOT covered by differential privacy. Times and sizes of messages.
+Guarantee     {guarantee}
+Budget        {cost_line}
+Roster        code {signed.roster.code} (read it to the other hospitals; all must have the same)
+{silos}
+    aggregator {signed.roster.aggregator.name:<9} {signed.roster.aggregator.fingerprint}
+    threshold {signed.roster.threshold} of {len(signed.roster.silos)}; in this version one hospital together with the
+    aggregator could open another's update: the masks that prevent it come next.
+"""
+
+
+def record(
+    source: Path,
+    signed: Study,
+    cohort: str,
+    by: str,
+    confirmed: dict[str, str],
+    policy: Policy,
+    folder: StudyDirectory,
+    ledger: Ledger,
+) -> None:
+    """Write the approval: ledger first, then the files that `run` looks for.
+
+    Raises:
+        PolicyRefused: not every other hospital of the roster was confirmed.
+        StudyError: another study of this name was approved before.
+    """
+    own = ledger.origin.rsplit("/", 1)[-1]
+    signed.roster.index(own)
+    missing = {silo.name for silo in signed.roster.silos} - {own} - set(confirmed)
+    if missing:
+        raise PolicyRefused(
+            f"confirm the roster code with {', '.join(sorted(missing))} first, then add --confirm NAME=HOW for each",
+            code="policy.unconfirmed",
+        )
+    unknown = set(confirmed) - {silo.name for silo in signed.roster.silos}
+    if unknown:
+        raise PolicyRefused(f"{', '.join(sorted(unknown))} is not on the roster", code="policy.unconfirmed")
+    if folder.approval_file.exists() and read(folder).study_digest != signed.digest().hex():
+        raise StudyError(
+            f"another study named '{signed.name}' was approved here before; the consortium must give a new name",
+            code="study.name_taken",
+        )
+    ledger.append(
+        "approved",
+        {
+            "study": signed.name,
+            "study_digest": signed.digest().hex(),
+            "cohort": cohort,
+            "roster_code": signed.roster.code,
+            "confirmed": [{"silo": silo, "how": how} for silo, how in sorted(confirmed.items())],
+            "by": by,
+            "cap_epsilon": policy.max_epsilon,
+            "cap_delta": policy.delta,
+            "planned_event": to_json(round_event(signed, signed.training.rounds)),
+        },
+    )
+    folder.make()
+    durable.write(folder.study_file, source.read_bytes())
+    approval = Approval(study_digest=signed.digest().hex(), cohort=cohort, by=by)
+    durable.write(folder.approval_file, json.dumps(approval.model_dump()).encode())
+
+
+def read(folder: StudyDirectory) -> Approval:
+    """The approval of a study.
+
+    Raises:
+        PolicyRefused: there is none.
+        CorruptState: it is damaged.
+    """
+    if not folder.approval_file.exists():
+        raise PolicyRefused(
+            "this study is not approved here; run 'collegium-silo approve' first", code="policy.not_approved"
+        )
+    try:
+        return Approval.model_validate_json(folder.approval_file.read_bytes())
+    except ValueError as error:
+        raise CorruptState("the approval is damaged; approve the study again") from error
+
+
+def load_approved(folder: StudyDirectory, consortium_key: bytes) -> tuple[Study, Approval]:
+    """The study that was approved, verified again.
+
+    Raises:
+        PolicyRefused: not approved. StudyError: the study file is not the one that was approved.
+    """
+    approval = read(folder)
+    signed = study.load_signed(folder.study_file, consortium_key)
+    if signed.digest().hex() != approval.study_digest:
+        raise StudyError("the study file is not the one that was approved; approve it again", code="study.altered")
+    return signed, approval

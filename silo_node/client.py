@@ -1,0 +1,104 @@
+"""The silo's calls to the aggregator: messages in and out of bytes, typed errors, patience.
+
+`Unreachable` is tried again with jittered back-off until `patience` seconds passed without an answer;
+everything sent is idempotent at the aggregator or refused there as a repeat. Streams restart from
+their first part.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from privacy.channel import tls
+from privacy.channel.envelope import Signed
+from privacy.channel.identity import Identity
+from privacy.channel.status import calling
+from privacy.errors import Unreachable
+from privacy.he.keyholder import Ciphertext
+from privacy.wire import convert
+from privacy.wire.messages import AwaitRequest, Board, Phase, SumRequest
+
+POLL_MILLISECONDS = 20_000
+"""How long the aggregator may hold a long poll; below the idle limits of common proxies."""
+FIRST_BACKOFF_SECONDS = 0.2
+LONGEST_BACKOFF_SECONDS = 15.0
+
+ResultT = TypeVar("ResultT")
+
+
+class AggregatorClient:
+    """One silo's connection to one aggregator.
+
+    Args:
+        identity: who we are.
+        target: HOST:PORT.
+        study_digest: the study that all calls are about.
+        patience: seconds without any answer after which a call gives up.
+    """
+
+    def __init__(self, identity: Identity, target: str, study_digest: bytes, patience: float) -> None:
+        self._peer = f"the aggregator at {target}"
+        self._digest, self._patience = study_digest, patience
+        self._channel = tls.channel(identity, target)
+        prefix = f"/{convert.SERVICE.full_name}/"
+        self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
+        self._await = self._channel.unary_unary(prefix + "Await", bytes, bytes)
+        self._upload = self._channel.stream_unary(prefix + "Upload", bytes, bytes)
+        self._download = self._channel.unary_stream(prefix + "DownloadSum", bytes, bytes)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._channel.close()
+
+    def submit(self, message: Signed) -> None:
+        """Send a signed message; stored durably there when this returns."""
+        data = convert.encode_signed(message)
+        self._patiently(lambda: self._submit(data, timeout=60))
+
+    def upload(self, header: Signed, ciphertext: Ciphertext) -> int:
+        """Stream an upload; returns the bytes that were sent of it."""
+        parts: Sequence[bytes] = (
+            convert.encode_header_part(header),
+            convert.encode_seeds_part(ciphertext.seeds),
+            *(convert.encode_frame_part(frame) for frame in ciphertext.frames),
+        )
+        self._patiently(lambda: self._upload(iter(parts), timeout=3600))
+        return sum(len(part) for part in parts)
+
+    def board(self, round_number: int, phase: Phase) -> Board:
+        """What is published of a round now, without waiting."""
+        return self._poll(round_number, phase, 0)
+
+    def wait(self, round_number: int, phase: Phase) -> Board:
+        """Wait until a round has reached a phase or has ended."""
+        while True:
+            board = self._poll(round_number, phase, POLL_MILLISECONDS)
+            if board.reached:
+                return board
+
+    def sum_frames(self, round_number: int) -> tuple[bytes, ...]:
+        """Download the published sum of a round."""
+        request = convert.encode_sum_request(SumRequest(self._digest, round_number))
+
+        def call() -> tuple[bytes, ...]:
+            return tuple(convert.decode_frame(frame) for frame in self._download(request, timeout=3600))
+
+        return self._patiently(call)
+
+    def _poll(self, round_number: int, phase: Phase, milliseconds: int) -> Board:
+        data = convert.encode_await(AwaitRequest(self._digest, round_number, phase, milliseconds))
+        return convert.decode_board(self._patiently(lambda: self._await(data, timeout=milliseconds / 1000 + 30)))
+
+    def _patiently(self, call: Callable[[], ResultT]) -> ResultT:
+        deadline = time.monotonic() + self._patience
+        backoff = FIRST_BACKOFF_SECONDS
+        while True:
+            try:
+                with calling(self._peer):
+                    return call()
+            except Unreachable:
+                if time.monotonic() + backoff > deadline:
+                    raise
+            time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
+            backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)

@@ -1,0 +1,126 @@
+"""The final model as files that plain MONAI code loads, with a model card for people and programs.
+
+`imaging.export` writes the weights and how to build the network; the card says what the model is,
+who took part in which rounds, at what privacy cost to whom, and what is not promised. Every number
+comes from the ledger, the study or the stored model; global metrics come from the rounds' own sums.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from imaging import export as files
+from privacy import durable
+from privacy.digest import Json
+from privacy.dp.events import to_json
+from privacy.errors import ConfigError
+from privacy.ledger.store import Ledger
+from privacy.study import Study
+from silo_node.approval import round_event
+from silo_node.global_model import GlobalModel
+
+
+@dataclass(frozen=True)
+class Card:
+    """The model card as plain data."""
+
+    data: dict[str, Json]
+
+    def markdown(self) -> str:
+        """The same facts for a person."""
+        data = self.data
+        rounds = data["rounds"]
+        privacy = data["privacy"]
+        lines = [
+            f"# {data['study']}",
+            "",
+            str(data["description"]) or "(no description)",
+            "",
+            f"- Task: {data['task']} of '{data['label']}'",
+            f"- Network: MONAI {data['network']}, {data['parameters']} parameters",
+            f"- Trained: {rounds} rounds over {data['silos']} hospitals; no image and no single update left a hospital",
+            f"- Weights: `model.safetensors`, SHA-256 `{data['weights_sha256']}`",
+            f"- Study digest: `{data['study_digest']}`",
+            f"- Privacy: {privacy}",
+            "",
+            "## Load it",
+            "",
+            "```python",
+            files.LOADING_SNIPPET.strip(),
+            "```",
+            "",
+            "## What is not promised",
+            "",
+            *(f"- {line}" for line in data["limits"] if isinstance(data["limits"], list)),  # type: ignore[union-attr]
+            "",
+        ]
+        return "\n".join(lines)
+
+
+def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str) -> Card:
+    """The card of a finished model."""
+    privacy = study.privacy
+    if privacy.mechanism == "none":
+        guarantee = "none; single patients are not protected"
+    else:
+        guarantee = (
+            f"patient-level (epsilon {privacy.epsilon:g}, delta {privacy.delta:g})-differential privacy at each "
+            "hospital, add/remove one patient, noise added locally"
+        )
+    return Card(
+        {
+            "format": "collegium-model-card/1",
+            "study": study.name,
+            "consortium": study.consortium,
+            "description": study.description,
+            "study_digest": study.digest().hex(),
+            "task": study.task.kind,
+            "label": study.task.label,
+            "network": study.model.name,
+            "network_parameters": study.model.model_dump(mode="json")["parameters"],
+            "transforms": [step.model_dump(mode="json") for step in study.transforms],
+            "parameters": parameters,
+            "rounds": model.round_number - 1,
+            "silos": len(study.roster.silos),
+            "chain": model.chain.hex(),
+            "weights_sha256": weights_sha256,
+            "privacy": guarantee,
+            "privacy_event": to_json(round_event(study, study.training.rounds)),
+            "limits": [
+                "Not a medical device; not validated for clinical use.",
+                "A patient who is in the data of two hospitals is protected less than stated.",
+                "Metrics on held-out patients were exact counts, not differentially private.",
+                "A hospital that lies about its own update changes the model.",
+            ],
+        }
+    )
+
+
+def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) -> Card:
+    """Write `model.safetensors`, `model.json`, `card.json` and `card.md`; the export is a ledger entry.
+
+    Raises:
+        ConfigError: the study is not finished, or the destination has files in it.
+        StorageError: the disk refused.
+    """
+    if model.round_number <= study.training.rounds:
+        raise ConfigError(
+            f"the study has {study.training.rounds - model.round_number + 1} rounds to go; run it to its end first",
+            code="export.unfinished",
+        )
+    if destination.exists() and any(destination.iterdir()):
+        raise ConfigError("the destination folder is not empty; name a new one", code="export.not_empty")
+    durable.make_folder(destination)
+    weights = model.optimizer.released(study.aggregation)
+    files.write(study.model.name, study.model.parameters, weights.astype(np.float64), destination)
+    sha256 = hashlib.sha256((destination / "model.safetensors").read_bytes()).hexdigest()
+    made = card(study, model, weights.size, sha256)
+    durable.write(destination / "card.json", json.dumps(made.data, indent=2).encode())
+    durable.write(destination / "card.md", made.markdown().encode())
+    ledger.append(
+        "exported", {"study_digest": study.digest().hex(), "round": model.round_number, "model_digest": sha256}
+    )
+    return made

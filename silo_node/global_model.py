@@ -1,0 +1,61 @@
+"""The silo's durable view of a study: model, optimiser state, round and chain, replaced by one rename.
+
+Stored as safetensors (no pickle). Round r is in this file exactly when its sum was applied; a kill
+leaves the state before or after the round.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from privacy import durable
+from privacy.digest import protocol_hash
+from privacy.errors import CorruptState
+from silo_node.server_optimizer import OptimizerState, Vector
+
+
+@dataclass(frozen=True)
+class GlobalModel:
+    """The state after `round_number` rounds (0 = initial); `chain` is `chain_r` of the protocol."""
+
+    optimizer: OptimizerState
+    round_number: int
+    chain: bytes
+
+    def store(self, path: Path) -> None:
+        """Write durably. Raises StorageError."""
+        state = self.optimizer
+        tensors = {"weights": state.weights, "average": state.average, "first": state.first, "second": state.second}
+        metadata = {"round": str(self.round_number), "chain": self.chain.hex(), "steps": str(state.steps)}
+        durable.write(path, save(tensors, metadata))
+
+    @classmethod
+    def load(cls, path: Path, parameters: int | None = None) -> "GlobalModel":
+        """Read back; `parameters` is how many the study's network has, where the caller knows.
+
+        Raises:
+            CorruptState: not the state of such a model.
+        """
+        try:
+            with safe_open(path, "numpy") as file:
+                metadata = file.metadata()
+                vectors = [file.get_tensor(name) for name in ("weights", "average", "first", "second")]
+                weights, average, first, second = vectors
+            chain = bytes.fromhex(metadata["chain"])
+            model = cls(
+                OptimizerState(weights, average, first, second, int(metadata["steps"])), int(metadata["round"]), chain
+            )
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise CorruptState("the stored model is damaged; restore the state directory from a backup") from error
+        shape = (vectors[0].size if parameters is None else parameters,)
+        if any(vector.shape != shape or vector.dtype != np.float64 for vector in vectors) or len(chain) != 32:
+            raise CorruptState("the stored model does not fit the study; restore the state directory from a backup")
+        return model
+
+
+def digest(weights: Vector) -> bytes:
+    """Digest of the initial model: of its float32 values, little-endian, 32 bytes."""
+    return protocol_hash("model", weights.astype("<f4").tobytes())

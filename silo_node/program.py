@@ -1,0 +1,78 @@
+"""Builds and runs a silo's part in a study from its state directory (imports torch)."""
+
+from pathlib import Path
+
+import torch
+from imaging.cohort import Cohort
+
+from privacy.errors import CollegiumError
+from privacy.ledger.store import Ledger
+from privacy.randomness import SecureStream
+from silo_node import approval, configuration
+from silo_node import export as exporting
+from silo_node.agent import Agent
+from silo_node.client import AggregatorClient
+from silo_node.export import Card
+from silo_node.global_model import GlobalModel
+from silo_node.imaging_errors import imaging_errors
+from silo_node.learner import Learner
+from silo_node.progress import Progress
+from silo_node.state import StateDirectory
+
+
+def take_part(
+    directory: StateDirectory, name: str, target: str, patience: float, progress_file: Path | None, threads: int
+) -> None:
+    """Run an approved study to its end.
+
+    Raises:
+        CollegiumError: whatever refuses; a refusal by policy, budget or preflight is in the ledger too.
+    """
+    torch.set_num_threads(threads)
+    identity = directory.identity()
+    policy = configuration.read(directory.root).policy
+    folder = directory.study(name)
+    signed, approved = approval.load_approved(folder, identity.study_key)
+    progress = Progress(progress_file, signed.training.rounds)
+    with directory.open_ledger(identity) as ledger:
+        client = AggregatorClient(identity, target, signed.digest(), patience)
+        try:
+            approval.check_policy(signed, approved.cohort, policy)
+            progress.say("phase", 0, phase="loading")
+            with imaging_errors():
+                cohort = Cohort.open(directory.cohort(approved.cohort))
+            learner = Learner(signed, cohort, SecureStream())
+            progress.say("phase", 0, phase="preflight")
+            learner.preflight()
+            Agent(
+                study=signed,
+                cohort=approved.cohort,
+                identity=identity,
+                folder=folder,
+                ledger=ledger,
+                budget=approval.budget_filter(policy),
+                client=client,
+                learner=learner,
+                stream=SecureStream(),
+                progress=progress,
+            ).run()
+        except CollegiumError as error:
+            _record(ledger, signed.digest(), error)
+            raise
+        finally:
+            client.close()
+            progress.close()
+
+
+def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
+    """Write the final model of a study; see `silo_node.export`."""
+    identity = directory.identity()
+    folder = directory.study(name)
+    signed, _ = approval.load_approved(folder, identity.study_key)
+    with directory.open_ledger(identity) as ledger:
+        return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output)
+
+
+def _record(ledger: Ledger, digest: bytes, error: CollegiumError) -> None:
+    if error.default_code in ("policy.refused", "budget.exceeded", "preflight.failed"):
+        ledger.append("refused", {"study_digest": digest.hex(), "code": error.code, "reason": str(error)})

@@ -1,0 +1,84 @@
+"""Where a silo keeps what: one place that knows the names in the state directory.
+
+identity/   keys and certificate          ledger/    the silo's ledger
+silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
+cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, upload/, close}
+"""
+
+import secrets
+from pathlib import Path
+
+from privacy.channel.identity import Identity
+from privacy.durable import make_folder, write
+from privacy.errors import ConfigError
+from privacy.ledger.store import Ledger
+
+
+class StateDirectory:
+    """The state directory of one silo."""
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise ConfigError(f"there is no state directory '{root.name}'; run 'collegium-silo init' first")
+        self.root = root
+
+    @property
+    def identity_folder(self) -> Path:
+        """Keys and certificate."""
+        return self.root / "identity"
+
+    def identity(self) -> Identity:
+        """The enrolled identity. Raises IdentityError when not enrolled."""
+        return Identity.load(self.identity_folder)
+
+    def open_ledger(self, identity: Identity) -> Ledger:
+        """The silo's ledger, made at its first use with an `enrolled` entry."""
+        folder = self.root / "ledger"
+        if (folder / "origin.json").exists():
+            return Ledger.open(folder, identity.keys.identity)
+        ledger = Ledger.create(folder, identity.member.uri, identity.keys.identity)
+        ledger.append(
+            "enrolled",
+            {
+                "silo": identity.member.name,
+                "consortium": identity.member.consortium,
+                "certificate_fingerprint": identity.certificate_fingerprint,
+            },
+        )
+        return ledger
+
+    def pseudonym_key(self) -> bytes:
+        """The secret of patient pseudonyms, 32 bytes, made at its first use; it never leaves the site."""
+        path = self.root / "pseudonym.key"
+        if not path.exists():
+            write(path, secrets.token_bytes(32))
+        return path.read_bytes()
+
+    def cohort(self, name: str) -> Path:
+        """Folder of a cohort."""
+        return self.root / "cohorts" / name
+
+    def study(self, name: str) -> "StudyDirectory":
+        """Folder of a study."""
+        return StudyDirectory(self.root / "studies" / name)
+
+    def approved_studies(self) -> tuple[str, ...]:
+        """Names of the studies that were approved here."""
+        return tuple(sorted(path.parent.name for path in (self.root / "studies").glob("*/approval.json")))
+
+
+class StudyDirectory:
+    """What a silo keeps of one study."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.study_file = root / "study.yaml"
+        self.approval_file = root / "approval.json"
+        self.key_file = root / "key"
+        self.model_file = root / "model"
+        self.upload = root / "upload"
+        self.close_file = root / "close"
+
+    def make(self) -> None:
+        """Create the folder."""
+        make_folder(self.root)
