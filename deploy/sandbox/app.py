@@ -79,7 +79,7 @@ def run(
             if data is not None:
                 content["privacy"]["lot_size"] = draft.planned_lot(sources, content["privacy"]["sampling_rate"])
             outcome = Consortium(Order(out, names, sources, content), processes, display).run()
-            result = summaries.summarise(outcome, content, description, time.monotonic() - began, out)
+            result = summaries.summarise(outcome, description, time.monotonic() - began, out)
     summaries.store(result, out)
     if as_json:
         console.emit(result, as_json=True)

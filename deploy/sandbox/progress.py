@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from deploy.sandbox.spending import Meter
+
 LINE_EVERY = 10.0
 """Seconds between lines where the output is not a terminal."""
 
@@ -25,9 +27,8 @@ class SiloProgress:
     name: str
     path: Path
     phase: str = "starting"
-    round: int = 0
+    closed: int = 0
     rounds: int = 0
-    epsilon: float | None = 0.0
     parameters: int = 0
     sent: int = 0
     upload_bytes: int = 0
@@ -50,19 +51,18 @@ class SiloProgress:
     def _take(self, event: dict[str, float | int | str | None]) -> None:
         kind = event["event"]
         self.phase = str(event.get("phase", self.phase))
-        self.round, self.rounds = int(event["round"] or 0), int(event["rounds"] or 0)
+        self.rounds = int(event["rounds"] or 0)
         self.parameters = int(event.get("parameters") or self.parameters)
-        if "epsilon" in event:
-            epsilon = event["epsilon"]
-            self.epsilon = None if epsilon is None else float(epsilon)
         if kind == "round_closed":
-            self.upload_bytes = int(event.get("upload_bytes") or 0)
+            # One round more than is trained closes: the last sum carries the final metrics alone.
+            self.closed = min(int(event["round"] or 0), self.rounds)
+            self.upload_bytes = int(event["upload_bytes"] or 0)
             self.sent += self.upload_bytes
             if self.first_round_closed is None:
                 self.first_round_closed = float(event["time"] or 0)
         elif kind == "evaluated":
             keys = ("auc", "accuracy", "loss", "patients")
-            self.evaluations[self.round] = {key: float(event[key] or 0) for key in keys}
+            self.evaluations[int(event["after_round"] or 0)] = {key: float(event[key] or 0) for key in keys}
         elif kind == "finished":
             self.phase = "finished"
 
@@ -72,6 +72,7 @@ class Display:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._meter = Meter(None)
         self._live: Live | None = None
         self._last_line = 0.0
 
@@ -79,8 +80,9 @@ class Display:
         """Say what happens next."""
         self._console.print(text, highlight=False)
 
-    def begin(self) -> None:
-        """Start showing silos."""
+    def begin(self, meter: Meter) -> None:
+        """Start showing silos; `meter` tells what their rounds cost."""
+        self._meter = meter
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=4, transient=False)
             self._live.start()
@@ -88,11 +90,11 @@ class Display:
     def show(self, silos: Sequence[SiloProgress]) -> None:
         """Bring the table, or now and then the lines, up to date."""
         if self._live is not None:
-            self._live.update(_table(silos))
+            self._live.update(self._table(silos))
         elif time.monotonic() - self._last_line >= LINE_EVERY:
             self._last_line = time.monotonic()
             self.step(
-                "  " + "; ".join(f"{silo.name}: {silo.phase}, round {silo.round}/{silo.rounds}" for silo in silos)
+                "  " + "; ".join(f"{silo.name}: {silo.phase}, {silo.closed}/{silo.rounds} rounds" for silo in silos)
             )
 
     def end(self) -> None:
@@ -101,23 +103,22 @@ class Display:
             self._live.stop()
             self._live = None
 
-
-def _table(silos: Sequence[SiloProgress]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("silo", "phase", "rounds", "", "epsilon spent", "sent", "AUC, all silos"):
-        table.add_column(heading, justify="right" if heading in ("epsilon spent", "sent") else "left")
-    for silo in silos:
-        auc = silo.evaluations[max(silo.evaluations)]["auc"] if silo.evaluations else None
-        table.add_row(
-            silo.name,
-            silo.phase,
-            ProgressBar(total=max(1, silo.rounds), completed=silo.round, width=30),
-            f"{silo.round}/{silo.rounds}",
-            epsilon_text(silo.epsilon),
-            f"{silo.sent / 1e6:.2f} MB",
-            "" if auc is None else f"{auc:.3f}",
-        )
-    return table
+    def _table(self, silos: Sequence[SiloProgress]) -> Table:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        for heading in ("silo", "phase", "rounds", "", "epsilon spent", "sent", "AUC, all silos"):
+            table.add_column(heading, justify="right" if heading in ("epsilon spent", "sent") else "left")
+        for silo in silos:
+            auc = silo.evaluations[max(silo.evaluations)]["auc"] if silo.evaluations else None
+            table.add_row(
+                silo.name,
+                silo.phase,
+                ProgressBar(total=max(1, silo.rounds), completed=silo.closed, width=30),
+                f"{silo.closed}/{silo.rounds}",
+                epsilon_text(self._meter.after(silo.closed)),
+                f"{silo.sent / 1e6:.2f} MB",
+                "" if auc is None else f"{auc:.3f}",
+            )
+        return table
 
 
 def epsilon_text(epsilon: float | None) -> str:

@@ -15,6 +15,9 @@ from deploy.sandbox import draft
 from deploy.sandbox.draft import AGGREGATOR, COHORT, CONSORTIUM
 from deploy.sandbox.processes import Child, Processes, Step, StepFailed
 from deploy.sandbox.progress import Display, SiloProgress
+from deploy.sandbox.spending import Mechanism, Meter, spent
+from privacy.configuration import load
+from privacy.study import SignedStudy, Study
 
 ADDRESS = "localhost"
 START_PATIENCE = 30.0
@@ -36,9 +39,21 @@ class Order:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it: final progress of every silo, seconds from the start of silos and aggregator, files."""
+    """What came of it.
 
+    Attributes:
+        study: as it was signed.
+        silos: final progress of every silo.
+        epsilon: what each silo's ledger was charged; None = unprotected.
+        seconds_first_round: from the start of aggregator and silos until all closed the first round.
+        seconds_rounds: from the same start until the last silo ended.
+        models: folder of every silo's export.
+        report: the privacy-budget report.
+    """
+
+    study: Study
     silos: tuple[SiloProgress, ...]
+    epsilon: dict[str, float | None]
     seconds_first_round: float
     seconds_rounds: float
     models: tuple[Path, ...]
@@ -67,10 +82,12 @@ class Consortium:
         self._paper.mkdir(mode=0o700)
         self._enrol()
         self._ingest()
-        self._agree()
-        silos, first, whole = self._train()
+        study = self._agree()
+        silos, first, whole = self._train(study)
         models, report = self._finish()
-        return Outcome(silos, first, whole, models, report)
+        delta = study.privacy.delta
+        epsilon = {name: spent(state / "ledger", COHORT, delta) for name, state in self._states.items()}
+        return Outcome(study, silos, epsilon, first, whole, models, report)
 
     def _enrol(self) -> None:
         self._display.step("making the consortium; every party makes its keys and is admitted")
@@ -116,7 +133,7 @@ class Consortium:
             )
         )
 
-    def _agree(self) -> None:
+    def _agree(self) -> Study:
         self._display.step("signing the study; every silo approves it under its own policy")
         unsigned = self._paper / "draft.yaml"
         unsigned.write_text(yaml.safe_dump(self._order.study, sort_keys=False), encoding="utf-8")
@@ -126,6 +143,7 @@ class Consortium:
         for state in self._states.values():
             (state / "silo.yaml").write_text(allowed, encoding="utf-8")
         self._run(*(self._approve(name) for name in self._order.silos))
+        return load(self._signed, SignedStudy).study
 
     def _approve(self, name: str) -> Step:
         others = [other for other in self._order.silos if other != name]
@@ -134,7 +152,7 @@ class Consortium:
             name, "approve", str(self._signed), "--cohort", COHORT, "--by", "Sandbox", *confirmations, "--yes"
         )
 
-    def _train(self) -> tuple[tuple[SiloProgress, ...], float, float]:
+    def _train(self, study: Study) -> tuple[tuple[SiloProgress, ...], float, float]:
         self._display.step("training: one aggregator and every silo as a process of its own, TLS 1.3 between them")
         began, began_at = time.monotonic(), time.time()
         port_file = self._order.out / "port"
@@ -162,7 +180,7 @@ class Consortium:
                 silo.read()
             self._display.show(progress)
 
-        self._display.begin()
+        self._display.begin(Meter(_mechanism(study)))
         try:
             self._processes.follow(working, [server], tick)
         finally:
@@ -218,3 +236,10 @@ class Consortium:
 
     def _run(self, *steps: Step, at_once: int = 2) -> tuple[Child, ...]:
         return self._processes.run(steps, at_once=at_once)
+
+
+def _mechanism(study: Study) -> Mechanism | None:
+    privacy = study.privacy
+    if privacy.noise_multiplier is None or privacy.delta is None:
+        return None
+    return Mechanism(privacy.sampling_rate, privacy.noise_multiplier, study.training.local_steps, privacy.delta)

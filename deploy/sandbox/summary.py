@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ FLOAT32 = 4
 MODEL_FILE = "model.safetensors"
 
 
-def summarise(outcome: Outcome, study: dict[str, Any], data: str, seconds_total: float, out: Path) -> dict[str, Json]:
+def summarise(outcome: Outcome, data: str, seconds_total: float, out: Path) -> dict[str, Json]:
     """The content of `summary.json`.
 
     Keys: see docs/reference/file-layout.md. Times are seconds, sizes bytes, paths relative to `out`.
@@ -34,15 +33,15 @@ def summarise(outcome: Outcome, study: dict[str, Any], data: str, seconds_total:
     upload = max(silo.upload_bytes for silo in outcome.silos)
     return {
         "data": data,
-        "study": study["name"],
+        "study": outcome.study.name,
         "silos": len(outcome.silos),
         "rounds": first.rounds,
         "parameters": first.parameters,
-        "evaluated_on": study["evaluation"]["split"],
+        "evaluated_on": outcome.study.evaluation.split,
         "auc_global": {"before": before.get("auc"), "after": after.get("auc")},
         "accuracy_global": {"before": before.get("accuracy"), "after": after.get("accuracy")},
-        "epsilon": {silo.name: _finite(silo.epsilon) for silo in outcome.silos},
-        "delta": study["privacy"].get("delta"),
+        "epsilon": {name: None if value is None else round(value, 4) for name, value in outcome.epsilon.items()},
+        "delta": outcome.study.privacy.delta,
         "upload_bytes": upload,
         "upload_ratio": round(upload / (FLOAT32 * first.parameters), 4),
         "seconds_first_round": round(outcome.seconds_first_round, 2),
@@ -79,10 +78,6 @@ def show(summary: dict[str, Any], out: Path, console: Console) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table, highlight=False)
-
-
-def _finite(epsilon: float | None) -> float | None:
-    return None if epsilon is None or not math.isfinite(epsilon) else round(epsilon, 4)
 
 
 def _number(value: float | None) -> str:
