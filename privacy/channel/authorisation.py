@@ -85,7 +85,7 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
         profile.check_dates(_certificate(_single(properties, "x509_pem_cert")), self._clock(), "the caller's")
         if member.role not in allowed:
             raise IdentityError(
-                f"a {member.role} may not call this method; upgrade the caller or use the right address",
+                f"the role '{member.role}' may not call this method; upgrade the caller or use the right address",
                 code="identity.forbidden",
             )
         self._admit(member)

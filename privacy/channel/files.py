@@ -91,6 +91,4 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _refused(shown: str, error: OSError) -> StorageError:
-    return StorageError(
-        f"cannot write {shown}: {error.strerror}; free or allow that place and try again"
-    )
+    return StorageError(f"cannot write {shown}: {error.strerror}; free or allow that place and try again")

@@ -115,7 +115,9 @@ def is_loopback(host: str) -> bool:
 
 def _require(identity: Identity, role: Role) -> None:
     if identity.member.role is not role:
-        raise ConfigError(f"this state directory is of a {identity.member.role}, but a {role} is needed; check --state")
+        raise ConfigError(
+            f"this is the identity of {identity.member.uri}, but the role '{role}' is needed; check --state"
+        )
 
 
 def _refuse_address(address: str, error: RuntimeError | None) -> int:
