@@ -52,7 +52,7 @@ class KeyEpoch:
             material = self._ask()
             self._keep(material)
         if self._index == self._epoch.steward:
-            for _ in range(len(self.study.roster.silos) - 1 - len(self._granted())):
+            while len(self._granted()) < len(self.study.roster.silos) - 1:
                 self.client.wait(0, Phase.KEYS_REQUESTED)
                 self.grant_open_requests(material)
         return material
