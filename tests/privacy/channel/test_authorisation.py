@@ -17,7 +17,7 @@ from privacy.channel.status import calling
 from privacy.errors import IdentityError, StudyError
 from privacy.study import Study
 from tests.consortium import Consortium
-from tests.privacy.channel.conftest import SILO_ONLY, raw_channel, serving
+from tests.privacy.channel.serving import SILO_ONLY, raw_channel, serving
 
 DIAL = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 
@@ -104,9 +104,12 @@ def test_a_silo_that_is_not_on_the_roster_is_refused(consortium: Consortium, hub
     with serving(hub, admit=admit) as (port, echo):
         with tls.channel(silo, f"localhost:{port}") as channel:
             channel.unary_unary("/t.Echo/Unary")(b"", timeout=10)
-        with tls.channel(admitted_later, f"localhost:{port}") as channel, pytest.raises(StudyError) as caught:
-            with calling("the aggregator"):
-                channel.unary_unary("/t.Echo/Unary")(b"", timeout=10)
+        with (
+            tls.channel(admitted_later, f"localhost:{port}") as channel,
+            pytest.raises(StudyError) as caught,
+            calling("the aggregator"),
+        ):
+            channel.unary_unary("/t.Echo/Unary")(b"", timeout=10)
         assert caught.value.code == "study.not_on_roster"
         assert "'newcomer' is not on the roster" in str(caught.value)
         assert echo.calls == 1

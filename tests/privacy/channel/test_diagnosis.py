@@ -10,7 +10,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.errors import IdentityError, Unreachable
 from tests.consortium import Consortium
-from tests.privacy.channel.conftest import serving
+from tests.privacy.channel.serving import serving
 
 
 @pytest.fixture(autouse=True)

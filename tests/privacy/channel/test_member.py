@@ -26,7 +26,7 @@ def test_a_spiffe_id_is_read_back(consortium: str, role: Role, name: str) -> Non
         "SPIFFE://chest-net/silo/st-marys",
         "https://chest-net/silo/st-marys",
         "spiffe://chest-net/silo/st-marys?x",
-        "spiffe://chest-net/silo/ｓt",
+        "spiffe://chest-net/silo/\uff53t",
     ],
 )
 def test_nothing_else_is_a_member(uri: str) -> None:

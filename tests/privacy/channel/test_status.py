@@ -9,7 +9,7 @@ from privacy.channel import tls
 from privacy.channel.identity import Identity
 from privacy.channel.status import MAX_TEXT, calling
 from privacy.errors import CollegiumError, ProtocolError, Unreachable
-from tests.privacy.channel.conftest import serving
+from tests.privacy.channel.serving import serving
 
 KINDS = [
     kind
@@ -77,9 +77,12 @@ def test_the_text_of_a_peer_is_cut_and_printable(hub: Identity, silo: Identity) 
 
 
 def test_nobody_there_is_unreachable(silo: Identity) -> None:
-    with tls.channel(silo, "localhost:1") as channel, pytest.raises(Unreachable, match="does not answer") as caught:
-        with calling("the aggregator at localhost:1"):
-            channel.unary_unary("/t.Echo/Unary")(b"", timeout=5)
+    with (
+        tls.channel(silo, "localhost:1") as channel,
+        pytest.raises(Unreachable, match="does not answer") as caught,
+        calling("the aggregator at localhost:1"),
+    ):
+        channel.unary_unary("/t.Echo/Unary")(b"", timeout=5)
     assert caught.value.exit_code == 75
 
 
@@ -98,13 +101,21 @@ def test_too_late_is_a_timeout(hub: Identity, silo: Identity) -> None:
 
 
 def test_an_unknown_call_means_another_version(hub: Identity, silo: Identity) -> None:
-    with serving(hub) as (port, _), tls.channel(silo, f"localhost:{port}") as channel:
-        with pytest.raises(ProtocolError) as caught, calling("the aggregator"):
-            channel.unary_unary("/t.Echo/Future")(b"", timeout=10)
+    with (
+        serving(hub) as (port, _),
+        tls.channel(silo, f"localhost:{port}") as channel,
+        pytest.raises(ProtocolError) as caught,
+        calling("the aggregator"),
+    ):
+        channel.unary_unary("/t.Echo/Future")(b"", timeout=10)
     assert caught.value.code == "peer.version"
 
 
 def test_a_message_that_is_too_large_is_told_as_such(hub: Identity, silo: Identity) -> None:
-    with serving(hub) as (port, _), tls.channel(silo, f"localhost:{port}") as channel:
-        with pytest.raises(ProtocolError, match="message sizes"), calling("the aggregator"):
-            channel.unary_unary("/t.Echo/Unary")(bytes(tls.MAX_MESSAGE_BYTES + 1), timeout=10)
+    with (
+        serving(hub) as (port, _),
+        tls.channel(silo, f"localhost:{port}") as channel,
+        pytest.raises(ProtocolError, match="message sizes"),
+        calling("the aggregator"),
+    ):
+        channel.unary_unary("/t.Echo/Unary")(bytes(tls.MAX_MESSAGE_BYTES + 1), timeout=10)

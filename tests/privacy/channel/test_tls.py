@@ -12,7 +12,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import ConfigError, IdentityError, Unreachable
 from tests.consortium import Consortium
-from tests.privacy.channel.conftest import raw_channel, serving
+from tests.privacy.channel.serving import raw_channel, serving
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
@@ -68,7 +68,7 @@ def test_an_expired_client_is_refused_by_the_server(hub: Identity, consortium: C
 
 
 def test_an_expired_certificate_is_told_before_dialling(silo: Identity) -> None:
-    with pytest.raises(IdentityError, match="expired on .* renew it") as caught:
+    with pytest.raises(IdentityError, match=r"expired on .* renew it") as caught:
         tls.channel(silo, "localhost:1", now=datetime.now(UTC) + timedelta(days=366))
     assert caught.value.code == "identity.expired"
 

@@ -1,0 +1,87 @@
+"""A real gRPC server on loopback over real TLS, and a client that checks nothing by itself."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import grpc
+
+from privacy.channel import tls
+from privacy.channel.authorisation import Authorisation, caller
+from privacy.channel.identity import Identity
+from privacy.channel.member import Member, Role
+from privacy.channel.status import Translation
+
+SILO_ONLY = frozenset({Role.SILO})
+
+
+class Echo:
+    """A service whose behaviours a test can replace; by default each says who called."""
+
+    TABLE = {f"/t.Echo/{kind}": SILO_ONLY for kind in ("Unary", "Down", "Up", "Both")} | {
+        "/t.Echo/OfAggregators": frozenset({Role.AGGREGATOR})
+    }
+
+    def __init__(self, answer: Callable[[grpc.ServicerContext], bytes]) -> None:
+        self.calls = 0
+        self._answer = answer
+
+    def answer(self, context: grpc.ServicerContext) -> bytes:
+        self.calls += 1
+        return self._answer(context)
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        def one(_: bytes, context: grpc.ServicerContext) -> bytes:
+            return self.answer(context)
+
+        def down(_: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+            yield b"first"
+            yield self.answer(context)
+
+        def up(requests: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            return b"%d " % len(list(requests)) + self.answer(context)
+
+        def both(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            yield from requests
+            yield self.answer(context)
+
+        return grpc.method_handlers_generic_handler(
+            "t.Echo",
+            {
+                "Unary": grpc.unary_unary_rpc_method_handler(one),
+                "Down": grpc.unary_stream_rpc_method_handler(down),
+                "Up": grpc.stream_unary_rpc_method_handler(up),
+                "Both": grpc.stream_stream_rpc_method_handler(both),
+                "OfAggregators": grpc.unary_unary_rpc_method_handler(one),
+                "NotInTheTable": grpc.unary_unary_rpc_method_handler(one),
+            },
+        )
+
+
+@contextmanager
+def serving(
+    identity: Identity,
+    answer: Callable[[grpc.ServicerContext], bytes] = lambda context: caller(context).uri.encode(),
+    admit: Callable[[Member], None] = lambda member: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Iterator[tuple[int, Echo]]:
+    """A real server on loopback over real TLS: its port and its service."""
+    echo = Echo(answer)
+    interceptors = (Translation(), Authorisation(identity.member.consortium, Echo.TABLE, admit, clock))
+    server = grpc.server(ThreadPoolExecutor(4), interceptors=interceptors, options=tls.SERVER_OPTIONS)
+    server.add_generic_rpc_handlers((echo.handlers(),))
+    port = tls.listen(server, identity, "127.0.0.1:0")
+    server.start()
+    try:
+        yield port, echo
+    finally:
+        server.stop(0).wait()
+
+
+@contextmanager
+def raw_channel(port: int, authority: bytes, key: bytes | None, certificate: bytes | None) -> Iterator[grpc.Channel]:
+    """A client that checks nothing of its own before it dials."""
+    credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+    with grpc.secure_channel(f"localhost:{port}", credentials, (("grpc.enable_http_proxy", 0),)) as channel:
+        yield channel
