@@ -1,0 +1,147 @@
+"""Finds the evidence below a folder: ledgers and signed studies, each verified, nothing else opened.
+
+A ledger that fails its verification, and a study that does, are evidence too: they are kept with
+the reason. Folders named `identity` are not entered and no link is followed. Whether a ledger's key
+is that of the party it names is decided by the signed studies, which pin it.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from privacy.configuration import MAX_BYTES, load
+from privacy.errors import CollegiumError, ConfigError
+from privacy.ledger.reader import ORIGIN, VerifiedLedger, read
+from privacy.ledger.tree import leaf_hash, root
+from privacy.study import SignedStudy, Study, load_signed
+
+_CLOSED_FOLDERS = {"identity"}
+
+
+@dataclass(frozen=True)
+class LedgerEvidence:
+    """A ledger that was found.
+
+    Attributes:
+        place: its folder, relative to the evidence.
+        ledger: what it holds, or None if it failed verification.
+        problem: why it failed, one sentence, or empty.
+    """
+
+    place: str
+    ledger: VerifiedLedger | None
+    problem: str
+
+    @property
+    def party(self) -> str:
+        """The last part of the SPIFFE ID, or the folder of a ledger that failed."""
+        return self.ledger.origin.rsplit("/", 1)[-1] if self.ledger else self.place
+
+    @property
+    def role(self) -> str:
+        """`silo` or `aggregator` of the SPIFFE ID; empty for a ledger that failed."""
+        parts = self.ledger.origin.split("/") if self.ledger else []
+        return parts[-2] if len(parts) >= 2 else ""
+
+
+@dataclass(frozen=True)
+class StudyEvidence:
+    """A study whose signature is right for the key it names.
+
+    Attributes:
+        study: the study.
+        digest: hex; what approvals and charges refer to.
+        signer: the consortium's study key, hex. To be compared with the consortium.
+    """
+
+    study: Study
+    digest: str
+    signer: str
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything that was found; `problems` are sentences about studies that failed."""
+
+    ledgers: tuple[LedgerEvidence, ...]
+    studies: tuple[StudyEvidence, ...]
+    problems: tuple[str, ...]
+
+    def study(self, digest: str) -> StudyEvidence | None:
+        """The study of a digest, if it was found."""
+        return next((found for found in self.studies if found.digest == digest), None)
+
+    def silos(self) -> tuple[LedgerEvidence, ...]:
+        """The verified ledgers of hospitals."""
+        return tuple(found for found in self.ledgers if found.ledger and found.role == "silo")
+
+
+def gather(directory: Path) -> Evidence:
+    """Find and verify all ledgers and signed studies below `directory`.
+
+    Raises:
+        ConfigError: there is no such folder, or no ledger in it.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"there is no folder '{directory.name}'; name the folder that holds the ledgers")
+    ledgers: list[LedgerEvidence] = []
+    studies: dict[str, StudyEvidence] = {}
+    problems: list[str] = []
+    for folder, names, files in os.walk(directory):
+        names[:] = sorted(set(names) - _CLOSED_FOLDERS)
+        here = Path(folder)
+        if ORIGIN in files:
+            ledgers.append(_ledger(here, here.relative_to(directory).as_posix()))
+        for name in sorted(files):
+            if name.endswith((".yaml", ".yml")) and _signed(here / name):
+                try:
+                    found = _study(here / name)
+                    studies.setdefault(found.digest, found)
+                except CollegiumError as error:
+                    problems.append(str(error))
+    if not ledgers:
+        raise ConfigError("there is no ledger in this folder or below it; name the folder that holds the ledgers")
+    kept = _without_copies(ledgers)
+    order = sorted(kept, key=lambda found: (found.role != "silo", found.party, found.place))
+    by_name = sorted(studies.values(), key=lambda found: (found.study.name, found.digest))
+    return Evidence(tuple(order), tuple(by_name), tuple(dict.fromkeys(problems)))
+
+
+def _ledger(folder: Path, place: str) -> LedgerEvidence:
+    try:
+        return LedgerEvidence(place, read(folder), "")
+    except CollegiumError as error:
+        return LedgerEvidence(place, None, str(error))
+
+
+def _signed(path: Path) -> bool:
+    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES:
+        return False
+    try:
+        return b"\nsignature:" in b"\n" + path.read_bytes()
+    except OSError:
+        # A file that this person may not read is none that was handed over as evidence.
+        return False
+
+
+def _study(path: Path) -> StudyEvidence:
+    signer = load(path, SignedStudy).signature.key
+    study = load_signed(path, bytes.fromhex(signer))
+    return StudyEvidence(study, study.digest().hex(), signer)
+
+
+def _without_copies(ledgers: list[LedgerEvidence]) -> list[LedgerEvidence]:
+    """Of several copies of one ledger only the longest is kept; a copy that tells another history is a problem."""
+    kept: list[LedgerEvidence] = []
+    longest: dict[tuple[str, bytes], VerifiedLedger] = {}
+    for found in sorted(ledgers, key=lambda found: -(found.ledger.size if found.ledger else 0)):
+        if found.ledger is None:
+            kept.append(found)
+            continue
+        other = longest.setdefault((found.ledger.origin, found.ledger.key), found.ledger)
+        if other is found.ledger:
+            kept.append(found)
+        elif root([leaf_hash(entry.line()) for entry in other.entries[: found.ledger.size]]) != found.ledger.root:
+            sentence = f"the ledger of {found.ledger.origin} exists in two copies that tell different histories"
+            kept.append(LedgerEvidence(found.place, None, sentence))
+    return kept

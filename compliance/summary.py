@@ -1,0 +1,106 @@
+"""The first page: the worst figures over all hospitals, and in plain words what they mean.
+
+A figure is stated only when everything that was found was verified and shows it. The wording names
+what is protected, against whom and how much, in terms of what an attacker can gain.
+"""
+
+import math
+from dataclasses import dataclass
+
+from compliance.budget import CohortBudget
+from privacy.dp.events import UnprotectedEvent
+
+
+@dataclass(frozen=True)
+class SiloView:
+    """A hospital and the budgets of its cohorts."""
+
+    name: str
+    cohorts: tuple[CohortBudget, ...]
+
+
+@dataclass(frozen=True)
+class Integrity:
+    """What was verified of one ledger; `pinned` is whether a signed study names its key for this party."""
+
+    party: str
+    role: str
+    place: str
+    entries: int | None
+    root: str | None
+    fingerprint: str | None
+    first: str | None
+    last: str | None
+    pinned: bool | None
+    torn_bytes: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The figures of the first page, over all hospitals: the worst of each.
+
+    `spent`, `attack_success` are None where a hospital's figure is not shown; infinite and 1 where a
+    cohort was used without protection.
+    """
+
+    silos: int
+    cohorts: int
+    spent: float | None
+    delta: float | None
+    attack_success: float | None
+    unprotected: bool
+    within_cap: bool | None
+    ledgers: int
+    verified: int
+    pinned: int
+    trained: bool
+
+
+def summarise(silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...]) -> Summary:
+    """The worst of each figure; hospitals' cohorts are taken to have no patient in common."""
+    budgets = [cohort for silo in silos for cohort in silo.cohorts]
+    used = [cohort for cohort in budgets if cohort.rounds]
+    shown = [cohort for cohort in used if cohort.spent is not None]
+    complete = len(shown) == len(used) and all(not ledger.problem for ledger in ledgers)
+    worst = max(shown, key=lambda cohort: cohort.spent or 0.0, default=None)
+    return Summary(
+        silos=len(silos),
+        cohorts=len(budgets),
+        spent=worst.spent if worst and complete else None,
+        delta=worst.delta if worst and complete else None,
+        attack_success=max((c.attack_success or 0.5 for c in shown), default=None) if complete else None,
+        unprotected=any(isinstance(event, UnprotectedEvent) for cohort in used for event in cohort.events),
+        within_cap=all((c.spent or 0.0) <= (c.cap or 0.0) for c in shown) if complete else None,
+        ledgers=len(ledgers),
+        verified=sum(not ledger.problem for ledger in ledgers),
+        pinned=sum(ledger.pinned is True for ledger in ledgers),
+        trained=bool(used),
+    )
+
+
+def statement(summary: Summary) -> tuple[str, ...]:
+    """What is protected, against whom, how much: a paragraph each."""
+    if summary.verified < summary.ledgers:
+        return (
+            "A ledger failed its verification, so this report makes no statement on protection. See section 8, and ask "
+            "the party that it belongs to.",
+        )
+    if not summary.trained:
+        return ("According to these ledgers, no patient's images were used for training so far.",)
+    if summary.unprotected:
+        return (
+            "At least one hospital trained without differential privacy. What others can learn about a patient of that "
+            "cohort has no limit that could be stated.",
+        )
+    if summary.spent is None or summary.attack_success is None or summary.delta is None:
+        return ("The ledgers do not show a cap and its delta for every cohort that was used, so no limit is shown.",)
+    guess = math.ceil(summary.attack_success * 100 - 1e-9)
+    return (
+        "Protected is whether any one patient took part in training, and with it whatever training could reveal about "
+        "that patient.",
+        "It is protected against anybody who sees all that the patient's hospital sent during training, even with the "
+        "encryption opened, and the final model, and who knows every other patient of that hospital.",
+        f"Such a person who guesses whether a given patient took part is right at most {guess} times in 100, by "
+        "whatever means. Guessing blindly is right 50 times in 100. Section 6 lists what this does not cover.",
+    )

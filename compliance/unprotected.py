@@ -1,0 +1,109 @@
+"""What the guarantee does not cover: what the ledgers recorded as unprotected, and what no ledger can show.
+
+The list of standing limits belongs to this version of Collegium and shrinks only when the version
+does better; it is printed in every report, also when nothing went wrong.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from compliance.evidence import Evidence
+from privacy.dp.events import UnprotectedEvent, from_json
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """Something outside the guarantee.
+
+    Attributes:
+        title: what it is.
+        explanation: what that means and who can see it.
+        recorded: how often and where ledgers recorded it, or empty for a standing limit.
+    """
+
+    title: str
+    explanation: str
+    recorded: str
+
+
+_STANDING = (
+    Exposure(
+        "One hospital together with the aggregator",
+        "Every hospital of a study holds the key that opens sums. In this version updates carry no masks yet, so a "
+        "hospital that colludes with the aggregator could open another hospital's single update. What it would see "
+        "still carries that hospital's noise: the privacy loss stated here holds for it too, but the hospital's update "
+        "as such is not secret from such a pair.",
+        "",
+    ),
+    Exposure(
+        "Patients of two hospitals",
+        "A patient whose images are at two hospitals is exposed to both: the losses add up for that person, and "
+        "nobody can know who it is. The figures here are per hospital.",
+        "",
+    ),
+    Exposure(
+        "A hospital that lies",
+        "A hospital that sends a false update can spoil the model, and nothing here detects that. It does not lower "
+        "the noise that protects another hospital's patients. What a hospital's ledger says about its own training "
+        "rests on that hospital running the software unaltered.",
+        "",
+    ),
+    Exposure(
+        "Instants of messages",
+        "When a hospital uploads can depend on how long its training took, and so faintly on how many patients were "
+        "drawn. The aggregator and the network see it. Sizes and numbers of messages are fixed by the study.",
+        "",
+    ),
+    Exposure(
+        "Choices made before the study",
+        "If settings were tuned on the same patients outside of Collegium, that use is in no ledger. Not shown.",
+        "",
+    ),
+    Exposure(
+        "A ledger put back to an older copy",
+        "Changes inside a ledger are found. Replacing a hospital's whole ledger by an older copy of itself is found "
+        "only by comparing heads: keep this report, and compare its heads with those of the next.",
+        "",
+    ),
+    Exposure(
+        "This report itself",
+        "It states exact numbers of patients, images and rejected files of each hospital. They are not protected: "
+        "handle the report as confidential.",
+        "",
+    ),
+)
+
+
+def exposures(evidence: Evidence) -> tuple[Exposure, ...]:
+    """All of them, the recorded ones first."""
+    return (*_untrained(evidence), *_released(evidence), *_STANDING)
+
+
+def _untrained(evidence: Evidence) -> Iterator[Exposure]:
+    for silo in evidence.silos():
+        steps = rounds = 0
+        for entry in silo.ledger.entries if silo.ledger else ():
+            if entry.kind == "reserved" and isinstance(event := from_json(entry.body["event"]), UnprotectedEvent):
+                steps, rounds = steps + event.steps, rounds + 1
+        if rounds:
+            yield Exposure(
+                "Training without differential privacy",
+                "What was sent out depends on single patients without any limit. No later protection undoes it.",
+                f"{silo.party}: {rounds} rounds, {steps} steps",
+            )
+
+
+def _released(evidence: Evidence) -> Iterator[Exposure]:
+    found: dict[str, dict[str, int]] = {}
+    for silo in evidence.silos():
+        for entry in silo.ledger.entries if silo.ledger else ():
+            if entry.kind == "release" and not entry.body["protected"]:
+                counts = found.setdefault(str(entry.body["what"]), {})
+                counts[silo.party] = counts.get(silo.party, 0) + 1
+    for what, counts in found.items():
+        yield Exposure(
+            f"Released without noise: {what}",
+            "Exact figures that depend on the patients they were computed on, who are not protected against whoever "
+            "learns these figures. Only the sum over the hospitals is opened, by the hospitals.",
+            ", ".join(f"{party}: {count} times" for party, count in counts.items()),
+        )
