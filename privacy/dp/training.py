@@ -80,7 +80,7 @@ class PatientGradients:
         self._parameters: tuple[nn.Parameter, ...] = parameters
         # A network that draws random numbers fails here: they would come from torch's seeded generator.
         self._gradients = vmap(grad(patient_loss), in_dims=(None, 0, 0), randomness="error")
-        self._size = sum(parameter.numel() for parameter in parameters)
+        self._size: int = sum(parameter.numel() for parameter in parameters)
 
     def chunk(self, images: Tensor) -> int:
         """How many of these patients to hand over at once; depends on public sizes alone."""
