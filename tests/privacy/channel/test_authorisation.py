@@ -189,6 +189,7 @@ def line_of(silo: Identity, **changes: list[bytes]) -> Line:
         ({"ssl_negotiated_key_exchange_group": []}, "identity.weak_tls"),
         ({"peer_spiffe_id": []}, "identity.no_spiffe_id"),
         ({"peer_spiffe_id": [b"\xff"]}, "identity.no_spiffe_id"),
+        ({"peer_spiffe_id": [b"spiffe://chest-net/silo/st-marys"] * 2}, "identity.no_spiffe_id"),
         ({"peer_spiffe_id": [b"spiffe://other-net/silo/st-marys"]}, "identity.foreign"),
         ({"peer_spiffe_id": [b"spiffe://chest-net/aggregator/hub"]}, "identity.forbidden"),
         ({"x509_pem_cert": []}, "identity.malformed"),
