@@ -78,7 +78,7 @@ class Display:
 
     def step(self, text: str) -> None:
         """Say what happens next."""
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def begin(self, meter: Meter) -> None:
         """Start showing silos; `meter` tells what their rounds cost."""

@@ -77,7 +77,7 @@ def show(summary: dict[str, Any], out: Path, console: Console) -> None:
     )
     for name, value in rows:
         table.add_row(name, value)
-    console.print(table, highlight=False)
+    console.print(table, highlight=False, soft_wrap=True)
 
 
 def _number(value: float | None) -> str:
