@@ -5,6 +5,7 @@ is consumed once: the same update masked twice under two survivor sets would lea
 """
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +47,9 @@ class PrivateUpdate:
         self.event = event
         self.round_number = round_number
         self.size = vector.size
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a private update is never copied or stored: it is sent once")
 
     def consume(self) -> NDArray[np.float64]:
         """Hand out the vector, for the first and last time.

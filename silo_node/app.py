@@ -179,7 +179,6 @@ def _confirmed(pairs: list[str]) -> dict[str, str]:
 
 def _patients(directory: StateDirectory, cohort: str) -> int:
     from imaging.cohort import Cohort
-
     from silo_node.imaging_errors import imaging_errors
 
     with imaging_errors():

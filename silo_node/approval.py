@@ -118,9 +118,9 @@ def describe(signed: Study, cohort: str, patients: int, price: Cost, policy: Pol
         cost_line = "unlimited (training without differential privacy)"
     else:
         guarantee = (
-            f"patient-level differential privacy: whether or not any one patient takes part changes the "
-            f"probability of anything others see by a factor of at most e^{privacy.epsilon:g} "
-            f"(delta {privacy.delta:g}, adding or removing one patient)."
+            f"patient-level differential privacy: whether or not any one patient takes part, the\n"
+            f"              probability of anything others see changes by a factor of at most e^{privacy.epsilon:g}\n"
+            f"              (delta {privacy.delta:g}, adding or removing one patient)."
         )
         cost_line = f"epsilon {price.before:.2f} now, {price.after:.2f} after the study; cap {policy.max_epsilon:g}"
     silos = "\n".join(f"    {silo.name:<20} {silo.fingerprint}" for silo in signed.roster.silos)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from privacy.channel import tls
+from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
@@ -38,6 +39,7 @@ class AggregatorClient:
     """
 
     def __init__(self, identity: Identity, target: str, study_digest: bytes, patience: float) -> None:
+        self._identity, self._target = identity, target
         self._peer = f"the aggregator at {target}"
         self._digest, self._patience = study_digest, patience
         self._channel = tls.channel(identity, target)
@@ -97,8 +99,9 @@ class AggregatorClient:
             try:
                 with calling(self._peer):
                     return call()
-            except Unreachable:
+            except Unreachable as error:
                 if time.monotonic() + backoff > deadline:
-                    raise
+                    # gRPC says "Socket closed" to everything; a person needs to know why.
+                    raise diagnose(self._identity, self._target) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)

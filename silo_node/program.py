@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
-from imaging.cohort import Cohort
 
-from privacy.errors import CollegiumError
+from imaging.cohort import Cohort
+from privacy.errors import CollegiumError, CorruptState
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration
@@ -41,6 +41,7 @@ def take_part(
             progress.say("phase", 0, phase="loading")
             with imaging_errors():
                 cohort = Cohort.open(directory.cohort(approved.cohort))
+            _check_recorded(ledger, cohort)
             learner = Learner(signed, cohort, SecureStream())
             progress.say("phase", 0, phase="preflight")
             learner.preflight()
@@ -71,6 +72,16 @@ def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
     signed, _ = approval.load_approved(folder, identity.study_key)
     with directory.open_ledger(identity) as ledger:
         return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output)
+
+
+def _check_recorded(ledger: Ledger, cohort: Cohort) -> None:
+    """The cohort on disk must be the one whose ingestion the ledger holds: its budget is kept under that digest."""
+    recorded = [e.body["digest"] for e in ledger.entries if e.kind == "cohort" and e.body["cohort"] == cohort.name]
+    if recorded != [cohort.digest]:
+        raise CorruptState(
+            f"cohort '{cohort.name}' is not the one that the ledger recorded; ingest it again under a new name",
+            code="cohort.unrecorded",
+        )
 
 
 def _record(ledger: Ledger, digest: bytes, error: CollegiumError) -> None:
