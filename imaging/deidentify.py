@@ -4,8 +4,8 @@ The Basic Application Level Confidentiality Profile is data (`data/ps315_basic_p
 edition. Compound codes are resolved to the weakest that every IOD allows (X/D to D, X/Z to Z): the value
 always goes, the attribute stays where a Type 1 or 2 could need it. Beyond the table, whatever cannot be
 judged is removed: private groups, curves, whole overlay groups, attributes that the data dictionary does
-not know or has retired, values whose VR is not the dictionary's, names, dates and times that the table
-does not list. No option of the profile is applied; dates are dummies and intervals are lost.
+not know or has retired, values whose VR is not the dictionary's, names, dates, times and free texts that
+the table does not list. No option of the profile is applied; dates are dummies and intervals are lost.
 
 Pseudonyms are HMAC-SHA-256 under the site's key, which never leaves the site: the same patient and UID
 give the same pseudonym in every run, and without the key nobody can link or confirm one. Pixels are
@@ -37,7 +37,7 @@ _CONTEXT = b"collegium/v1/pseudonym/"
 _MAX_DEPTH = 32
 _STANDARD_UIDS = "1.2.840.10008."
 _PATIENT_ID = 0x0010_0020
-_IDENTIFYING = frozenset({"DA", "DT", "PN", "TM", "UN"})
+_IDENTIFYING = frozenset({"DA", "DT", "LT", "PN", "ST", "TM", "UN", "UT"})
 """Value representations that do not stay unless the table says so."""
 
 _PATTERNS = {"50xxxxxx": "X", "60xx3000": "X", "60xx4000": "X", "ggggeeee where gggg is odd": "X"}
@@ -58,7 +58,7 @@ _DUMMIES: Mapping[str, str | int | float | bytes] = MappingProxyType(
     dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), "ANONYMISED")
     | {"UR": "urn:anonymised", "AS": "000Y", "DA": "19000101", "DT": "19000101000000", "TM": "000000"}
     | dict.fromkeys(("DS", "IS", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT"), 0)
-    | dict.fromkeys(("OB", "OD", "OF", "OL", "OV", "OW"), bytes(8))
+    | dict.fromkeys(("OB", "OD", "OF", "OL", "OV", "OW", "UN"), bytes(8))
 )
 """A value of each representation that says nothing (code D)."""
 

@@ -32,6 +32,7 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     ComputedRadiographyImageStorage,
+    DeflatedExplicitVRLittleEndian,
     DigitalXRayImageStorageForPresentation,
     DigitalXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
@@ -62,6 +63,7 @@ SOP_CLASSES = frozenset(
     }
 )
 _UNCOMPRESSED = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
+_DEFLATED = DeflatedExplicitVRLittleEndian.encode("ascii")
 _SYNTAXES = _UNCOMPRESSED | {RLELossless}
 
 # What pydicom and its dependencies were seen to raise on damaged files, and what such code can raise.
@@ -173,13 +175,15 @@ def read(path: Path) -> DicomHeader:
     if len(data) > MAX_FILE_BYTES:
         raise DicomRejected(Rejection.TOO_LARGE)
     with foreign_errors():
-        # The syntax first: dcmread would inflate a deflated file whole.
-        syntax = read_file_meta_info(path).get("TransferSyntaxUID") if data[128:132] == b"DICM" else None
-        if syntax is None:
+        if data[128:132] != b"DICM":
             raise DicomRejected(Rejection.NOT_DICOM)
-        if syntax not in _SYNTAXES:
+        # dcmread would inflate a deflated file whole, to any size. Its meta information names the syntax.
+        if _DEFLATED in data and read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             raise DicomRejected(Rejection.SYNTAX)
         dataset = dcmread(BytesIO(data))
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        if syntax not in _SYNTAXES:
+            raise DicomRejected(Rejection.SYNTAX if syntax else Rejection.NOT_DICOM)
         return _checked(dataset)
 
 
