@@ -6,6 +6,7 @@ name the row (1 is the header), never its content.
 """
 
 import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ def read(path: Path, pseudonyms: Pseudonyms) -> Mapping[str, Label]:
         ) from error
     if len(data) > MAX_BYTES:
         raise ImagingError(f"the label file is larger than {MAX_BYTES} bytes", "labels.unreadable")
-    rows = csv.reader(text.splitlines(), strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     labels: dict[str, Label] = {}
     row = 0
     try:
