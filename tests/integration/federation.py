@@ -63,8 +63,6 @@ def make_study(aggregator: Identity, silos: list[Identity], *, rounds: int = 2, 
             "silos": [{"name": s.member.name, "identity": s.keys.public_identity.hex()} for s in silos],
         },
     }
-
-
     return Study.model_validate_json(json.dumps(data))
 
 
@@ -104,20 +102,22 @@ class Federation:
     folder: Path
     consortium: Consortium
     silos: int = 3
+    rounds: int = 2
+    deadline: int = 60
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
         self.hub = self.consortium.aggregator()
         names = ["north", "south", "east", "west", "centre"][: self.silos]
         self.members = [self.consortium.silo(name) for name in names]
-        self.study = make_study(self.hub, self.members)
+        self.study = make_study(self.hub, self.members, rounds=self.rounds, deadline=self.deadline)
 
     @contextmanager
-    def serving(self, state: str = "hub", study: Study | None = None) -> Iterator[Program]:
-        """The real aggregator program on a free port of loopback."""
+    def serving(self, state: str = "hub", study: Study | None = None, port: int = 0) -> Iterator[Program]:
+        """The real aggregator program on a port of loopback (0: a free one)."""
         root = self.folder / state
         root.mkdir(exist_ok=True)
-        program = build(root, self.hub, study or self.study, "localhost:0")
+        program = build(root, self.hub, study or self.study, f"localhost:{port}")
         stop = threading.Event()
         worker = threading.Thread(target=program.coordinator.work, args=(stop,))
         worker.start()
@@ -130,8 +130,18 @@ class Federation:
             program.server.stop(0).wait()
             program.ledger.close()
 
-    def agent(self, index: int, port: int, *, study: Study | None = None, cap: float = 8.0, patience: float = 20.0) -> Agent:
-        """The real agent of silo `index` (from 1) with a made-up learner."""
+    def agent(
+        self,
+        index: int,
+        port: int,
+        *,
+        study: Study | None = None,
+        cohort: str = "chest",
+        cap: float = 8.0,
+        patience: float = 20.0,
+        parameters: int = 10,
+    ) -> Agent:
+        """The real agent of silo `index` (from 1) with a made-up learner; a step costs epsilon 1."""
         signed = study or self.study
         identity = self.members[index - 1]
         root = self.folder / f"silo-{index}"
@@ -141,13 +151,13 @@ class Federation:
         folder.make()
         return Agent(
             study=signed,
-            cohort="chest",
+            cohort=cohort,
             identity=identity,
             folder=folder,
             ledger=directory.open_ledger(identity),
             budget=BudgetFilter(Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)),
             client=AggregatorClient(identity, f"localhost:{port}", signed.digest(), patience),
-            learner=MadeUpLearner(index, round_event(signed)),
+            learner=MadeUpLearner(index, round_event(signed), parameters),
             stream=SecureStream(),
             progress=Progress(root / "progress.jsonl", signed.training.rounds),
         )

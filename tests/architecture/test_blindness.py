@@ -1,0 +1,159 @@
+"""The aggregator holds nothing that opens an update, and nothing of what it stores gives one away (promise P1).
+
+A whole study is run by real agents against the real command in a process where torch, tenseal and all code that opens
+ciphertexts cannot be imported. Then every byte below its state directory is searched.
+"""
+
+import base64
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from privacy.channel.envelope import Signed
+from privacy.he.keyholder import Ciphertext, KeyHolder
+from privacy.secagg.keygrant import KeyMaterial
+from silo_node.agent import Agent
+from silo_node.global_model import GlobalModel
+from tests.architecture.served import BLOCKED, modules_of, served
+from tests.consortium import Consortium
+from tests.integration.federation import Federation, run_all
+
+PARAMETERS = 9_000
+"""More than one ciphertext."""
+COHORT = "oncology-ward-7"
+PATIENT = "Katharina^Musterfrau"
+
+Needles = dict[str, list[bytes]]
+
+
+def spellings(secret: bytes) -> list[bytes]:
+    """A byte string as it could be written down."""
+    return [secret, secret.hex().encode(), secret.hex().upper().encode(), base64.b64encode(secret)[:-4]]
+
+
+def pieces(values: NDArray[np.generic], size: int) -> list[bytes]:
+    """Runs of `size` neighbouring values that are no mere constant, in both byte orders."""
+    runs = [values[start : start + size] for start in range(0, values.size - size + 1, size)]
+    kept = [run for run in runs if len(set(run.tolist())) == size]
+    return [form for run in kept for form in (run.tobytes(), run.byteswap().tobytes())]
+
+
+def found(needles: Needles, root: Path) -> set[str]:
+    """Which of the secrets are somewhere below `root`, at any offset of any file."""
+    contents = [path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()]
+    assert contents, "there is nothing to search"
+    return {
+        name for name, forms in needles.items() if any(form in content for form in forms for content in contents)
+    }
+
+
+class Study:
+    """A finished study: where the aggregator kept it, and everything that only silos may know."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        protected: list[NDArray[np.uint16]] = []
+        protect = KeyHolder.protect
+
+        def watched(holder: KeyHolder, values: NDArray[np.uint16]) -> Ciphertext:
+            protected.append(values.copy())
+            return protect(holder, values)
+
+        monkeypatch.setattr(KeyHolder, "protect", watched)
+        federation = Federation(folder, Consortium(folder), silos=4)
+        self.hub = federation.consortium.state("hub")
+        with served(federation) as aggregator:
+            agents = [
+                federation.agent(index, aggregator.port, cohort=COHORT, parameters=PARAMETERS) for index in (1, 2, 3, 4)
+            ]
+            for agent in agents:
+                agent.progress.say("loading", 0, made_up_patient=PATIENT)
+            withhold_closes(agents[-1])
+            self.results = run_all(agents)
+            assert aggregator.process.poll() is None
+        self.silo = federation.folder / "silo-1"
+        material = KeyMaterial.from_bytes((self.silo / "studies" / "trial" / "key").read_bytes())
+        updates = [agent.learner.update(number) for agent in agents for number in (1, 2)]
+        updates += [weights for agent in agents for weights in agent.learner.seen[1:]]
+        updates += [model.optimizer.weights for model in self.results if isinstance(model, GlobalModel)]
+        self.uploads = len(protected)
+        self.needles: Needles = {
+            "ckks secret": pieces_of_secret(material.secret),
+            "group secret": spellings(material.group_secret),
+            "quantised updates": [piece for values in protected for piece in pieces(values, 8)],
+            "updates and weights, float64": [piece for vector in updates for piece in pieces(vector, 16)],
+            "updates and weights, float32": [
+                piece for vector in updates for piece in pieces(vector.astype(np.float32), 16)
+            ],
+            "patient": [*spellings(PATIENT.encode()), b"Musterfrau"],
+            "cohort": [COHORT.encode()],
+        }
+
+
+def withhold_closes(agent: Agent) -> None:
+    """Let one silo never report: the aggregator then keeps every ciphertext frame, and the search sees them."""
+    submit = agent.client.submit
+
+    def without_closes(message: Signed) -> None:
+        if message.kind != "close":
+            submit(message)
+
+    agent.client.submit = without_closes  # type: ignore[method-assign]
+
+
+def pieces_of_secret(secret: bytes) -> list[bytes]:
+    """Every 64 coefficients of the ternary secret: as kept, two bits each, and as residues modulo 256."""
+    ternary = np.frombuffer(secret, np.int8)
+    packed = np.packbits(np.unpackbits((ternary & 3).astype(np.uint8)[:, None], axis=1)[:, 6:].reshape(-1)).tobytes()
+    runs = [secret[start : start + 64] for start in range(0, len(secret), 64)]
+    return runs + [run.hex().encode() for run in runs] + [packed[start : start + 32] for start in range(0, 1024, 32)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        yield Study(tmp_path_factory.mktemp("federation"), monkeypatch)
+
+
+def test_the_aggregator_runs_a_study_without_anything_that_opens_or_trains(finished: Study) -> None:
+    assert [type(result) for result in finished.results] == [GlobalModel] * 4
+    assert finished.uploads == 12
+    assert len(list(finished.hub.glob("studies/*/rounds/*/upload-*/frame-*"))) == 12
+
+
+def test_nothing_that_it_stored_is_secret(finished: Study) -> None:
+    assert found(finished.needles, finished.hub) == set()
+
+
+def test_the_search_finds_what_a_silo_stores(finished: Study) -> None:
+    kept = {"ckks secret", "group secret", "updates and weights, float64", "patient", "cohort"}
+    assert kept <= found(finished.needles, finished.silo)
+
+
+def test_the_search_finds_every_secret_that_is_planted(finished: Study, tmp_path: Path) -> None:
+    for name, forms in finished.needles.items():
+        assert forms, name
+        for form in (forms[0], forms[len(forms) // 2], forms[-1]):
+            (tmp_path / "file").write_bytes(os.urandom(4001) + form + os.urandom(977))
+            assert name in found({name: forms}, tmp_path)
+
+
+def test_the_search_reads_hidden_and_nested_files(tmp_path: Path) -> None:
+    hidden = tmp_path / "studies" / ".hidden"
+    hidden.mkdir(parents=True)
+    (hidden / ".frame-0").write_bytes(b"xx" + PATIENT.encode())
+    assert found({"patient": [PATIENT.encode()]}, tmp_path) == {"patient"}
+
+
+def test_the_command_imports_nothing_of_what_is_blocked() -> None:
+    loaded = modules_of("import aggregator.app")
+    assert {name for name in loaded for blocked in BLOCKED if name == blocked or name.startswith(blocked + ".")} == set()
+
+
+def test_the_block_itself_works(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, Consortium(tmp_path))
+    with pytest.raises(RuntimeError, match="blocked: numpy"), served(federation, ("numpy",)):
+        pass
