@@ -101,7 +101,8 @@ def build(evidence: Evidence, accountants: Accountants, made_at: datetime) -> Re
     )
     studies = views(evidence, {silo.name: silo.cohorts for silo in silos}, accountants)
     ledgers = tuple(_integrity(found, evidence) for found in evidence.ledgers)
-    summary = summarise(silos, ledgers)
+    bare = any(not entry.body["protected"] for _, entry in _entries(evidence, "release"))
+    summary = summarise(silos, ledgers, bare_releases=bare)
     return Report(
         format=FORMAT,
         made_at=made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -122,6 +123,7 @@ def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
     ledger = found.ledger
     if ledger is None:
         return Integrity(found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem)
+    pinned = _pinned(found, evidence)
     return Integrity(
         found.party,
         found.role,
@@ -131,9 +133,9 @@ def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
         fingerprint(ledger.key),
         ledger.entries[0].time if ledger.entries else None,
         ledger.entries[-1].time if ledger.entries else None,
-        _pinned(found, evidence),
+        pinned,
         ledger.torn_bytes,
-        "",
+        "A signed study pins another key for this party: these may not be its entries." if pinned is False else "",
     )
 
 

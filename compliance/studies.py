@@ -12,7 +12,7 @@ from compliance.evidence import Evidence, LedgerEvidence, StudyEvidence
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.ledger.entry import Entry
-from privacy.study import fingerprint
+from privacy.study import Privacy, fingerprint
 
 RLWE_BITS = {4096: ((58, 256), (75, 192), (109, 128))}
 """Largest modulus in bits, and classical security in bits it gives, by ring degree: HomomorphicEncryption.org security
@@ -77,14 +77,14 @@ class Approval:
 
 @dataclass(frozen=True)
 class Rounds:
-    """How the rounds of a study ended at one party."""
+    """How the rounds of a study ended at one party; only hospitals are charged."""
 
     party: str
     opened: int
     closed: int
     abandoned: int
-    without_result: int
-    steps: int
+    without_result: int | None
+    steps: int | None
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,10 @@ class Trust:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study; `signed` is false when only ledgers speak of it, and then what the file would state is None."""
+    """A study; `signed` is false when only ledgers speak of it, and then what the file would state is None.
+
+    `mechanisms` and `figures` come from ledgers; `as_signed` is whether those are the mechanism that was signed.
+    """
 
     name: str
     digest: str
@@ -119,6 +122,7 @@ class StudyView:
     clip: float | None
     lot_size: int | None
     mechanisms: tuple[Mechanism, ...]
+    as_signed: bool | None
     figures: Figures | None
     unprotected: bool
     trust: Trust | None
@@ -155,6 +159,7 @@ def _view(
     events = merge(event for history in histories for event in history) or merge(planned)
     delta = next((float(str(entry.body["cap_delta"])) for _, entry in approved), None)
     name = next((str(entry.body["study"]) for _, entry in approved), f"study {digest[:12]}")
+    mechanisms = tuple(dict.fromkeys(_mechanism(event) for event in events))
     return StudyView(
         name=study.name if study else name,
         digest=digest,
@@ -168,7 +173,8 @@ def _view(
         target_delta=study.privacy.delta if study else None,
         clip=study.privacy.clip if study else None,
         lot_size=study.privacy.lot_size if study else None,
-        mechanisms=tuple(dict.fromkeys(_mechanism(event) for event in events)),
+        mechanisms=mechanisms,
+        as_signed=all(_as_signed(mechanism, study.privacy) for mechanism in mechanisms) if study else None,
         figures=_figures(histories, (study and study.privacy.delta) or delta, accountants),
         unprotected=any(isinstance(event, UnprotectedEvent) for event in events),
         trust=_trust(found) if found else None,
@@ -195,6 +201,13 @@ def _mechanism(event: DpEvent) -> Mechanism:
             event.mechanism, event.unit, event.adjacency, event.noise_at, event.sampling_rate, event.noise_multiplier
         )
     return Mechanism(event.mechanism, event.unit, None, None, None, None)
+
+
+def _as_signed(mechanism: Mechanism, signed: Privacy) -> bool:
+    if mechanism.name != signed.mechanism:
+        return False
+    noise = (signed.sampling_rate, signed.noise_multiplier)
+    return signed.mechanism == "none" or (mechanism.sampling_rate, mechanism.noise_multiplier) == noise
 
 
 def _trust(found: StudyEvidence) -> Trust:
@@ -253,6 +266,6 @@ def _rounds(found: LedgerEvidence, digest: str) -> Rounds:
         max(count("round_opened"), count("reserved")),
         count("closed", "closed"),
         count("closed", "abandoned"),
-        count("reserved") - count("spent"),
-        steps,
+        count("reserved") - count("spent") if found.role == "silo" else None,
+        steps if found.role == "silo" else None,
     )

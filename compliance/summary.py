@@ -41,7 +41,7 @@ class Summary:
     """The figures of the first page, over all hospitals: the worst of each.
 
     `spent`, `attack_success` are None where a hospital's figure is not shown; infinite and 1 where a
-    cohort was used without protection.
+    cohort was used without protection. `bare_releases`: figures were released without noise.
     """
 
     silos: int
@@ -55,9 +55,10 @@ class Summary:
     verified: int
     pinned: int
     trained: bool
+    bare_releases: bool
 
 
-def summarise(silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...]) -> Summary:
+def summarise(silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...], *, bare_releases: bool) -> Summary:
     """The worst of each figure; hospitals' cohorts are taken to have no patient in common."""
     budgets = [cohort for silo in silos for cohort in silo.cohorts]
     used = [cohort for cohort in budgets if cohort.rounds]
@@ -76,6 +77,7 @@ def summarise(silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...]) -> Su
         verified=sum(not ledger.problem for ledger in ledgers),
         pinned=sum(ledger.pinned is True for ledger in ledgers),
         trained=bool(used),
+        bare_releases=bare_releases,
     )
 
 
@@ -102,5 +104,7 @@ def statement(summary: Summary) -> tuple[str, ...]:
         "It is protected against anybody who sees all that the patient's hospital sent during training, even with the "
         "encryption opened, and the final model, and who knows every other patient of that hospital.",
         f"Such a person who guesses whether a given patient took part is right at most {guess} times in 100, by "
-        "whatever means. Guessing blindly is right 50 times in 100. Section 6 lists what this does not cover.",
+        "whatever means. Guessing blindly is right 50 times in 100.",
+        ("Some figures were released without this protection. " if summary.bare_releases else "")
+        + "Section 6 lists what is not covered.",
     )

@@ -30,15 +30,15 @@ _STANDING = (
     Exposure(
         "One hospital together with the aggregator",
         "Every hospital of a study holds the key that opens sums. In this version updates carry no masks yet, so a "
-        "hospital that colludes with the aggregator could open another hospital's single update. What it would see "
-        "still carries that hospital's noise: the privacy loss stated here holds for it too, but the hospital's update "
-        "as such is not secret from such a pair.",
+        "hospital that colludes with the aggregator could open another hospital's single update. If the study has "
+        "differential privacy, that update carries its hospital's noise and the loss stated here holds for it too. "
+        "Exact metrics that travel with it, and updates of a study without differential privacy, it would see bare.",
         "",
     ),
     Exposure(
         "Patients of two hospitals",
-        "A patient whose images are at two hospitals is exposed to both: the losses add up for that person, and "
-        "nobody can know who it is. The figures here are per hospital.",
+        "A patient whose images are at two hospitals is exposed through both: the two losses compose for that person, "
+        "and nobody can know who it is. The figures here are per hospital.",
         "",
     ),
     Exposure(

@@ -1,65 +1,26 @@
-"""Durable writes for the ledger: create, replace, append and cut files so that a crash leaves old or new, never half.
+"""Durable writes that the ledger can take back: append, cut, and a replacement that is not there until it is whole.
 
-Every function returns only after the bytes are on the disk (fsync). Failures of the disk become
-`StorageError`; the caller's file is then what it was before. It knows nothing of what is written.
+`append` returns only after the bytes are on the disk. Unlike `privacy.durable.write`, `replace` has
+nothing left to fail once the new file is in place, so that a failed append can be undone. Nothing
+here knows what the bytes mean.
 """
 
-import errno
 import os
 from pathlib import Path
 
-from privacy.errors import StorageError
-
-_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
-
-
-def create(path: Path, data: bytes) -> None:
-    """Write a new file of mode 0600; the caller syncs the folder.
-
-    Raises:
-        StorageError: it exists or the disk refuses; no file is left.
-    """
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
-    except OSError as error:
-        raise refused(error) from error
-    try:
-        try:
-            _write_all(handle, data)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise refused(error) from error
-
-
-def replace(path: Path, data: bytes) -> None:
-    """Replace a file by temp, fsync and rename.
-
-    Raises:
-        StorageError: the disk refuses; the old file stands.
-    """
-    temporary = path.with_name(path.name + ".new")
-    try:
-        temporary.unlink(missing_ok=True)
-        create(temporary, data)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise refused(error) from error
+from privacy.durable import storage_error
 
 
 def open_for_append(path: Path) -> int:
-    """A descriptor that reads anywhere and writes at the end.
+    """A descriptor that writes at the end; a link is not followed.
 
     Raises:
         StorageError: it cannot be opened.
     """
     try:
-        return os.open(path, os.O_RDWR | os.O_APPEND | _FLAGS)
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
-        raise refused(error) from error
+        raise storage_error(error) from error
 
 
 def append(handle: int, data: bytes) -> None:
@@ -72,7 +33,7 @@ def append(handle: int, data: bytes) -> None:
         _write_all(handle, data)
         os.fsync(handle)
     except OSError as error:
-        raise refused(error) from error
+        raise storage_error(error) from error
 
 
 def cut(handle: int, length: int) -> None:
@@ -85,35 +46,29 @@ def cut(handle: int, length: int) -> None:
         os.ftruncate(handle, length)
         os.fsync(handle)
     except OSError as error:
-        raise refused(error) from error
+        raise storage_error(error) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable.
+def replace(path: Path, data: bytes) -> None:
+    """Replace a file by temp, fsync and rename. After a power cut the old one may be back.
 
     Raises:
-        StorageError: the disk refuses.
+        StorageError: the disk refused; the old file stands.
     """
+    temporary = path.with_name(f".{path.name}.new")
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(handle)
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                _write_all(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            temporary.rename(path)
         finally:
-            os.close(handle)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise refused(error) from error
-
-
-def refused(error: OSError) -> StorageError:
-    """The sentence for a person."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return StorageError(
-            "the disk is full: the ledger could not be written and is as it was; free some space and start again",
-            code="storage.full",
-        )
-    return StorageError(
-        f"the ledger could not be written ({error.strerror}) and is as it was; check the disk and its permissions"
-    )
+        raise storage_error(error) from error
 
 
 def _write_all(handle: int, data: bytes) -> None:

@@ -17,6 +17,7 @@ from types import TracebackType
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from privacy import durable
 from privacy.digest import Json, canonical_json
 from privacy.errors import AlreadyRunning, CorruptState, IdentityError, StorageError
 from privacy.ledger import disk
@@ -81,25 +82,18 @@ class Ledger:
             CorruptState: a ledger, or part of one, is already there.
             StorageError: the disk refuses.
         """
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            present = _present(directory)
-        except OSError as error:
-            raise disk.refused(error) from error
-        if present:
+        durable.make_folder(directory)
+        if _present(directory):
             raise CorruptState(
                 "there is a ledger here already, and a ledger is never replaced; use another state directory",
                 code="ledger.exists",
             )
         public = key.public_key().public_bytes_raw()
         # origin.json comes last: a folder without it is no ledger yet.
-        disk.create(directory / ENTRIES, b"")
-        disk.create(directory / HEAD, _head(origin, 0, Frontier().root(), key))
-        disk.create(
-            directory / ORIGIN, canonical_json({"format": FORMAT, "origin": origin, "key": public.hex()}) + b"\n"
-        )
-        disk.sync_folder(directory)
-        disk.sync_folder(directory.parent)
+        named: dict[str, Json] = {"format": FORMAT, "origin": origin, "key": public.hex()}
+        durable.write(directory / ENTRIES, b"")
+        durable.write(directory / HEAD, _head(origin, 0, Frontier().root(), key))
+        durable.write(directory / ORIGIN, canonical_json(named) + b"\n")
         return cls.open(directory, key, clock)
 
     @classmethod
@@ -229,13 +223,9 @@ class Ledger:
 
 
 def _present(directory: Path) -> bool:
-    """Whether a ledger is here; what an interrupted `create` left is cleared away."""
+    """Whether a ledger is here; what an interrupted `create` left is none."""
     entries = directory / ENTRIES
-    if (directory / ORIGIN).exists() or (entries.exists() and entries.stat().st_size):
-        return True
-    entries.unlink(missing_ok=True)
-    (directory / HEAD).unlink(missing_ok=True)
-    return False
+    return (directory / ORIGIN).exists() or (entries.exists() and entries.stat().st_size > 0)
 
 
 def _head(origin: str, size: int, root: bytes, key: Ed25519PrivateKey) -> bytes:
