@@ -1,6 +1,7 @@
 """`collegium-silo`: enrol, ingest, approve, run, export. The composition root of the silo."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,9 @@ def ingest(
     directory = StateDirectory(state)
     with durable.lock(state), directory.open_ledger(directory.identity()) as ledger:
         durable.make_folder(state / "cohorts")
+        if not any(e.kind == "cohort" and e.body["cohort"] == cohort for e in ledger.entries):
+            # Stopped between the cohort's rename and its ledger entry: what the ledger does not know is no cohort.
+            shutil.rmtree(directory.cohort(cohort), ignore_errors=True)
         with imaging_errors():
             summary = cohorts.ingest(source, labels, directory.cohort(cohort), directory.pseudonym_key(), cohort)
         ledger.append(

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from privacy import durable
 from privacy.configuration import Strict, load
 from privacy.errors import ConfigError
 
@@ -49,6 +50,12 @@ policy:
   allow_without_dp: false   # true only for public data: such training has no privacy guarantee
 """
 """What `init` writes: a policy that allows nothing yet."""
+
+
+def write_default(state: Path) -> None:
+    """Write a policy that allows nothing, unless there is one."""
+    if not (state / FILE_NAME).exists():
+        durable.write(state / FILE_NAME, DEFAULT.encode(), mode=0o644)
 
 
 def read(state: Path) -> SiloConfig:

@@ -8,6 +8,7 @@ import typer
 from privacy.channel import enrolment
 from privacy.channel.member import Member, Role
 from privacy.console import emit
+from silo_node import configuration
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -29,6 +30,7 @@ def init(
         --consortium chest-net --token-file token.txt -o request.json
     """
     request = enrolment.begin(state, Member(consortium, Role.SILO, name), (), token_file, output)
+    configuration.write_default(state)
     emit(enrolment.describe_request(request, output), as_json=as_json)
 
 

@@ -36,6 +36,7 @@ class Learner:
         with imaging_errors():
             self._network = models.build(study.model.name, study.model.parameters, study.model.seed)
             self._pipeline = transforms.build([(step.name, step.parameters) for step in study.transforms])
+            models.check(self._network, self._pipeline.shape)
             self._task = tasks.get(study.task.kind)
             training, targets = self._load(cohort.patients("train"))
             self._held_out, self._held_out_targets = self._load(cohort.patients(study.evaluation.split))
