@@ -23,6 +23,7 @@ from imaging import metrics
 from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.digest import protocol_hash
 from privacy.dp.events import to_json
 from privacy.errors import CollegiumError, ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
@@ -129,9 +130,9 @@ class Agent:
             number,
             model.chain,
         )
-        upload = StoredUpload.load(self.folder.upload, ctx)
+        upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
         sent = 0
-        if upload is None and not self._has("round_opened", number):
+        if upload is None and not self._has("round_opened", number) and not self._is_frozen(number):
             upload = self._make_upload(model, number, ctx)
         if upload is not None:
             sent = self._send(upload, number)
@@ -186,9 +187,13 @@ class Agent:
             frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in ciphertext.frames),
             seeds_sha256=hashlib.sha256(ciphertext.seeds).digest(),
         )
-        upload = StoredUpload(self._seal(header), ciphertext, ctx)
+        upload = StoredUpload(self._seal(header), ciphertext)
         upload.store(self.folder.upload)
         return upload
+
+    def _is_frozen(self, number: int) -> bool:
+        """Whether the round takes no upload any more: training for it would spend budget for nothing."""
+        return self.client.board(number, Phase.SURVIVORS).reached
 
     def _quantised(self, update: PrivateUpdate) -> NDArray[np.uint16]:
         weighted = update.consume() * self.study.weight(self.identity.member.name)
@@ -223,7 +228,7 @@ class Agent:
             if any(upload is None or message != upload.header for message in own):
                 raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
         except ProtocolError as error:
-            self._halt(error, ctx, number, b"")
+            self._halt(error, ctx, number, protocol_hash("survivors", messages[0].body) if messages else b"")
             raise
         if upload is not None and self._index not in checked.members:
             self.ledger.append(
@@ -266,14 +271,17 @@ class Agent:
         chain = chains.following(model.chain, chains.Outcome.CLOSED, checked.survivors_hash)
         applied = GlobalModel(optimizer, number, chain)
         self._keep_close(applied, checked, sums, ctx)
-        return self._advance(applied, chains.Outcome.CLOSED)
+        return self._advance(applied)
 
-    def _advance(self, model: GlobalModel, outcome: chains.Outcome) -> GlobalModel:
+    def _advance(self, model: GlobalModel) -> GlobalModel:
         model.store(self.folder.model_file)
-        self._log("closed", model.round_number, outcome=outcome.value, chain=model.chain.hex())
+        self._log_closed(model)
         StoredUpload.erase(self.folder.upload)
-        self._abandoned = self._abandoned + 1 if outcome is chains.Outcome.ABANDONED else 0
+        self._abandoned = self._abandoned + 1 if model.outcome is chains.Outcome.ABANDONED else 0
         return model
+
+    def _log_closed(self, model: GlobalModel) -> None:
+        self._log("closed", model.round_number, outcome=model.outcome.value, chain=model.chain.hex())
 
     def _keep_close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> None:
         """Make our Close and store it before the model moves on, so that a restart can still send it."""
@@ -297,7 +305,7 @@ class Agent:
         if abandon.round_number != number or abandon.study_digest != self._digest:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
-        ended = self._advance(GlobalModel(model.optimizer, number, chain), chains.Outcome.ABANDONED)
+        ended = self._advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
         self.ledger.append(
             "incident",
             {"code": "round.abandoned", "detail": f"round {number}: {abandon.reason}; its budget stays spent"},
@@ -355,10 +363,11 @@ class Agent:
     def _load(self) -> GlobalModel:
         if self.folder.model_file.exists():
             model = GlobalModel.load(self.folder.model_file, self._layout.parameters)
-            if model.round_number and not self._has("closed", model.round_number):
-                # Stopped between the rename and the ledger: the round did close. What was applied is in the chain.
-                self._log("closed", model.round_number, outcome=chains.Outcome.CLOSED.value, chain=model.chain.hex())
-                self._resend_close()
+            if not self._has("closed", model.round_number):
+                # Stopped between the rename and the ledger: the round did end.
+                self._log_closed(model)
+            # We may have stopped before the aggregator had our Close, and it may wait for it.
+            self._resend_close()
             return model
         weights = self.learner.initial_vector()
         chain = chains.first(self._digest, global_model.digest(weights))

@@ -14,22 +14,29 @@ from safetensors.numpy import save
 from privacy import durable
 from privacy.digest import protocol_hash
 from privacy.errors import CorruptState
+from privacy.secagg.chain import Outcome
 from silo_node.server_optimizer import OptimizerState, Vector
 
 
 @dataclass(frozen=True)
 class GlobalModel:
-    """The state after `round_number` rounds (0 = initial); `chain` is `chain_r` of the protocol."""
+    """The state after `round_number` rounds (0 = initial); `chain` is `chain_r`, `outcome` how round r ended."""
 
     optimizer: OptimizerState
     round_number: int
     chain: bytes
+    outcome: Outcome = Outcome.CLOSED
 
     def store(self, path: Path) -> None:
         """Write durably. Raises StorageError."""
         state = self.optimizer
         tensors = {"weights": state.weights, "average": state.average, "first": state.first, "second": state.second}
-        metadata = {"round": str(self.round_number), "chain": self.chain.hex(), "steps": str(state.steps)}
+        metadata = {
+            "round": str(self.round_number),
+            "chain": self.chain.hex(),
+            "outcome": self.outcome.value,
+            "steps": str(state.steps),
+        }
         durable.write(path, save(tensors, metadata))
 
     @classmethod
@@ -45,9 +52,8 @@ class GlobalModel:
                 vectors = [file.get_tensor(name) for name in ("weights", "average", "first", "second")]
                 weights, average, first, second = vectors
             chain = bytes.fromhex(metadata["chain"])
-            model = cls(
-                OptimizerState(weights, average, first, second, int(metadata["steps"])), int(metadata["round"]), chain
-            )
+            optimizer = OptimizerState(weights, average, first, second, int(metadata["steps"]))
+            model = cls(optimizer, int(metadata["round"]), chain, Outcome(metadata["outcome"]))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise CorruptState("the stored model is damaged; restore the state directory from a backup") from error
         shape = (vectors[0].size if parameters is None else parameters,)

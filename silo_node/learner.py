@@ -6,10 +6,10 @@ when it is told to and hands out only a `PrivateUpdate` and metric counts.
 
 import numpy as np
 import torch
-from imaging.cohort import Cohort, CohortPatient
 from numpy.typing import NDArray
 
 from imaging import metrics, models, tasks, transforms
+from imaging.cohort import Cohort, CohortPatient
 from privacy.dp.preflight import PreflightReport, preflight
 from privacy.dp.training import PatientData, PatientTrainer, model_vector, set_vector, tensor_shapes
 from privacy.errors import DataError
