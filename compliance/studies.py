@@ -76,6 +76,16 @@ class Approval:
 
 
 @dataclass(frozen=True)
+class Export:
+    """A model that left the protocol: by whom, when, after which round, and its digest."""
+
+    silo: str
+    time: str
+    round: int
+    model_digest: str
+
+
+@dataclass(frozen=True)
 class Rounds:
     """How the rounds of a study ended at one party; only hospitals are charged."""
 
@@ -128,6 +138,7 @@ class StudyView:
     trust: Trust | None
     approvals: tuple[Approval, ...]
     rounds: tuple[Rounds, ...]
+    exports: tuple[Export, ...]
 
 
 def views(
@@ -147,7 +158,7 @@ def _view(
 ) -> StudyView:
     found = evidence.study(digest)
     study = found.study if found else None
-    approved = _approved(evidence, digest)
+    approved = _of_study(evidence, digest, "approved")
     histories = {
         share.events
         for cohorts in budgets.values()
@@ -180,6 +191,10 @@ def _view(
         trust=_trust(found) if found else None,
         approvals=tuple(_approval(silo, entry) for silo, entry in approved),
         rounds=tuple(_rounds(ledger, digest) for ledger in evidence.ledgers if _speaks(ledger, digest)),
+        exports=tuple(
+            Export(silo, entry.time, int(str(entry.body["round"])), str(entry.body["model_digest"]))
+            for silo, entry in _of_study(evidence, digest, "exported")
+        ),
     )
 
 
@@ -227,13 +242,13 @@ def _trust(found: StudyEvidence) -> Trust:
     )
 
 
-def _approved(evidence: Evidence, digest: str) -> tuple[tuple[str, Entry], ...]:
-    """Who approved the study, and the entry."""
+def _of_study(evidence: Evidence, digest: str, kind: str) -> tuple[tuple[str, Entry], ...]:
+    """A study's entries of one kind in the hospitals' ledgers, with the hospital."""
     return tuple(
         (silo.party, entry)
         for silo in evidence.silos()
         for entry in (silo.ledger.entries if silo.ledger else ())
-        if entry.kind == "approved" and entry.body["study_digest"] == digest
+        if entry.kind == kind and entry.body["study_digest"] == digest
     )
 
 

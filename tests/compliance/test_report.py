@@ -171,6 +171,12 @@ def test_nothing_was_trained_yet(consortium: Consortium, accountants: Accountant
     assert report.studies[0].mechanisms[0].noise_multiplier == 1.45
 
 
+def test_exported_models_are_listed(trained: Consortium, accountants: Accountants) -> None:
+    trained.write("alpha", "exported", study_digest=trained.study.digest().hex(), round=5, model_digest="aa" * 32)
+    (export,) = made(trained, accountants).studies[0].exports
+    assert (export.silo, export.round, export.model_digest) == ("alpha", 5, "aa" * 32)
+
+
 def test_cohorts_and_quarantine_are_listed(trained: Consortium, accountants: Accountants) -> None:
     beta = next(item for item in made(trained, accountants).ingests if item.silo == "beta")
     assert (beta.patients, beta.images, beta.quarantined) == (850, 1669, {"dicom.no_pixels": 1, "dicom.truncated": 3})
