@@ -5,6 +5,7 @@ full, read-only) removes the temporary file and becomes `StorageError`. `lock` k
 process off a state directory. Nothing here knows what the bytes mean.
 """
 
+import errno
 import fcntl
 import os
 import secrets
@@ -18,6 +19,16 @@ PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
 
 
+def create(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
+    """Create `path` durably; a file, or link, that is there already is never touched.
+
+    Raises:
+        StorageError: it exists, or the disk refused; nothing half-written is left.
+    """
+    _create(path, data, mode, path)
+    _settle(path)
+
+
 def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Replace or create `path` durably with `data`.
 
@@ -25,19 +36,13 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
         StorageError: the disk refused; `path` is as it was before.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    _create(temporary, data, mode, path)
     try:
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
+        temporary.replace(path)
     except OSError as error:
-        raise storage_error(error) from error
+        temporary.unlink(missing_ok=True)
+        raise storage_error(error, path) from error
+    _settle(path)
 
 
 def make_folder(path: Path) -> None:
@@ -64,11 +69,39 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def storage_error(error: OSError) -> StorageError:
-    """The typed error for a refused write; names the reason, never the path."""
+def storage_error(error: OSError, path: Path | None = None) -> StorageError:
+    """The typed error for a refused write; names the reason and the file, never its folder."""
+    what = "a file" if path is None else path.name
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return StorageError(
+            f"cannot write {what}: {error.strerror}; nothing half-written was kept: free some space, then start again",
+            code="storage.full",
+        )
     return StorageError(
-        f"the disk refused a write ({error.strerror}); nothing half-written was kept: free space, then start again"
+        f"cannot write {what}: {error.strerror}; nothing was changed: check that place and its permissions"
     )
+
+
+def _create(path: Path, data: bytes, mode: int, named: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    except OSError as error:
+        raise storage_error(error, named) from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise storage_error(error, named) from error
+
+
+def _settle(path: Path) -> None:
+    try:
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
 
 
 @contextmanager

@@ -1,15 +1,15 @@
-"""Key files and the few public files beside them, written whole or not at all.
+"""Key files and the few public files beside them.
 
-A secret is created once (O_EXCL), 0600, and refused at reading when anybody else may read it. A
-public file is replaced by one rename. Both are on disk, with their folder, when the call returns.
+A secret is created once, 0600, and refused at reading when anybody else may read it. A public file is
+replaced by one rename. How bytes get to the disk is `privacy.durable`'s.
 """
 
 import os
-import secrets
 import stat
 from pathlib import Path
 
-from privacy.errors import IdentityError, StorageError
+from privacy import durable
+from privacy.errors import IdentityError
 
 MAX_BYTES = 1_000_000
 """No file of an identity is larger."""
@@ -21,8 +21,7 @@ def write_secret(path: Path, data: bytes) -> None:
     Raises:
         StorageError: it exists already, or the disk refused; nothing half-written is left.
     """
-    _create(path, data, 0o600, path.name)
-    _sync_folder(path.parent)
+    durable.create(path, data)
 
 
 def read_secret(path: Path) -> bytes:
@@ -52,43 +51,6 @@ def publish(path: Path, data: bytes) -> None:
     """Create or replace the public file `path` by one rename.
 
     Raises:
-        StorageError: the disk refused; the file is the old one or the new one, whole.
+        StorageError: the disk refused; the old file, if any, is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    _create(temporary, data, 0o644, path.name)
-    try:
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise _refused(path.name, error) from error
-    _sync_folder(path.parent)
-
-
-def _create(path: Path, data: bytes, mode: int, shown: str) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    except OSError as error:
-        raise _refused(shown, error) from error
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as error:
-        path.unlink(missing_ok=True)
-        raise _refused(shown, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise _refused(folder.name, error) from error
-
-
-def _refused(shown: str, error: OSError) -> StorageError:
-    return StorageError(f"cannot write {shown}: {error.strerror}; free or allow that place and try again")
+    durable.write(path, data, mode=0o644)

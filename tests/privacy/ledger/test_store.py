@@ -440,7 +440,7 @@ def _fill(folder: Path, limit: int, key: Ed25519PrivateKey) -> None:
         check=True,
     )
     written, code, exit_code = done.stdout.split()
-    assert (code, exit_code) == ("storage.failed", "9")
+    assert (code, exit_code) == ("storage.full", "9")
     verified = read(folder)
     assert [entry.body["round"] for entry in verified.entries] == list(range(int(written)))
     assert (verified.acknowledged, verified.torn_bytes) == (int(written), 0)
