@@ -16,7 +16,7 @@ from aggregator.fold import check_shape, fold
 from aggregator.rounds import Rules, Upload
 from aggregator.store import Incoming, StudyStore
 from privacy.channel.envelope import Signed
-from privacy.digest import protocol_hash
+from privacy.digest import Json, protocol_hash
 from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
@@ -72,6 +72,7 @@ class Coordinator:
         self._requests: dict[int, Signed] = {}
         self._grants: dict[int, Signed] = {}
         self._states: dict[int, rounds.State] = {}
+        self._arriving: dict[int, Incoming] = {}
         self._restore()
 
     @property
@@ -117,15 +118,21 @@ class Coordinator:
         check_shape(self._params, header.frame_bytes)
         with self._changed:
             rounds.check_header(self._open(header.round_number), header)
-        incoming = self._store.round(header.round_number).incoming(index)
+            incoming = self._arriving[index] = self._store.round(header.round_number).incoming(index)
         incoming.put("header", convert.encode_signed(message))
         return header, incoming
 
     def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
-        """All frames are stored and matched their digests: the upload counts from here on."""
+        """All frames are stored and matched their digests: the upload counts from here on.
+
+        Raises:
+            ProtocolError: the round moved on meanwhile, or the silo began this upload again.
+        """
         with self._changed:
             state = self._open(header.round_number)
             rounds.check_header(state, header)
+            if self._arriving.get(header.silo_index) is not incoming:
+                raise ProtocolError("this upload was begun again by its silo", code="upload.superseded")
             incoming.commit()
             upload = Upload(message, header)
             self._states[header.round_number] = rounds.uploaded(state, upload, self._rules, self._clock())
@@ -136,6 +143,10 @@ class Coordinator:
         if request.study_digest != self._digest:
             raise ProtocolError("this aggregator does not serve that study", code="study.unknown")
         with self._changed:
+            # A look (no waiting time) leaves the deadline alone; a silo that waits for a sum starts it.
+            if request.wait_milliseconds and request.phase >= Phase.SURVIVORS and request.round_number in self._states:
+                state = self._states[request.round_number]
+                self._states[request.round_number] = rounds.awaited(state, self._clock())
             self._changed.wait_for(lambda: self._reached(request), request.wait_milliseconds / 1000)
             return self._board(request)
 
@@ -226,8 +237,11 @@ class Coordinator:
             if not isinstance(before, rounds.Closed):
                 self._log_end(close.round_number, "closed", close.chain.hex())
                 self._states.setdefault(close.round_number + 1, rounds.Uploading())
+            store = self._store.round(close.round_number)
             if len(state.closes) == len(state.published.uploads):
-                self._store.round(close.round_number).scrub()
+                store.scrub_uploads()
+            if len(state.closes) == self._rules.silos:
+                store.scrub_sum()
 
     # ---- the sum
 
@@ -248,16 +262,8 @@ class Coordinator:
         survivors_hash = protocol_hash("survivors", message.body)
         store.put("survivors", message)
         with self._changed:
-            self._ledger.append(
-                "survivors",
-                {
-                    "study_digest": self._digest.hex(),
-                    "round": number,
-                    "survivors": survivors_hash.hex(),
-                    "silos": list(state.uploads),
-                },
-            )
-            self._states[number] = rounds.published(state, message, survivors_hash)
+            self._log_survivors(number, survivors_hash, state)
+            self._states[number] = rounds.published(state, message, survivors_hash, self._clock())
             self._changed.notify_all()
 
     def _abandon(self, number: int, reason: str) -> None:
@@ -339,10 +345,19 @@ class Coordinator:
             },
         )
 
+    def _log_survivors(self, number: int, survivors_hash: bytes, frozen: rounds.Folding) -> None:
+        self._log_once("survivors", number, survivors=survivors_hash.hex(), silos=list(frozen.uploads))
+
     def _log_end(self, number: int, outcome: str, chain: str) -> None:
-        self._ledger.append(
-            "closed", {"study_digest": self._digest.hex(), "round": number, "outcome": outcome, "chain": chain}
-        )
+        self._log_once("closed", number, outcome=outcome, chain=chain)
+
+    def _log_once(self, kind: str, number: int, **more: Json) -> None:
+        """Append an entry of a round unless it is there: a process may stop between the store and the ledger."""
+        digest = self._digest.hex()
+        for entry in reversed(self._ledger.entries):
+            if entry.kind == kind and (entry.body["study_digest"], entry.body["round"]) == (digest, number):
+                return
+        self._ledger.append(kind, {"study_digest": digest, "round": number, **more})
 
     # ---- taking up where a stopped process was
 
@@ -352,33 +367,50 @@ class Coordinator:
         for number in range(1, max(1, self._store.last_round()) + 1):
             self._states[number] = self._restored(number)
         last = max(self._states)
-        if isinstance(self._states[last], rounds.Closed | rounds.Abandoned):
+        if self._ended(last):
             self._states[last + 1] = rounds.Uploading()
+
+    def _ended(self, number: int) -> bool:
+        """Whether a round is over and says so: one that is abandoned but not yet announced is the program's to end."""
+        state = self._states[number]
+        announced = self._store.round(number).get("abandon") is not None
+        return isinstance(state, rounds.Closed) or (isinstance(state, rounds.Abandoned) and announced)
 
     def _restored(self, number: int) -> rounds.State:
         store = self._store.round(number)
+        store.clear_arriving()
+        abandonment = store.get("abandon")
+        if abandonment is not None:
+            key = bytes.fromhex(self._study.roster.aggregator.identity)
+            self._log_end(number, "abandoned", "")
+            return rounds.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
         state: rounds.State = rounds.Uploading()
         for index, message in sorted(store.uploads()):
             header = convert.open_signed(message, UploadHeader, self._identity(index))
             state = rounds.uploaded(state, Upload(message, header), self._rules, self._clock())
         survivors = store.get("survivors")
-        if survivors is not None:
-            uploads = state.uploads if isinstance(state, rounds.Uploading | rounds.Folding) else {}
-            survivors_hash = protocol_hash("survivors", survivors.body)
-            state = rounds.published(rounds.Folding(dict(sorted(uploads.items()))), survivors, survivors_hash)
-        for index, message in sorted(store.all("sign")):
-            sign = convert.open_signed(message, Sign, self._identity(index))
-            state = rounds.signed(state, index, message, sign, self._rules)
+        if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
+            return state
+        frozen, survivors_hash = rounds.Folding(state.uploads), protocol_hash("survivors", survivors.body)
+        self._log_survivors(number, survivors_hash, frozen)
+        return self._answered(number, rounds.published(frozen, survivors, survivors_hash, self._clock()))
+
+    def _answered(self, number: int, state: rounds.State) -> rounds.State:
+        """Hand in the stored answers. Rejects come first: none was taken after t silos had signed."""
+        store = self._store.round(number)
         for index, message in sorted(store.all("reject")):
             reject = convert.open_signed(message, Reject, self._identity(index))
             state = rounds.rejected(state, index, message, reject, self._rules)
+        if isinstance(state, rounds.Abandoned):
+            return state
+        for index, message in sorted(store.all("sign")):
+            sign = convert.open_signed(message, Sign, self._identity(index))
+            state = rounds.signed(state, index, message, sign, self._rules)
         for index, message in sorted(store.all("close")):
             close = convert.open_signed(message, Close, self._identity(index))
             state = rounds.closed(state, index, message, close, self._rules)
-        abandonment = store.get("abandon")
-        if abandonment is not None:
-            key = bytes.fromhex(self._study.roster.aggregator.identity)
-            state = rounds.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
+            if isinstance(state, rounds.Closed):
+                self._log_end(number, "closed", close.chain.hex())
         return state
 
     def _identity(self, index: int) -> bytes:

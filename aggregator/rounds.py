@@ -2,11 +2,12 @@
 
     Uploading --all silos, or deadline with >= t--> Folding --sum stored--> Published
         |                                                                      |  >= t Sign of H(S)
-        '--deadline with < t--> Abandoned <--too many Reject------------------ | --> Agreed
+        '--deadline with < t--> Abandoned <--too many Reject, or deadline----- | --> Agreed
                                                                       >= t Close '--> Closed
 
 Rules kept here: the first header of a (ctx, silo) is final; a frozen set is never frozen again; a
-second, different Sign of a silo is refused; Close is counted only for the published survivors. The
+silo's first answer to the survivors is final; Close is counted only for the published survivors; once
+t silos have agreed a round is never abandoned, as they may have opened its sum. The
 caller stores each message durably before it hands it in. The masks' states (Advertised, Shared,
 Unmasked) belong between these and come with M1, M2 and M5.
 """
@@ -29,7 +30,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Uploading:
-    """Headers are taken; the deadline runs from the first."""
+    """Headers are taken; the deadline runs from the first, or from the first silo that waits for the sum."""
 
     uploads: Mapping[int, Upload] = field(default_factory=dict)
     first_at: float | None = None
@@ -44,11 +45,12 @@ class Folding:
 
 @dataclass(frozen=True)
 class Published:
-    """Survivors and sum are public; silos answer with Sign or Reject."""
+    """Survivors and sum are public since `at`; silos answer with Sign or Reject."""
 
     uploads: Mapping[int, Upload]
     survivors: Signed
     survivors_hash: bytes
+    at: float
     signs: Mapping[int, Signed] = field(default_factory=dict)
     rejects: Mapping[int, Signed] = field(default_factory=dict)
 
@@ -131,8 +133,17 @@ def uploaded(state: State, upload: Upload, rules: Rules, now: float) -> State:
     return Uploading(uploads, now if state.first_at is None else state.first_at)
 
 
+def awaited(state: State, now: float) -> State:
+    """A silo waits for the sum: the deadline runs, even if every silo lost its upload and none will come."""
+    if isinstance(state, Uploading) and state.first_at is None:
+        return replace(state, first_at=now)
+    return state
+
+
 def tick(state: State, rules: Rules, now: float) -> State:
-    """Time passed: past the deadline the set freezes, or the round is abandoned below t."""
+    """Time passed: past the deadline the set freezes, or a round with less than t uploads or Signs is abandoned."""
+    if isinstance(state, Published) and now >= state.at + rules.deadline:
+        return Abandoned("too_few_signatures")
     if not isinstance(state, Uploading) or state.first_at is None or now < state.first_at + rules.deadline:
         return state
     if len(state.uploads) >= rules.threshold:
@@ -140,28 +151,29 @@ def tick(state: State, rules: Rules, now: float) -> State:
     return Abandoned("too_few_uploads")
 
 
-def published(state: State, survivors: Signed, survivors_hash: bytes) -> State:
+def published(state: State, survivors: Signed, survivors_hash: bytes, now: float) -> State:
     """The sum and the signed survivors are stored."""
     if not isinstance(state, Folding):
         raise RuntimeError("only a frozen set is published, once")
-    return Published(state.uploads, survivors, survivors_hash)
+    return Published(state.uploads, survivors, survivors_hash, now)
 
 
 def signed(state: State, index: int, message: Signed, sign: Sign, rules: Rules) -> State:
-    """A silo accepted the survivors.
+    """A silo accepted the survivors; one that comes late, after t others agreed, still counts.
 
     Raises:
-        ProtocolError: not published yet, other survivors, or a silo that is not among them.
+        ProtocolError: not published yet, other survivors, a silo that is not among them, or a second answer.
     """
-    if isinstance(state, Agreed | Closed):
-        return state
-    if not isinstance(state, Published) or sign.survivors_hash != state.survivors_hash:
+    shown = state.published if isinstance(state, Agreed | Closed) else state
+    if not isinstance(shown, Published) or sign.survivors_hash != shown.survivors_hash:
         raise ProtocolError("this signature is not for the published survivors", code="survivors.unknown")
-    _survivor(state, index)
-    if index in state.rejects or (index in state.signs and state.signs[index] != message):
+    _survivor(shown, index)
+    if index in shown.rejects or shown.signs.get(index, message) != message:
         raise ProtocolError("this silo already answered for the round", code="survivors.answered")
-    state = replace(state, signs=dict(sorted({**state.signs, index: message}.items())))
-    return Agreed(state) if len(state.signs) >= rules.threshold else state
+    shown = replace(shown, signs=dict(sorted({**shown.signs, index: message}.items())))
+    if isinstance(state, Agreed | Closed):
+        return replace(state, published=shown)
+    return Agreed(shown) if len(shown.signs) >= rules.threshold else shown
 
 
 def rejected(state: State, index: int, message: Signed, reject: Reject, rules: Rules) -> State:
@@ -173,7 +185,7 @@ def rejected(state: State, index: int, message: Signed, reject: Reject, rules: R
     if not isinstance(state, Published) or reject.survivors_hash != state.survivors_hash:
         raise ProtocolError("this refusal is not for the published survivors", code="survivors.unknown")
     _survivor(state, index)
-    if index in state.signs:
+    if index in state.signs or state.rejects.get(index, message) != message:
         raise ProtocolError("this silo already answered for the round", code="survivors.answered")
     state = replace(state, rejects={**state.rejects, index: message})
     if len(state.uploads) - len(state.rejects) < rules.threshold:

@@ -1,19 +1,21 @@
 """What the aggregator keeps on disk, each piece durable before it is acknowledged or published.
 
     <study>/keys/request-<silo>, grant-<receiver>
-    <study>/rounds/<r>/upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
+    <study>/rounds/<r>/arriving-<silo>-*, upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
     <study>/rounds/<r>/sum/frame-<i>, survivors, sign-<silo>, reject-<silo>, close-<silo>, abandon
 
 Everything is ciphertext, digests or signed messages; there is nothing here that a key of the
 aggregator could open. It decides nothing: what may be stored when is for `aggregator.rounds`.
 """
 
+import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from privacy.channel.envelope import Signed
 from privacy.durable import make_folder, storage_error, sync_folder, write
+from privacy.errors import ProtocolError
 from privacy.wire import convert
 
 
@@ -22,7 +24,6 @@ class Incoming:
 
     def __init__(self, folder: Path, final: Path) -> None:
         self._folder, self._final = folder, final
-        shutil.rmtree(folder, ignore_errors=True)
         make_folder(folder)
 
     def put(self, name: str, data: bytes) -> None:
@@ -50,8 +51,14 @@ class RoundStore:
         make_folder(folder)
 
     def incoming(self, silo: int) -> Incoming:
-        """A place for an arriving upload of a silo."""
-        return Incoming(self._folder / f"arriving-{silo}", self._folder / f"upload-{silo}")
+        """A place of its own for an arriving upload of a silo, so that a repeated stream never mixes with a hung one."""
+        folder = self._folder / f"arriving-{silo}-{secrets.token_hex(8)}"
+        return Incoming(folder, self._folder / f"upload-{silo}")
+
+    def clear_arriving(self) -> None:
+        """Forget what was arriving when the process stopped."""
+        for folder in self._folder.glob("arriving-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def uploads(self) -> Iterator[tuple[int, Signed]]:
         """Complete uploads by silo index, with their signed headers."""
@@ -72,8 +79,18 @@ class RoundStore:
         write(self._folder / "sum" / f"frame-{index}", frame)
 
     def sum_frame(self, index: int) -> bytes:
-        """One stored frame of the sum."""
-        return (self._folder / "sum" / f"frame-{index}").read_bytes()
+        """One stored frame of the sum.
+
+        Raises:
+            ProtocolError: it is no longer kept.
+        """
+        try:
+            return (self._folder / "sum" / f"frame-{index}").read_bytes()
+        except FileNotFoundError as error:
+            raise ProtocolError(
+                "the sum of this round is no longer kept, as every silo has applied it; restore a newer state",
+                code="sum.gone",
+            ) from error
 
     def put(self, name: str, message: Signed) -> None:
         """Store a signed message durably under a name such as `sign-2`."""
@@ -90,11 +107,15 @@ class RoundStore:
             if path.is_file():
                 yield int(path.name.removeprefix(f"{kind}-")), convert.decode_signed(path.read_bytes())
 
-    def scrub(self) -> None:
-        """Drop the ciphertext frames of a round that is over; signed messages and digests stay."""
-        for folder in (*self._folder.glob("upload-*"), *self._folder.glob("arriving-*"), self._folder / "sum"):
-            for frame in folder.glob("frame-*"):
-                frame.unlink()
+    def scrub_uploads(self) -> None:
+        """Drop the ciphertext frames of uploads that nobody needs again; headers, seeds and digests stay."""
+        for frame in self._folder.glob("upload-*/frame-*"):
+            frame.unlink()
+
+    def scrub_sum(self) -> None:
+        """Drop the frames of a sum that every silo has applied."""
+        for frame in self._folder.glob("sum/frame-*"):
+            frame.unlink()
 
 
 class StudyStore:

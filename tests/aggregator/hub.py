@@ -1,0 +1,206 @@
+"""An aggregator without a network, for tests: the real service, coordinator, store and ledger, called in this process.
+
+Time stands still unless a test moves it, and rounds go on only when a test says `work`. Bytes pass through the real
+encoders on both sides, so what a test sends is what a peer could send.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+import grpc
+import numpy as np
+
+from aggregator.coordinator import Coordinator
+from aggregator.service import Service
+from aggregator.store import StudyStore
+from privacy.channel.envelope import Signed
+from privacy.channel.identity import Identity
+from privacy.digest import protocol_hash
+from privacy.he import frames
+from privacy.he.params import SEED_BYTES, CiphertextParams
+from privacy.ledger.store import Ledger
+from privacy.study import Study
+from privacy.wire import convert
+from privacy.wire.messages import AwaitRequest, Board, Close, Phase, Sign, SumRequest, UploadHeader
+from tests.consortium import Consortium
+from tests.integration.federation import make_study
+
+
+class Caller:
+    """What a handler sees of a call: the peer of the certificate."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {"peer_spiffe_id": [self._uri.encode()]}
+
+
+class Turns(threading.Event):
+    """A stop event that lets the program's loop go round `turns` times."""
+
+    def __init__(self, turns: int) -> None:
+        super().__init__()
+        self._left = turns
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+@dataclass(frozen=True)
+class Members:
+    """A consortium's aggregator and silos, with a study for them."""
+
+    hub: Identity
+    silos: tuple[Identity, ...]
+    study: Study
+
+    @classmethod
+    def enrol(cls, root: Path, names: Sequence[str] = ("north", "south", "east")) -> "Members":
+        consortium = Consortium(root)
+        hub, silos = consortium.aggregator(), tuple(consortium.silo(name) for name in names)
+        return cls(hub, silos, make_study(hub, list(silos)))
+
+    def of(self, index: int) -> Identity:
+        return self.silos[index - 1]
+
+    def seal(self, index: int, body: convert.Body) -> Signed:
+        identity = self.of(index)
+        return convert.seal(body, identity.member.name, identity.keys.identity)
+
+
+@dataclass(frozen=True)
+class MadeUpUpload:
+    """An upload of random words, or what a test made of one."""
+
+    header: UploadHeader
+    frames: tuple[bytes, ...]
+    seeds: bytes
+
+    @classmethod
+    def random(cls, params: CiphertextParams, silo: int, number: int = 1, length: int = 40, seed: int = 0) -> "MadeUpUpload":
+        generator = np.random.default_rng([silo, number, seed])
+        counts = params.frame_ciphertexts(length)
+        made = []
+        for count in counts:
+            words = generator.integers(0, params.primes[0], (count, 1, params.degree), np.uint64)
+            made.append(frames.encode(words, params))
+        return cls.of(silo, number, tuple(made), generator.bytes(SEED_BYTES * sum(counts)))
+
+    @classmethod
+    def of(cls, silo: int, number: int, made: tuple[bytes, ...], seeds: bytes, ctx: bytes | None = None) -> "MadeUpUpload":
+        header = UploadHeader(
+            ctx=ctx or context(number),
+            round_number=number,
+            silo_index=silo,
+            frame_bytes=tuple(len(frame) for frame in made),
+            frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in made),
+            seeds_sha256=hashlib.sha256(seeds).digest(),
+        )
+        return cls(header, made, seeds)
+
+    def with_header(self, **changes: object) -> "MadeUpUpload":
+        return replace(self, header=replace(self.header, **changes))  # type: ignore[arg-type]
+
+    def parts(self, signed: Signed) -> list[bytes]:
+        return [
+            convert.encode_header_part(signed),
+            convert.encode_seeds_part(self.seeds),
+            *(convert.encode_frame_part(frame) for frame in self.frames),
+        ]
+
+
+def context(number: int) -> bytes:
+    """A round's context as all made-up silos agree on it."""
+    return protocol_hash("test-ctx", bytes([number]))
+
+
+@dataclass
+class Hub:
+    """The aggregator over one folder; `restart` is a kill and a new process over what was durable."""
+
+    root: Path
+    members: Members
+    max_upload_bytes: int = 2**26
+    now: float = 0.0
+    ledger: Ledger = field(init=False)
+    coordinator: Coordinator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        key = self.members.hub.keys.identity
+        folder = self.root / "ledger"
+        if (folder / "origin.json").exists():
+            self.ledger = Ledger.open(folder, key)
+        else:
+            self.ledger = Ledger.create(folder, self.members.hub.member.uri, key)
+        store = StudyStore(self.root / "study")
+        self.coordinator = Coordinator(
+            self.members.study, store, self.ledger, key, lambda: self.now, self.max_upload_bytes
+        )
+        self._service = Service(self.coordinator)
+
+    def restart(self) -> None:
+        self.ledger.close()
+        self.now = 0.0
+        self.start()
+
+    def work(self, turns: int = 1) -> None:
+        self.coordinator.work(Turns(turns))
+
+    # ---- calls, as a silo makes them
+
+    def submit(self, index: int, body: convert.Body | Signed) -> None:
+        message = body if isinstance(body, Signed) else self.members.seal(index, body)
+        self._service._submit(convert.encode_signed(message), self._caller(index))
+
+    def stream(self, index: int, parts: Iterable[bytes]) -> None:
+        self._service._upload(iter(parts), self._caller(index))
+
+    def upload(self, upload: MadeUpUpload, sender: int | None = None) -> None:
+        index = sender or upload.header.silo_index
+        self.stream(index, upload.parts(self.members.seal(index, upload.header)))
+
+    def board(self, number: int, phase: Phase, milliseconds: int = 0, index: int = 1) -> Board:
+        request = AwaitRequest(self.members.study.digest(), number, phase, milliseconds)
+        return convert.decode_board(self._service._await(convert.encode_await(request), self._caller(index)))
+
+    def sum(self, number: int, index: int = 1) -> tuple[bytes, ...]:
+        request = convert.encode_sum_request(SumRequest(self.members.study.digest(), number))
+        return tuple(convert.decode_frame(data) for data in self._service._download(request, self._caller(index)))
+
+    # ---- whole steps
+
+    @property
+    def params(self) -> CiphertextParams:
+        return self.coordinator.params
+
+    def survivors_hash(self, number: int) -> bytes:
+        board = self.board(number, Phase.SURVIVORS)
+        return protocol_hash("survivors", board.messages[0].body)
+
+    def upload_all(self, number: int = 1, silos: Sequence[int] = (1, 2, 3)) -> list[MadeUpUpload]:
+        uploads = [MadeUpUpload.random(self.params, silo, number) for silo in silos]
+        for upload in uploads:
+            self.upload(upload)
+        return uploads
+
+    def sign(self, index: int, number: int = 1, survivors_hash: bytes | None = None) -> None:
+        self.submit(index, Sign(context(number), number, survivors_hash or self.survivors_hash(number)))
+
+    def close(self, index: int, number: int = 1, chain: bytes = b"\7" * 32) -> None:
+        digest = self.survivors_hash(number)
+        self.submit(index, Close(context(number), number, digest, chain, b"\1" * 32, 9, b"\2" * 32))
+
+    def kinds(self) -> list[str]:
+        return [entry.kind for entry in self.ledger.entries]
+
+    def _caller(self, index: int) -> grpc.ServicerContext:
+        return cast(grpc.ServicerContext, Caller(self.members.of(index).member.uri))
