@@ -16,7 +16,7 @@ PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all lint format proto proto-check figures benchmark-cxr clean
+.PHONY: help install demo test test-all lint format proto proto-check reference benchmark-cxr clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -69,8 +69,9 @@ proto-check: $(VENV)/.installed
 	    { echo "privacy/wire/$$(basename "$$file") is not what $(PROTO) gives; run 'make proto'" >&2; exit 1; }; \
 	done
 
-figures: $(VENV)/.installed ## draw the figures of the documentation again
+reference: $(VENV)/.installed ## write the generated parts of the documentation again
 	@$(BIN)/python docs/figures/data_way.py > docs/figures/data-way.svg
+	@$(BIN)/python docs/reference/configuration_keys.py > docs/reference/configuration.md
 
 benchmark-cxr: $(VENV)/.installed ## train on real chest X-rays; prints one JSON object (use make -s)
 	@$(BIN)/python -m benchmarks.cxr $(ARGUMENTS)

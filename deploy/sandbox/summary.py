@@ -20,7 +20,7 @@ MODEL_FILE = "model.safetensors"
 def summarise(outcome: Outcome, data: str, seconds_total: float, out: Path) -> dict[str, Json]:
     """The content of `summary.json`.
 
-    Keys: see docs/reference/file-layout.md. Times are seconds, sizes bytes, paths relative to `out`.
+    Keys: see docs/reference/files.md. Times are seconds, sizes bytes, paths relative to `out`.
 
     Raises:
         StepFailed: the silos did not end with one model.

@@ -1,6 +1,6 @@
 """Draws docs/figures/data-way.svg: what leaves a hospital, in which form, and who can read it.
 
-Prints the SVG; `make figures` writes the file.
+Prints the SVG; `make reference` writes the file.
 """
 
 from html import escape
