@@ -10,6 +10,7 @@ in this process on one silo's patients with the silo's own code, without aggrega
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -37,8 +38,8 @@ from silo_node.learner import Learner
 HERE = Path(__file__).parent
 SILOS = ("north", "harbour", "hill")
 EPSILONS = ("none", "8", "3")
-LEARNING_RATES = {"none": 1.0, "8": 1.0, "3": 0.7}
-"""Local learning rate by epsilon, chosen on the validation split."""
+RATE_AND_CLIP = {"none": (1.0, 2.0), "8": (1.0, 0.5), "3": (1.0, 0.25)}
+"""Local learning rate and clip by epsilon, chosen on the validation split."""
 Results = dict[str, list[dict[str, Any]]]
 
 
@@ -75,7 +76,7 @@ def _measure(
     out.mkdir()
     chosen = Choices(rounds=arguments.rounds, epsilon=0 if epsilon == "none" else float(epsilon), model_seed=seed)
     study = draft.make(HERE / "cxr.yaml", SILOS, chosen)
-    study["training"]["learning_rate"] = LEARNING_RATES.get(epsilon, 1.0)
+    study["training"]["learning_rate"], study["privacy"]["clip"] = RATE_AND_CLIP.get(epsilon, RATE_AND_CLIP["8"])
     console = Console(stderr=True)
     console.print(f"{out.name}: epsilon {epsilon}, seed {seed}", highlight=False)
     with Processes(Path(sys.executable).parent, out / "logs", ENVIRONMENT) as processes:
@@ -83,6 +84,7 @@ def _measure(
     images, patients = test.auc(load_export(outcome.models[0]))
     whole = time.monotonic() - began
     alone = [] if arguments.no_single else [_alone(outcome, out / "silos" / silo, test) for silo in SILOS]
+    shutil.rmtree(out)
     return {
         "auc": images,
         "auc_by_patient": patients,
@@ -118,7 +120,7 @@ def _report(results: dict[str, Results], arguments: argparse.Namespace, seconds:
         "partitions": {name: _figures(figures) for name, figures in results.items()},
         "settings": {
             "study": draft.make(HERE / "cxr.yaml", SILOS, Choices(rounds=arguments.rounds)),
-            "learning_rate": {epsilon: LEARNING_RATES.get(epsilon, 1.0) for epsilon in arguments.epsilon},
+            "rate_and_clip": {epsilon: RATE_AND_CLIP.get(epsilon, RATE_AND_CLIP["8"]) for epsilon in arguments.epsilon},
             "parameters": a_run["parameters"],
             "upload_bytes": a_run["upload_bytes"],
             "partition": arguments.partition[0],

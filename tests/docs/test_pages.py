@@ -15,7 +15,7 @@ from privacy import console
 from privacy.configuration import load, parse
 from privacy.errors import CollegiumError
 from silo_node.configuration import SiloConfig
-from tests.docs.pages import PAGES, ROOT, blocks
+from tests.docs.pages import PAGES, ROOT, block, blocks
 
 PROGRAMS = {
     "collegium-silo": "silo_node.app",
@@ -44,9 +44,9 @@ def command(words: list[str]) -> Any:
 ALL_COMMANDS = [
     pytest.param(line, id=f"{page.name}-{number}-{line[:40]}")
     for page in PAGES
-    for block in blocks(page)
-    if block.language == "bash"
-    for number, line in enumerate(block.commands)
+    for part in blocks(page)
+    if part.language == "bash"
+    for number, line in enumerate(part.commands)
 ]
 
 
@@ -140,10 +140,10 @@ def test_the_policy_in_the_guide_is_the_sample() -> None:
 
 def test_every_yaml_and_json_block_is_valid() -> None:
     for page in PAGES:
-        for block in blocks(page):
-            assert block.language in ("bash", "yaml", "python", "text", "json"), page
-            if block.language == "yaml":
-                yaml.safe_load(block.text)
+        for part in blocks(page):
+            assert part.language in ("bash", "yaml", "python", "text", "json"), page
+            if part.language == "yaml":
+                yaml.safe_load(part.text)
 
 
 def test_the_makefile_installs_the_pinned_torch() -> None:
@@ -151,3 +151,11 @@ def test_the_makefile_installs_the_pinned_torch() -> None:
     assert pinned
     assert "+" not in pinned[1]
     assert f"torch=={pinned[1]}" in (ROOT / "Makefile").read_text()
+
+
+def test_make_demo_and_make_test_are_the_two_commands_of_the_readme() -> None:
+    commands = block("README.md", "Collegium").commands
+    assert commands == ("make demo", "make test")
+    for command in commands:
+        planned = subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert "collegium-sandbox run" in planned.stdout or "pytest" in planned.stdout
