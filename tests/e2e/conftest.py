@@ -1,0 +1,71 @@
+"""One small consortium for all tests of the commands: made once, also when several workers test; copied by tests that change it."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.relay import Relay
+from tests.e2e.scene import SILOS, Scene, end
+
+
+def made_once(base: Path, name: str, build: Callable[[Path], None]) -> Scene:
+    """The folder `name` of `base`, built by the first worker that comes."""
+    folder, done = base / name, base / f"{name}.done"
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            build(folder)
+            done.touch()
+    return Scene(folder)
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "e2e"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def founded(shared: Path) -> Scene:
+    """Enrolled members with cohorts, and a signed study that nobody has approved. Not to be changed."""
+
+    def build(folder: Path) -> None:
+        scene = Scene(folder)
+        scene.found()
+        scene.sign(scene.study)
+
+    return made_once(shared, "founded", build)
+
+
+@pytest.fixture(scope="session")
+def approved(founded: Scene, shared: Path) -> Scene:
+    """The study is approved everywhere and has not begun. Not to be changed."""
+    return made_once(shared, "approved", lambda folder: founded.copy(folder).approve_all())
+
+
+@pytest.fixture(scope="session")
+def finished(approved: Scene, shared: Path) -> Scene:
+    """The study was run, with every byte of the line in `wire`, exported and reported on. Not to be changed."""
+
+    def build(folder: Path) -> None:
+        scene = approved.copy(folder)
+        with scene.serving() as server, Relay(server.port) as relay:
+            silos = [scene.start_silo(name, relay.port) for name in SILOS]
+            try:
+                codes = [silo.wait(150) for silo in silos]
+            finally:
+                end(*silos)
+            (folder / "wire").write_bytes(relay.seen)
+        words = [scene.log(name).with_suffix(".err").read_text() for name in SILOS]
+        assert codes == [0, 0, 0], words
+        scene.export(SILOS[0])
+        scene.well("compliance", "report", folder, "-o", folder / "report.html", "--json")
+
+    return made_once(shared, "finished", build)
