@@ -104,7 +104,7 @@ class Coordinator:
             self._changed.notify_all()
 
     def begin_upload(self, peer: str, message: Signed) -> tuple[UploadHeader, Incoming]:
-        """Check a header before any frame is read, and make a place for the frames.
+        """Check a header before any frame is read, and make a place for the upload, which the caller fills.
 
         Raises:
             IdentityError, ProtocolError: the header is not acceptable.
@@ -119,7 +119,6 @@ class Coordinator:
         with self._changed:
             rounds.check_header(self._open(header.round_number), header)
             incoming = self._arriving[index] = self._store.round(header.round_number).incoming(index)
-        incoming.put("header", convert.encode_signed(message))
         return header, incoming
 
     def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:

@@ -69,6 +69,7 @@ class Service:
         header, incoming = self._coordinator.begin_upload(caller(context).name, message)
         committed = False
         try:
+            incoming.put("header", convert.encode_signed(message))
             seeds = self._next(parts, "seeds")
             if len(seeds) != seed_bytes(self._coordinator.params, header.frame_bytes):
                 raise ProtocolError("the upload's seeds have the wrong length", code="upload.seeds")

@@ -37,6 +37,7 @@ from privacy.secagg.quantise import Quantiser, public_limit
 from privacy.secagg.survivors import (
     REFUSED,
     CheckedSurvivors,
+    VerifiedSum,
     check_signs,
     check_sum,
     check_survivors,
@@ -140,18 +141,22 @@ class Agent:
         board = self.client.wait(number, Phase.SURVIVORS)
         if board.phase == Phase.ABANDONED:
             return self._abandon(model, number, board.messages)
-        checked = self._check(board.messages, board.seeds, ctx, number, upload)
-        frames = self._download(checked, number)
-        self._sign(checked, number)
-        agreed = self.client.wait(number, Phase.SIGNED)
-        if agreed.phase == Phase.ABANDONED:
-            return self._abandon(model, number, agreed.messages)
-        check_signs(agreed.messages, self.study, checked)
-        self.progress.say("phase", number, phase="opening")
-        verified = check_sum(checked, frames)
-        sums = self._keyholder.open(verified.frames, checked.seeds, self._layout.length)
+        try:
+            checked = self._check(board.messages, board.seeds, ctx, number, upload)
+            verified = check_sum(checked, self.client.sum_frames(number))
+            self._sign(checked, number)
+            agreed = self.client.wait(number, Phase.SIGNED)
+            if agreed.phase == Phase.ABANDONED:
+                return self._abandon(model, number, agreed.messages)
+            check_signs(agreed.messages, self.study, checked)
+            self.progress.say("phase", number, phase="opening")
+            sums = self._open(verified)
+        except ProtocolError as error:
+            if error.code == REFUSED:
+                self._halt(ctx, number, protocol_hash("survivors", board.messages[0].body) if board.messages else b"")
+            raise
         applied = self._apply(model, sums, checked, ctx)
-        self._resend_close()
+        self._send_close(applied)
         self._report(applied, model, sums, sent)
         return applied
 
@@ -220,30 +225,18 @@ class Agent:
         number: int,
         upload: StoredUpload | None,
     ) -> CheckedSurvivors:
-        try:
-            checked = check_survivors(
-                messages, seeds, study=self.study, params=self._params, length=self._layout.length, ctx=ctx
-            )
-            own = [m for m in messages[1:] if m.signer == self.identity.member.name and upload is not None]
-            if any(upload is None or message != upload.header for message in own):
-                raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
-        except ProtocolError as error:
-            self._halt(error, ctx, number, protocol_hash("survivors", messages[0].body) if messages else b"")
-            raise
+        checked = check_survivors(
+            messages, seeds, study=self.study, params=self._params, length=self._layout.length, ctx=ctx
+        )
+        headers = messages[1 : 1 + len(checked.members)]
+        own = [header for header in headers if header.signer == self.identity.member.name]
+        if upload is not None and any(header != upload.header for header in own):
+            raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
         if upload is not None and self._index not in checked.members:
             self.ledger.append(
                 "incident", {"code": "round.omitted", "detail": f"round {number}: our upload is not in the sum"}
             )
         return checked
-
-    def _download(self, checked: CheckedSurvivors, number: int) -> tuple[bytes, ...]:
-        frames = self.client.sum_frames(number)
-        try:
-            check_sum(checked, frames)
-        except ProtocolError as error:
-            self._halt(error, checked.survivors.ctx, number, checked.survivors_hash)
-            raise
-        return frames
 
     def _sign(self, checked: CheckedSurvivors, number: int) -> None:
         """Sign H(S): once a round, ever; the ledger remembers which."""
@@ -253,13 +246,17 @@ class Agent:
             if entry.kind == "survivors_signed" and self._is(entry.body, number)
         ]
         if before and before != [checked.survivors_hash.hex()]:
-            error = ProtocolError("the aggregator shows a second survivor list for the round", code=REFUSED)
-            self._halt(error, checked.survivors.ctx, number, checked.survivors_hash)
-            raise error
+            raise ProtocolError("the aggregator shows a second survivor list for the round", code=REFUSED)
         if self._index in checked.members:
             if not before:
                 self._log("survivors_signed", number, survivors=checked.survivors_hash.hex())
             self.client.submit(self._seal(Sign(checked.survivors.ctx, number, checked.survivors_hash)))
+
+    def _open(self, verified: VerifiedSum) -> NDArray[np.int64]:
+        try:
+            return self._keyholder.open(verified.frames, verified.checked.seeds, self._layout.length)
+        except ProtocolError as error:
+            raise ProtocolError("the sum cannot be one of the silos' uploads", code=REFUSED) from error
 
     def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
         number = model.round_number + 1
@@ -294,12 +291,17 @@ class Agent:
         close = Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
         durable.write(self.folder.close_file, convert.encode_signed(self._seal(close)))
 
-    def _resend_close(self) -> None:
-        """Send the stored Close; the aggregator takes the same one again."""
-        if self.folder.close_file.exists():
-            self.client.submit(convert.decode_signed(self.folder.close_file.read_bytes()))
+    def _send_close(self, model: GlobalModel) -> None:
+        """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""
+        if not self.folder.close_file.exists():
+            return
+        message = convert.decode_signed(self.folder.close_file.read_bytes())
+        if convert.open_signed(message, Close, self.identity.keys.public_identity).round_number <= model.round_number:
+            self.client.submit(message)
 
     def _abandon(self, model: GlobalModel, number: int, messages: tuple[Signed, ...]) -> GlobalModel:
+        if not messages:
+            raise ProtocolError("the aggregator abandoned a round without saying so", code="round.foreign_abandon")
         aggregator = bytes.fromhex(self.study.roster.aggregator.identity)
         abandon = convert.open_signed(messages[0], Abandon, aggregator)
         if abandon.round_number != number or abandon.study_digest != self._digest:
@@ -318,9 +320,9 @@ class Agent:
             )
         return ended
 
-    def _halt(self, error: ProtocolError, ctx: bytes, number: int, survivors_hash: bytes) -> None:
+    def _halt(self, ctx: bytes, number: int, survivors_hash: bytes) -> None:
         """Record a refused sum and tell the aggregator; the caller raises."""
-        self.ledger.append("incident", {"code": error.code, "detail": f"round {number}: sum refused, study halted"})
+        self.ledger.append("incident", {"code": REFUSED, "detail": f"round {number}: sum refused, study halted"})
         try:
             self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
         except CollegiumError as refusal:
@@ -367,7 +369,7 @@ class Agent:
                 # Stopped between the rename and the ledger: the round did end.
                 self._log_closed(model)
             # We may have stopped before the aggregator had our Close, and it may wait for it.
-            self._resend_close()
+            self._send_close(model)
             return model
         weights = self.learner.initial_vector()
         chain = chains.first(self._digest, global_model.digest(weights))

@@ -83,7 +83,9 @@ class MadeUpUpload:
     seeds: bytes
 
     @classmethod
-    def random(cls, params: CiphertextParams, silo: int, number: int = 1, length: int = 40, seed: int = 0) -> "MadeUpUpload":
+    def random(
+        cls, params: CiphertextParams, silo: int, number: int = 1, length: int = 40, seed: int = 0
+    ) -> "MadeUpUpload":
         generator = np.random.default_rng([silo, number, seed])
         counts = params.frame_ciphertexts(length)
         made = []
@@ -93,7 +95,9 @@ class MadeUpUpload:
         return cls.of(silo, number, tuple(made), generator.bytes(SEED_BYTES * sum(counts)))
 
     @classmethod
-    def of(cls, silo: int, number: int, made: tuple[bytes, ...], seeds: bytes, ctx: bytes | None = None) -> "MadeUpUpload":
+    def of(
+        cls, silo: int, number: int, made: tuple[bytes, ...], seeds: bytes, ctx: bytes | None = None
+    ) -> "MadeUpUpload":
         header = UploadHeader(
             ctx=ctx or context(number),
             round_number=number,

@@ -46,9 +46,7 @@ def found(needles: Needles, root: Path) -> set[str]:
     """Which of the secrets are somewhere below `root`, at any offset of any file."""
     contents = [path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()]
     assert contents, "there is nothing to search"
-    return {
-        name for name, forms in needles.items() if any(form in content for form in forms for content in contents)
-    }
+    return {name for name, forms in needles.items() if any(form in content for form in forms for content in contents)}
 
 
 class Study:
@@ -150,7 +148,9 @@ def test_the_search_reads_hidden_and_nested_files(tmp_path: Path) -> None:
 
 def test_the_command_imports_nothing_of_what_is_blocked() -> None:
     loaded = modules_of("import aggregator.app")
-    assert {name for name in loaded for blocked in BLOCKED if name == blocked or name.startswith(blocked + ".")} == set()
+    assert {
+        name for name in loaded for blocked in BLOCKED if name == blocked or name.startswith(blocked + ".")
+    } == set()
 
 
 def test_the_block_itself_works(tmp_path: Path) -> None:

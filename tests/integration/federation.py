@@ -34,7 +34,9 @@ from tests.consortium import Consortium
 BINS = 8
 
 
-def make_study(aggregator: Identity, silos: list[Identity], *, rounds: int = 2, deadline: int = 60, **privacy: object) -> Study:
+def make_study(
+    aggregator: Identity, silos: list[Identity], *, rounds: int = 2, deadline: int = 60, **privacy: object
+) -> Study:
     """A small study over given members."""
     mechanism: dict[str, object] = {
         "mechanism": "dp_sgd",
@@ -155,7 +157,9 @@ class Federation:
             identity=identity,
             folder=folder,
             ledger=directory.open_ledger(identity),
-            budget=BudgetFilter(Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)),
+            budget=BudgetFilter(
+                Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)
+            ),
             client=AggregatorClient(identity, f"localhost:{port}", signed.digest(), patience),
             learner=MadeUpLearner(index, round_event(signed), parameters),
             stream=SecureStream(),

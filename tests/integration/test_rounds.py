@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from silo_node.global_model import GlobalModel
 from silo_node.agent import Agent
+from silo_node.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 

@@ -1,0 +1,362 @@
+"""Rounds at the aggregator with real signatures and files: restarts at every durable step, lies, deadlines, late silos."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from aggregator import store as storage
+from aggregator.store import Incoming
+from privacy.channel.envelope import Signed
+from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError
+from privacy.ledger.store import Ledger
+from privacy.wire import convert
+from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Phase, Reject, Sign, Survivors
+from tests.aggregator.hub import Hub, MadeUpUpload, Members, context
+
+DEADLINE = 60.0
+
+
+def finish(hub: Hub, number: int, silos: tuple[int, ...] = (1, 2, 3)) -> None:
+    """From published survivors to the round's end."""
+    for index in silos:
+        hub.sign(index, number)
+    for index in silos:
+        hub.close(index, number)
+
+
+def opened(hub: Hub, message: Signed, kind: type[convert.BodyT]) -> convert.BodyT:
+    return convert.open_signed(message, kind, hub.members.hub.keys.public_identity)
+
+
+# ---- the whole way
+
+
+def test_two_rounds_from_uploads_to_close(hub: Hub) -> None:
+    for number in (1, 2):
+        hub.upload_all(number)
+        assert hub.board(number, Phase.SURVIVORS).reached is False
+        hub.work()
+        survivors = opened(hub, hub.board(number, Phase.SURVIVORS).messages[0], Survivors)
+        assert [index for index, _ in survivors.members] == [1, 2, 3]
+        assert survivors.ctx == context(number)
+        finish(hub, number)
+        assert hub.board(number, Phase.CLOSED).phase == Phase.CLOSED
+    assert hub.kinds() == ["survivors", "closed"] * 2
+    assert hub.coordinator.progress() == (3, Phase.UPLOADING)
+
+
+def test_the_frames_of_a_round_that_all_have_applied_are_erased(hub: Hub) -> None:
+    hub.upload_all()
+    hub.work()
+    finish(hub, 1)
+    assert not list(hub.root.rglob("frame-*"))
+    with pytest.raises(ProtocolError) as caught:
+        hub.sum(1)
+    assert caught.value.code == "sum.gone"
+
+
+def test_a_silo_that_was_left_out_can_still_apply_the_sum_of_the_others(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 3))
+    large.now = DEADLINE
+    large.work()
+    finish(large, 1)
+    assert large.board(1, Phase.SURVIVORS, index=4).phase == Phase.CLOSED
+    assert len(large.sum(1, index=4)) == 1
+    assert not list(large.root.rglob("upload-*/frame-*"))
+
+
+def test_a_study_that_this_aggregator_does_not_serve_is_unknown(hub: Hub, four: Members) -> None:
+    other = Hub(hub.root / "other", four)
+    hub.members, members = other.members, hub.members
+    with pytest.raises(ProtocolError) as caught:
+        hub.board(1, Phase.SURVIVORS)
+    assert caught.value.code == "study.unknown"
+    hub.members = members
+
+
+# ---- stopped at any instant
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+@contextmanager
+def killed_at(point: int) -> Iterator[list[int]]:
+    """Die just before the `point`-th durable step, which is also just after the one before, and at every later one."""
+    steps = [0]
+
+    def dying(step: Callable[..., object]) -> Callable[..., object]:
+        def instead(*arguments: object, **named: object) -> object:
+            steps[0] += 1
+            if steps[0] < point:
+                return step(*arguments, **named)
+            raise Killed
+
+        return instead
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage, "write", dying(storage.write))
+        patch.setattr(Incoming, "commit", dying(Incoming.commit))
+        patch.setattr(Ledger, "append", dying(Ledger.append))
+        yield steps
+
+
+class Silos:
+    """Three stubborn silos: they send again what they are not sure of, and remember what they signed."""
+
+    def __init__(self, hub: Hub, rounds: int) -> None:
+        self.hub, self.rounds = hub, rounds
+        self.signed: dict[int, bytes] = {}
+        self.frames: dict[int, tuple[bytes, ...]] = {}
+
+    def run(self) -> None:
+        for number in range(1, self.rounds + 1):
+            for index in (1, 2, 3):
+                self.insist(lambda index=index: self.hub.upload(MadeUpUpload.random(self.hub.params, index, number)))  # type: ignore[misc]
+            if not self.hub.board(number, Phase.SURVIVORS).reached:
+                self.hub.work()
+            digest = self.hub.survivors_hash(number)
+            assert self.signed.setdefault(number, digest) == digest, "a second survivor list was shown"
+            if self.hub.board(number, Phase.SURVIVORS).phase < Phase.CLOSED:
+                frames = self.hub.sum(number)
+                assert self.frames.setdefault(number, frames) == frames, "a second sum was shown"
+            for index in (1, 2, 3):
+                self.hub.sign(index, number)
+            for index in (1, 2, 3):
+                self.hub.close(index, number)
+
+    def insist(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except ProtocolError as error:
+            assert error.code in ("upload.late", "upload.repeated", "round.not_open")
+
+
+def steps_of_a_round(root: Path, members: Members) -> int:
+    with killed_at(10**6) as steps:
+        Silos(Hub(root, members), 1).run()
+    return steps[0]
+
+
+def test_it_goes_on_after_a_stop_at_every_durable_step(tmp_path: Path, members: Members) -> None:
+    total = steps_of_a_round(tmp_path / "whole", members)
+    assert total > 20
+    for point in range(1, total + 2):
+        root = tmp_path / f"{point}"
+        silos = Silos(Hub(root, members), 2)
+        with pytest.raises(Killed), killed_at(point):
+            silos.run()
+        silos.hub.restart()
+        silos.run()
+        silos.hub.restart()
+        assert silos.hub.kinds() == ["survivors", "closed"] * 2, point
+        assert not list(root.glob("study/rounds/*/arriving-*"))
+
+
+def test_answers_are_kept_over_a_stop_whatever_their_order(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 3, 4))
+    large.work()
+    large.submit(1, Reject(context(1), 1, large.survivors_hash(1), "sum.refused"))
+    for index in (2, 3, 4):
+        large.sign(index)
+    before = large.board(1, Phase.SIGNED)
+    large.restart()
+    assert large.board(1, Phase.SIGNED) == before
+    assert [message.kind for message in before.messages].count("sign") == 3
+
+
+def test_a_false_late_signature_does_not_keep_it_from_starting_again(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 3, 4))
+    large.work()
+    for index in (2, 3, 4):
+        large.sign(index)
+    with pytest.raises(ProtocolError):
+        large.sign(1, survivors_hash=b"\5" * 32)
+    large.restart()
+    assert large.board(1, Phase.SIGNED).phase == Phase.SIGNED
+
+
+def test_a_signature_cannot_be_replaced(hub: Hub) -> None:
+    hub.upload_all()
+    hub.work()
+    digest = hub.survivors_hash(1)
+    for index in (1, 2, 3):
+        hub.sign(index)
+    with pytest.raises(ProtocolError) as caught:
+        hub.submit(1, Sign(context(9), 1, digest))
+    assert caught.value.code == "survivors.answered"
+    before = hub.board(1, Phase.SIGNED)
+    hub.restart()
+    assert hub.board(1, Phase.SIGNED) == before
+
+
+def test_a_rejected_round_is_announced_even_if_it_stopped_just_before(hub: Hub) -> None:
+    hub.upload_all()
+    hub.work()
+    hub.sign(1)
+    hub.submit(2, Reject(context(1), 1, hub.survivors_hash(1), "sum.refused"))
+    hub.restart()
+    assert hub.board(1, Phase.SIGNED).reached is False
+    hub.work()
+    board = hub.board(1, Phase.SIGNED)
+    assert board.phase == Phase.ABANDONED
+    assert opened(hub, board.messages[0], Abandon) == Abandon(hub.members.study.digest(), 1, "rejected")
+    assert hub.kinds() == ["survivors", "incident", "closed"]
+    hub.restart()
+    assert hub.board(1, Phase.SIGNED) == board
+    hub.upload_all(2)
+
+
+# ---- deadlines
+
+
+def test_too_few_uploads_at_the_deadline_abandon_the_round_and_open_the_next(hub: Hub) -> None:
+    hub.upload_all(silos=(1, 2))
+    hub.now = DEADLINE - 0.1
+    hub.work()
+    assert hub.board(1, Phase.SURVIVORS).reached is False
+    hub.now = DEADLINE
+    hub.work()
+    board = hub.board(1, Phase.SURVIVORS)
+    assert opened(hub, board.messages[0], Abandon).reason == "too_few_uploads"
+    with pytest.raises(ProtocolError) as caught:
+        hub.upload(MadeUpUpload.random(hub.params, 3))
+    assert caught.value.code == "round.not_open"
+    hub.upload_all(2)
+
+
+def test_a_round_whose_uploads_were_all_lost_ends(hub: Hub) -> None:
+    hub.board(1, Phase.SURVIVORS)
+    hub.now = 10 * DEADLINE
+    hub.work()
+    assert hub.board(1, Phase.SURVIVORS, milliseconds=1).reached is False
+    hub.now += DEADLINE
+    hub.work()
+    assert hub.board(1, Phase.SURVIVORS).phase == Phase.ABANDONED
+
+
+def test_a_round_that_too_few_sign_ends(hub: Hub) -> None:
+    hub.upload_all()
+    hub.work()
+    hub.sign(1)
+    hub.sign(2)
+    hub.now = DEADLINE
+    hub.work()
+    assert opened(hub, hub.board(1, Phase.SIGNED).messages[0], Abandon).reason == "too_few_signatures"
+    with pytest.raises(ProtocolError):
+        hub.submit(3, Sign(context(1), 1, b"\1" * 32))
+
+
+def test_a_late_silo_is_left_out_of_the_frozen_set(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 4))
+    large.now = DEADLINE
+    large.work()
+    with pytest.raises(ProtocolError) as caught:
+        large.upload(MadeUpUpload.random(large.params, 3))
+    assert caught.value.code == "upload.late"
+    survivors = opened(large, large.board(1, Phase.SURVIVORS).messages[0], Survivors)
+    assert [index for index, _ in survivors.members] == [1, 2, 4]
+
+
+# ---- answers that do not fit
+
+
+def test_closes_that_differ_are_an_incident_and_stop_the_round(hub: Hub) -> None:
+    hub.upload_all()
+    hub.work()
+    for index in (1, 2, 3):
+        hub.sign(index)
+    hub.close(1)
+    with pytest.raises(ProtocolError) as caught:
+        hub.close(2, chain=b"\6" * 32)
+    assert caught.value.code == "close.differs"
+    assert hub.ledger.entries[-1].body["code"] == "close.differs"
+    hub.close(3)
+    assert hub.coordinator.progress() == (1, Phase.SIGNED)
+
+
+def test_a_message_signed_by_another_is_refused(hub: Hub) -> None:
+    hub.upload_all()
+    hub.work()
+    body = Sign(context(1), 1, hub.survivors_hash(1))
+    with pytest.raises(ProtocolError) as caught:
+        hub.submit(1, hub.members.seal(2, body))
+    assert caught.value.code == "protocol.foreign_signer"
+    forged = hub.members.seal(2, body)
+    with pytest.raises(IdentityError):
+        hub.submit(1, Signed(forged.kind, forged.body, hub.members.of(1).member.name, forged.signature))
+
+
+def test_the_aggregators_own_kinds_are_not_taken_from_silos(hub: Hub) -> None:
+    digest = hub.members.study.digest()
+    for body in (Abandon(digest, 1, "because"), KeyAnnounce(digest, 1, b"\1" * 32, b"\2" * 32)):
+        with pytest.raises(ProtocolError) as caught:
+            hub.submit(1, body)
+        assert caught.value.code == "protocol.unexpected_kind"
+
+
+@pytest.mark.parametrize("number", [0, 2, 77])
+def test_answers_for_a_round_that_does_not_exist_are_refused(hub: Hub, number: int) -> None:
+    for body in (
+        Sign(context(1), number, b"\1" * 32),
+        Reject(context(1), number, b"\1" * 32, "sum.refused"),
+        Close(context(1), number, b"\1" * 32, b"\1" * 32, b"\1" * 32, 1, b"\1" * 32),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            hub.submit(1, body)
+        assert caught.value.code == "round.not_open"
+
+
+# ---- keys
+
+
+def test_key_requests_and_grants_are_kept_and_shown(hub: Hub) -> None:
+    digest = hub.members.study.digest()
+    for index in (2, 3):
+        hub.submit(index, KeyRequest(digest, 1, index, bytes([index]) * 1216))
+    hub.restart()
+    assert [message.signer for message in hub.board(0, Phase.KEYS_REQUESTED).messages] == ["south", "east"]
+    announcement = hub.members.seal(1, KeyAnnounce(digest, 1, b"\1" * 32, b"\2" * 32))
+    hub.submit(1, KeyGrant(announcement, 1, 2, b"\3" * 32, b"sealed"))
+    assert hub.board(0, Phase.KEYS_GRANTED).reached is False
+    hub.submit(1, KeyGrant(announcement, 1, 3, b"\3" * 32, b"sealed"))
+    before = hub.board(0, Phase.KEYS_GRANTED)
+    hub.restart()
+    assert hub.board(0, Phase.KEYS_GRANTED) == before
+    assert before.reached
+    assert not hub.board(0, Phase.KEYS_REQUESTED).messages
+    assert hub.kinds() == ["key_material"] * 4
+
+
+def test_keys_for_others_are_refused(hub: Hub) -> None:
+    digest = hub.members.study.digest()
+    announcement = hub.members.seal(1, KeyAnnounce(digest, 1, b"\1" * 32, b"\2" * 32))
+    for index, body, code in (
+        (2, KeyRequest(digest, 1, 3, b"\1" * 1216), "key.foreign_request"),
+        (2, KeyRequest(b"\1" * 32, 1, 2, b"\1" * 1216), "key.foreign_request"),
+        (2, KeyGrant(announcement, 1, 3, b"\3" * 32, b"x"), "key.foreign_grant"),
+        (1, KeyGrant(announcement, 1, 2, b"\3" * 32, b"x"), "key.foreign_grant"),
+    ):
+        with pytest.raises(ProtocolError) as caught:
+            hub.submit(index, body)
+        assert caught.value.code == code
+
+
+# ---- the disk
+
+
+def test_a_full_disk_refuses_the_upload_and_keeps_nothing(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StorageError("the disk refused a write")
+
+    upload = MadeUpUpload.random(hub.params, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "write", full)
+        with pytest.raises(CollegiumError) as caught:
+            hub.upload(upload)
+    assert caught.value.exit_code == StorageError.exit_code
+    assert not [path for path in (hub.root / "study").glob("rounds/*/*") if path.is_dir()]
+    hub.upload(upload)

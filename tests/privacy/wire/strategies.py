@@ -1,0 +1,71 @@
+"""Any valid message, for properties."""
+
+from hypothesis import strategies as st
+
+from privacy.channel.envelope import Signed
+from privacy.wire import convert
+from privacy.wire.messages import (
+    MAX_FRAME_BYTES,
+    Abandon,
+    AwaitRequest,
+    Board,
+    Close,
+    KeyAnnounce,
+    KeyGrant,
+    KeyRequest,
+    Phase,
+    Reject,
+    Sign,
+    SumRequest,
+    Survivors,
+    UploadHeader,
+)
+
+digests = st.binary(min_size=32, max_size=32)
+maybe_digests = st.just(b"") | digests
+words = st.integers(0, 2**32 - 1)
+indices = st.integers(1, 64)
+numbers = st.integers(1, 1_000_000)
+names = st.from_regex(r"[a-z][a-z0-9-]{0,39}", fullmatch=True)
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=16)
+codes = st.from_regex(r"[a-z]{1,20}(\.[a-z_]{1,20})?", fullmatch=True)
+signeds = st.builds(Signed, names, st.binary(max_size=80), names, st.binary(min_size=64, max_size=64))
+frames = st.lists(st.tuples(st.integers(1, MAX_FRAME_BYTES), digests), min_size=1, max_size=5)
+
+
+@st.composite
+def headers(draw: st.DrawFn) -> UploadHeader:
+    sizes, hashes = zip(*draw(frames), strict=True)
+    tag = draw(st.binary(max_size=32))
+    return UploadHeader(
+        draw(digests), draw(numbers), draw(indices), sizes, hashes, draw(digests), draw(maybe_digests), tag
+    )
+
+
+@st.composite
+def survivors(draw: st.DrawFn) -> Survivors:
+    sizes, hashes = zip(*draw(frames), strict=True)
+    members = sorted(draw(st.dictionaries(indices, digests, min_size=1, max_size=5)).items())
+    return Survivors(draw(digests), draw(numbers), tuple(members), sizes, hashes, draw(maybe_digests))
+
+
+bodies: st.SearchStrategy[convert.Body] = st.one_of(
+    st.builds(KeyRequest, digests, words, indices, st.binary(min_size=1216, max_size=1216)),
+    st.builds(KeyAnnounce, digests, words, digests, digests),
+    st.builds(KeyGrant, signeds, indices, indices, digests, st.binary(max_size=200)),
+    headers(),
+    survivors(),
+    st.builds(Sign, digests, words, digests),
+    st.builds(Reject, digests, words, maybe_digests, codes),
+    st.builds(Close, digests, words, digests, digests, digests, st.integers(0, 2**64 - 1), digests),
+    st.builds(Abandon, digests, words, texts),
+)
+awaits = st.builds(AwaitRequest, digests, st.integers(0, 1_000_000), st.sampled_from(Phase), st.integers(0, 60_000))
+boards = st.builds(
+    Board,
+    st.booleans(),
+    st.sampled_from(Phase),
+    st.lists(signeds, max_size=3).map(tuple),
+    st.lists(st.binary(max_size=64), max_size=3).map(tuple),
+)
+sum_requests = st.builds(SumRequest, digests, numbers)

@@ -1,0 +1,112 @@
+"""A message that no honest party sends cannot be made."""
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from privacy.channel.envelope import Signed
+from privacy.errors import ProtocolError
+from privacy.wire import messages
+from privacy.wire.messages import (
+    MAX_FRAME_BYTES,
+    MAX_FRAMES,
+    Abandon,
+    AwaitRequest,
+    Board,
+    Close,
+    KeyAnnounce,
+    KeyGrant,
+    KeyRequest,
+    Phase,
+    Reject,
+    Sign,
+    SumRequest,
+    Survivors,
+    UploadHeader,
+)
+
+D = b"d" * 32
+SIGNED = Signed("sign", b"", "north", bytes(64))
+VALID: list[Any] = [
+    KeyRequest(D, 1, 1, bytes(1216)),
+    KeyAnnounce(D, 1, D, D),
+    KeyGrant(SIGNED, 1, 2, D, b"sealed"),
+    UploadHeader(D, 1, 1, (10, 20), (D, D), D),
+    Survivors(D, 1, ((1, D), (3, D)), (10,), (D,)),
+    Sign(D, 1, D),
+    Reject(D, 1, D, "sum.refused"),
+    Close(D, 1, D, D, D, 0, D),
+    Abandon(D, 1, "too_few_uploads"),
+    AwaitRequest(D, 0, Phase.SURVIVORS, 0),
+    SumRequest(D, 1),
+]
+MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
+DIGEST_FIELDS = [
+    (message, field.name)
+    for message in VALID
+    for field in fields(message)
+    if getattr(message, field.name) == D or (type(message).__name__, field.name) in MAY_BE_EMPTY
+]
+
+
+@pytest.mark.parametrize(("message", "name"), DIGEST_FIELDS, ids=[f"{type(m).__name__}.{n}" for m, n in DIGEST_FIELDS])
+def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
+    for wrong in (D[:-1], D + b"d"):
+        with pytest.raises(ProtocolError):
+            replace(message, **{name: wrong})
+    if (type(message).__name__, name) in MAY_BE_EMPTY:
+        replace(message, **{name: b""})
+    else:
+        with pytest.raises(ProtocolError):
+            replace(message, **{name: b""})
+
+
+@pytest.mark.parametrize(
+    ("message", "changes"),
+    [
+        (VALID[0], {"silo_index": 0}),
+        (VALID[0], {"silo_index": 65}),
+        (VALID[0], {"public_key": bytes(1215)}),
+        (VALID[2], {"giver": 0}),
+        (VALID[2], {"receiver": 65}),
+        (VALID[3], {"silo_index": 0}),
+        (VALID[3], {"round_number": 0}),
+        (VALID[3], {"round_number": 1_000_001}),
+        (VALID[3], {"frame_bytes": ()}),
+        (VALID[3], {"frame_bytes": (), "frame_sha256": ()}),
+        (VALID[3], {"frame_bytes": (10,)}),
+        (VALID[3], {"frame_bytes": (10, 0)}),
+        (VALID[3], {"frame_bytes": (10, MAX_FRAME_BYTES + 1)}),
+        (VALID[3], {"frame_sha256": (D, D[:-1])}),
+        (VALID[3], {"frame_bytes": (1,) * (MAX_FRAMES + 1), "frame_sha256": (D,) * (MAX_FRAMES + 1)}),
+        (VALID[4], {"members": ()}),
+        (VALID[4], {"members": ((3, D), (1, D))}),
+        (VALID[4], {"members": ((1, D), (1, D))}),
+        (VALID[4], {"members": ((0, D),)}),
+        (VALID[4], {"members": ((65, D),)}),
+        (VALID[4], {"members": ((1, D[:-1]),)}),
+        (VALID[4], {"sum_frame_sha256": (D, D)}),
+        (VALID[4], {"round_number": 0}),
+        (VALID[6], {"code": ""}),
+        (VALID[6], {"code": "c" * 65}),
+        (VALID[6], {"code": "two words"}),
+        (VALID[6], {"code": "line\nbreak"}),
+        (VALID[8], {"reason": ""}),
+        (VALID[8], {"reason": "r" * 65}),
+        (VALID[9], {"round_number": -1}),
+        (VALID[9], {"round_number": 1_000_001}),
+        (VALID[9], {"wait_milliseconds": 60_001}),
+        (VALID[10], {"round_number": 0}),
+    ],
+)
+def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        replace(message, **changes)
+    assert caught.value.code == "protocol.malformed"
+
+
+def test_messages_are_frozen() -> None:
+    kinds = [kind for kind in vars(messages).values() if is_dataclass(kind) and kind.__module__ == messages.__name__]
+    assert {type(message) for message in VALID} | {Board} == set(kinds)
+    assert all(kind.__dataclass_params__.frozen for kind in kinds)  # type: ignore[attr-defined]

@@ -1,0 +1,203 @@
+"""Real agents against the real aggregator without a network between them, so that tests can stop or deceive either.
+
+Messages still pass through the encoders and the service of both sides; only TLS and gRPC are left out (tests of whole
+rounds have them).
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from aggregator import rounds
+from privacy.channel.envelope import Signed
+from privacy.errors import Unreachable
+from privacy.he.keyholder import Ciphertext
+from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.randomness import SecureStream
+from privacy.wire import convert
+from privacy.wire.messages import Board, Phase
+from silo_node.agent import Agent
+from silo_node.approval import round_event
+from silo_node.global_model import GlobalModel
+from silo_node.progress import Progress
+from silo_node.state import StateDirectory
+from tests.aggregator.hub import Hub, Members, Turns
+from tests.integration.federation import MadeUpLearner
+
+POLL_MILLISECONDS = 50
+
+
+class Line:
+    """What an agent has instead of `AggregatorClient`; tests override it to lie or to break."""
+
+    def __init__(self, world: "World", index: int) -> None:
+        self.world, self.index = world, index
+        self.waits_for: tuple[int, Phase] | None = None
+
+    def submit(self, message: Signed) -> None:
+        self.world.hub.submit(self.index, message)
+
+    def upload(self, header: Signed, ciphertext: Ciphertext) -> int:
+        parts = [
+            convert.encode_header_part(header),
+            convert.encode_seeds_part(ciphertext.seeds),
+            *(convert.encode_frame_part(frame) for frame in ciphertext.frames),
+        ]
+        self.world.hub.stream(self.index, parts)
+        return sum(len(part) for part in parts)
+
+    def board(self, round_number: int, phase: Phase) -> Board:
+        return self.world.hub.board(round_number, phase, 0, self.index)
+
+    def wait(self, round_number: int, phase: Phase) -> Board:
+        self.waits_for = (round_number, phase)
+        try:
+            while not self.world.stopped.is_set():
+                board = self.world.hub.board(round_number, phase, POLL_MILLISECONDS, self.index)
+                if board.reached:
+                    return board
+        finally:
+            self.waits_for = None
+        raise Unreachable("the test has stopped the aggregator")
+
+    def sum_frames(self, round_number: int) -> tuple[bytes, ...]:
+        return self.world.hub.sum(round_number, self.index)
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass
+class Running:
+    """One agent in its thread."""
+
+    agent: Agent
+    thread: threading.Thread
+    line: Line
+    result: GlobalModel | None = None
+    error: BaseException | None = None
+
+
+@dataclass
+class World:
+    """An aggregator and the silos of its study, below one folder."""
+
+    root: Path
+    members: Members
+    hub: Hub = field(init=False)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    trained: list[tuple[int, int]] = field(default_factory=list)
+    running: dict[int, Running] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        (self.root / "hub").mkdir(parents=True)
+        self.hub = Hub(self.root / "hub", self.members)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """The aggregator's own loop, in its thread, until the end of the test; then everything stops."""
+        worker = threading.Thread(target=self._work)
+        worker.start()
+        try:
+            yield
+        finally:
+            self.stopped.set()
+            worker.join()
+            for one in self.running.values():
+                one.thread.join()
+                one.agent.ledger.close()
+            self.hub.ledger.close()
+
+    def _work(self) -> None:
+        """The aggregator's loop, which is told of time by the test and so need not sleep."""
+        coordinator = self.hub.coordinator
+        while not self.stopped.wait(0.005):
+            state = coordinator._states[max(coordinator._states)]
+            due = rounds.tick(state, coordinator._rules, self.hub.now)
+            if due is not state or isinstance(state, rounds.Folding | rounds.Abandoned):
+                coordinator.work(Turns(1))
+
+    def agent(self, index: int, line: Line | None = None, cap: float = 100.0) -> Agent:
+        identity = self.members.of(index)
+        root = self.folder(index)
+        root.mkdir(exist_ok=True)
+        directory = StateDirectory(root)
+        folder = directory.study(self.members.study.name)
+        folder.make()
+        return Agent(
+            study=self.members.study,
+            cohort="chest",
+            identity=identity,
+            folder=folder,
+            ledger=directory.open_ledger(identity),
+            budget=BudgetFilter(
+                Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)
+            ),
+            client=line or Line(self, index),  # type: ignore[arg-type]
+            learner=CountingLearner(self, index),
+            stream=SecureStream(),
+            progress=Progress(None, self.members.study.training.rounds),
+        )
+
+    def start(self, index: int, line: Line | None = None, **options: float) -> Running:
+        """Start (or start again) the agent of a silo over its folder."""
+        line = line or Line(self, index)
+        agent = self.agent(index, line, **options)
+        one = Running(agent, threading.Thread(target=lambda: run(one)), line)
+        self.running[index] = one
+        one.thread.start()
+        return one
+
+    def finish(self, seconds: float = 20.0) -> None:
+        """Until all have ended; moves time on to the deadline when nothing else can happen."""
+        end = time.monotonic() + seconds
+        while any(one.thread.is_alive() for one in self.running.values()):
+            if time.monotonic() > end:
+                raise TimeoutError("the agents do not come to an end")
+            if self.stuck():
+                self.hub.now += self.members.study.aggregation.round_deadline_seconds
+                time.sleep(0.1)
+            time.sleep(0.02)
+
+    def stuck(self) -> bool:
+        """Whether every agent that still runs waits for a round that has not all uploads or signatures."""
+        waits = {one.line.waits_for for one in self.running.values() if one.thread.is_alive()}
+        number, _ = self.hub.coordinator.progress()
+        state = self.hub.coordinator._states[number]
+        if isinstance(state, rounds.Uploading):
+            return waits <= {(number, Phase.SURVIVORS)}
+        return isinstance(state, rounds.Published) and waits <= {(number, Phase.SIGNED)}
+
+    def folder(self, index: int) -> Path:
+        return self.root / f"silo-{index}"
+
+    def entries(self, index: int, kind: str) -> list[dict[str, object]]:
+        return [dict(entry.body) for entry in self.running[index].agent.ledger.entries if entry.kind == kind]
+
+
+class CountingLearner(MadeUpLearner):
+    """Says in the world's list which silo trained which round."""
+
+    def __init__(self, world: World, index: int) -> None:
+        super().__init__(index, round_event(world.members.study))
+        self._world = world
+
+    def train(self, weights, round_number):  # type: ignore[no-untyped-def]
+        self._world.trained.append((self.index, round_number))
+        return super().train(weights, round_number)
+
+
+def run(one: Running) -> None:
+    try:
+        one.result = one.agent.run()
+    except BaseException as error:  # noqa: BLE001 - the test looks at it
+        one.error = error
+
+
+def with_rounds(members: Members, number: int) -> Members:
+    """The same members with a study of another length."""
+    training = members.study.training.model_copy(update={"rounds": number})
+    return replace(members, study=members.study.model_copy(update={"training": training}))
