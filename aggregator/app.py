@@ -26,7 +26,7 @@ from privacy.channel.authorisation import Authorisation, check_complete, on_rost
 from privacy.channel.identity import Identity
 from privacy.channel.status import Translation
 from privacy.configuration import load
-from privacy.durable import lock
+from privacy.durable import lock, storage_error
 from privacy.errors import StudyError
 from privacy.ledger.store import Ledger
 from privacy.study import Study
@@ -92,10 +92,10 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
         program.server.start()
-        if port_file is not None:
-            port_file.write_text(f"{program.port}\n")
-        print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
         try:
+            if port_file is not None:
+                _tell(port_file, program.port)
+            print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
             program.coordinator.work(stop)
         finally:
             program.server.stop(STOP_GRACE_SECONDS).wait()
@@ -105,6 +105,13 @@ def serve(
 def main() -> None:
     """Entry point of the command."""
     console.run(app)
+
+
+def _tell(port_file: Path, port: int) -> None:
+    try:
+        port_file.write_text(f"{port}\n")
+    except OSError as error:
+        raise storage_error(error, port_file) from error
 
 
 def _ledger(folder: Path, identity: Identity) -> Ledger:

@@ -1,1 +1,7 @@
 """A hospital's node: the only place where images, privacy and the network meet."""
+
+import os
+
+# gRPC's core writes its own log to standard error, where a person expects one sentence of ours; an operator who
+# looks for a fault sets GRPC_VERBOSITY. It is read when grpc is imported, and therefore set here.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

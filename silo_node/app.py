@@ -45,18 +45,22 @@ def ingest(
             shutil.rmtree(directory.cohort(cohort), ignore_errors=True)
         with imaging_errors():
             summary = cohorts.ingest(source, labels, directory.cohort(cohort), directory.pseudonym_key(), cohort)
-        ledger.append(
-            "cohort",
-            {
-                "cohort": cohort,
-                "digest": summary.digest,
-                "patients": summary.patients,
-                "images": summary.images,
-                "quarantined": dict(summary.quarantined),
-                "profile": summary.profile,
-                "table_edition": summary.table_edition,
-            },
-        )
+        try:
+            ledger.append(
+                "cohort",
+                {
+                    "cohort": cohort,
+                    "digest": summary.digest,
+                    "patients": summary.patients,
+                    "images": summary.images,
+                    "quarantined": dict(summary.quarantined),
+                    "profile": summary.profile,
+                    "table_edition": summary.table_edition,
+                },
+            )
+        except CollegiumError:
+            shutil.rmtree(directory.cohort(cohort), ignore_errors=True)
+            raise
     console.emit(
         {
             "cohort": cohort,
@@ -162,11 +166,13 @@ def _chosen(directory: StateDirectory, study: str | None) -> str:
     approved = directory.approved_studies()
     if study is not None:
         return study
-    if len(approved) != 1:
+    if not approved:
+        raise PolicyRefused(
+            "no study is approved here; approve one first with 'collegium-silo approve'", code="policy.not_approved"
+        )
+    if len(approved) > 1:
         raise ConfigError(
-            f"there are {len(approved)} approved studies here; "
-            + ("name one with --study" if approved else "approve one first with 'collegium-silo approve'"),
-            code="config.which_study" if approved else "policy.not_approved",
+            f"there are {len(approved)} approved studies here; name one with --study", code="config.which_study"
         )
     return approved[0]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.digest import Json
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
@@ -45,6 +46,7 @@ class KeyEpoch:
         """
         if self.folder.key_file.exists():
             material = KeyMaterial.from_bytes(self.folder.key_file.read_bytes())
+            self._record(material)  # stopped between the file and the ledger
         elif self._index == self._epoch.steward:
             material = KeyMaterial.generate(KeyHolder.generate(self.params).secret())
             self._keep(material)
@@ -94,11 +96,14 @@ class KeyEpoch:
 
     def _keep(self, material: KeyMaterial) -> None:
         durable.write(self.folder.key_file, material.to_bytes())
-        self.ledger.append(
-            "key_granted",
-            {
-                "study_digest": self.study.digest().hex(),
-                "epoch": self._epoch.number,
-                "key_id": material.key_id.hex(),
-            },
-        )
+        self._record(material)
+
+    def _record(self, material: KeyMaterial) -> None:
+        """The ledger knows the epoch's key, once."""
+        body: dict[str, Json] = {
+            "study_digest": self.study.digest().hex(),
+            "epoch": self._epoch.number,
+            "key_id": material.key_id.hex(),
+        }
+        if not any(entry.kind == "key_granted" and entry.body == body for entry in self.ledger.entries):
+            self.ledger.append("key_granted", body)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from imaging.cohort import Cohort
-from privacy.errors import CollegiumError, CorruptState
+from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration
@@ -70,6 +70,8 @@ def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
     identity = directory.identity()
     folder = directory.study(name)
     signed, _ = approval.load_approved(folder, identity.study_key)
+    if not folder.model_file.exists():
+        raise ConfigError("no round of the study has ended here yet; run it to its end first", code="export.unfinished")
     with directory.open_ledger(identity) as ledger:
         return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output)
 

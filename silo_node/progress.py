@@ -9,22 +9,29 @@ import time
 from pathlib import Path
 
 from privacy.digest import Json
+from privacy.durable import storage_error
 
 
 class Progress:
-    """Appends events to a file, or drops them when there is none."""
+    """Appends events to a file, or drops them when there is none. Raises StorageError when the disk refuses."""
 
     def __init__(self, path: Path | None, rounds: int) -> None:
-        self._file = path.open("a", encoding="utf-8") if path else None
-        self._rounds = rounds
+        self._path, self._rounds = path, rounds
+        try:
+            # Unbuffered: what the disk refuses is refused here, and not again when the file is closed.
+            self._file = path.open("ab", buffering=0) if path else None
+        except OSError as error:
+            raise storage_error(error, path) from error
 
     def say(self, event: str, round_number: int, **more: Json) -> None:
         """Write one event."""
         if self._file is None:
             return
         line = {"time": time.time(), "event": event, "round": round_number, "rounds": self._rounds, **more}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
+        try:
+            self._file.write(json.dumps(line).encode() + b"\n")
+        except OSError as error:
+            raise storage_error(error, self._path) from error
 
     def close(self) -> None:
         """Close the file."""

@@ -5,6 +5,7 @@ silo.yaml   local policy                  pseudonym.key  secret of patient pseud
 cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, upload/, close}
 """
 
+import re
 import secrets
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from privacy.channel.identity import Identity
 from privacy.durable import make_folder, write
 from privacy.errors import ConfigError
 from privacy.ledger.store import Ledger
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
 class StateDirectory:
@@ -35,16 +38,23 @@ class StateDirectory:
         """The silo's ledger, made at its first use with an `enrolled` entry."""
         folder = self.root / "ledger"
         if (folder / "origin.json").exists():
-            return Ledger.open(folder, identity.keys.identity)
-        ledger = Ledger.create(folder, identity.member.uri, identity.keys.identity)
-        ledger.append(
-            "enrolled",
-            {
-                "silo": identity.member.name,
-                "consortium": identity.member.consortium,
-                "certificate_fingerprint": identity.certificate_fingerprint,
-            },
-        )
+            ledger = Ledger.open(folder, identity.keys.identity)
+        else:
+            ledger = Ledger.create(folder, identity.member.uri, identity.keys.identity)
+        if any(entry.kind == "enrolled" for entry in ledger.entries):
+            return ledger
+        try:
+            ledger.append(
+                "enrolled",
+                {
+                    "silo": identity.member.name,
+                    "consortium": identity.member.consortium,
+                    "certificate_fingerprint": identity.certificate_fingerprint,
+                },
+            )
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     def pseudonym_key(self) -> bytes:
@@ -55,12 +65,12 @@ class StateDirectory:
         return path.read_bytes()
 
     def cohort(self, name: str) -> Path:
-        """Folder of a cohort."""
-        return self.root / "cohorts" / name
+        """Folder of a cohort. Raises ConfigError when that is no name."""
+        return self.root / "cohorts" / _checked(name, "cohort")
 
     def study(self, name: str) -> "StudyDirectory":
-        """Folder of a study."""
-        return StudyDirectory(self.root / "studies" / name)
+        """Folder of a study. Raises ConfigError when that is no name."""
+        return StudyDirectory(self.root / "studies" / _checked(name, "study"))
 
     def approved_studies(self) -> tuple[str, ...]:
         """Names of the studies that were approved here."""
@@ -82,3 +92,12 @@ class StudyDirectory:
     def make(self) -> None:
         """Create the folder."""
         make_folder(self.root)
+
+
+def _checked(name: str, what: str) -> str:
+    """A name that can be no other place: folders are made, and cleared, by it."""
+    if not _NAME.fullmatch(name):
+        raise ConfigError(
+            f"'{name[:40]}' is no name for a {what}; take 1 to 40 lower-case letters, digits, - and _, a letter first"
+        )
+    return name
