@@ -130,7 +130,9 @@ class Scene:
         self.well("consortium", "init", self.consortium, "--name", CONSORTIUM, "--json")
         members = [("silo", name, self.state(name)) for name in SILOS]
         with ThreadPoolExecutor(2) as pool:
-            made = [pool.submit(self.join, *member) for member in [("aggregator", AGGREGATOR, self.aggregator), *members]]
+            made = [
+                pool.submit(self.join, *member) for member in [("aggregator", AGGREGATOR, self.aggregator), *members]
+            ]
             for future in made:
                 future.result()
             for number, name in enumerate(SILOS):
@@ -176,7 +178,9 @@ class Scene:
         file.write_text(yaml.safe_dump(draft))
         self.well("consortium", "study", "sign", file, "--dir", self.consortium, "-o", output, "--json")
 
-    def approve_arguments(self, silo: str, study: Path | None = None, silos: tuple[str, ...] = SILOS) -> tuple[object, ...]:
+    def approve_arguments(
+        self, silo: str, study: Path | None = None, silos: tuple[str, ...] = SILOS
+    ) -> tuple[object, ...]:
         """The arguments of an `approve` that confirms all others."""
         confirmed = (part for other in silos if other != silo for part in ("--confirm", f"{other}=by phone"))
         return (

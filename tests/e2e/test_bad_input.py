@@ -30,7 +30,20 @@ from privacy.errors import (
 from tests.consortium import Consortium
 from tests.e2e import commands
 from tests.e2e.commands import Ended, file_limit
-from tests.e2e.scene import AGGREGATOR, COHORT, CONSORTIUM, SILOS, STUDY, Scene, contents, end, kinds, ledger, leftovers, wait
+from tests.e2e.scene import (
+    AGGREGATOR,
+    COHORT,
+    CONSORTIUM,
+    SILOS,
+    STUDY,
+    Scene,
+    contents,
+    end,
+    kinds,
+    ledger,
+    leftovers,
+    wait,
+)
 
 pytestmark = pytest.mark.timeout(600)
 NORTH = SILOS[0]
@@ -50,7 +63,7 @@ def copied(tmp_path: Path) -> Copied:
     for scene in made:
         for state in (*(scene.state(silo) for silo in SILOS), scene.aggregator):
             assert leftovers(state) == []
-            if (state / "ledger").exists():
+            if (state / "ledger" / "origin.json").exists():
                 ledger(state)
 
 
@@ -208,26 +221,28 @@ def test_an_expired_certificate_is_refused_before_anything_is_read(approved: Sce
     file = scene.paper / "expired"
     file.write_text(admission.model_dump_json())
     enrolled = commands.run("silo", "enrol", file, "--state", scene.state(NORTH))
-    enrolled.refused(IdentityError, "identity.expired", "ask the consortium to renew")
+    enrolled.refused(IdentityError, "identity.expired", "renew it with 'collegium-consortium renew' and 'enrol'")
     only_grew(scene, before, NORTH, [])
 
     (scene.state(NORTH) / "identity" / "certificate.pem").write_text(admission.certificate)
     before = contents(scene.state(NORTH))
-    take_part(scene).refused(IdentityError, "identity.expired", "ask the consortium to renew")
+    take_part(scene).refused(
+        IdentityError, "identity.expired", "renew it with 'collegium-consortium renew' and 'enrol'"
+    )
     only_grew(scene, before, NORTH, [])
 
 
 def test_an_aggregator_with_an_expired_certificate_does_not_serve(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
     authority = Authority.open(scene.consortium)
-    admission = authority.renew(Member(CONSORTIUM, Role.AGGREGATOR, AGGREGATOR), datetime.now(UTC) - timedelta(days=400))
+    admission = authority.renew(
+        Member(CONSORTIUM, Role.AGGREGATOR, AGGREGATOR), datetime.now(UTC) - timedelta(days=400)
+    )
     (scene.aggregator / "identity" / "certificate.pem").write_text(admission.certificate)
-    serve(scene).refused(IdentityError, "identity.expired", "ask the consortium to renew")
+    serve(scene).refused(IdentityError, "identity.expired", "renew it with 'collegium-consortium renew' and 'enrol'")
 
 
-def test_an_aggregator_of_another_consortium_is_not_talked_to(
-    approved: Scene, copied: Copied, tmp_path: Path
-) -> None:
+def test_an_aggregator_of_another_consortium_is_not_talked_to(approved: Scene, copied: Copied, tmp_path: Path) -> None:
     scene = copied(approved)
     wear_foreign_certificate(scene, tmp_path)
     with scene.serving() as server:
@@ -325,9 +340,9 @@ def test_a_folder_without_a_usable_image_keeps_nothing(founded: Scene, copied: C
 def test_a_cohort_cannot_be_made_outside_the_state_directory(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
     before = contents(scene.root / "silos")
-    for name in ("../../harbour/cohorts/theirs", "Chest", ""):
+    for name in ("../../harbour/cohorts/theirs", "..", ".", "Chest", ""):
         ended = commands.run("silo", "ingest", *scene.archive(NORTH), "--cohort", name, "--state", scene.state(NORTH))
-        ended.refused(ConfigError, "config.invalid", "a cohort's name")
+        ended.refused(ConfigError, "config.invalid", "is no name for a cohort")
     assert contents(scene.root / "silos") == before
 
 
@@ -339,20 +354,19 @@ def test_a_full_disk_refuses_an_approval_and_room_lets_it_go_on(founded: Scene, 
     before = contents(scene.state(NORTH))
     size = (scene.state(NORTH) / "ledger" / "entries.jsonl").stat().st_size
     ended = commands.run("silo", *scene.approve_arguments(NORTH), under=file_limit(size + 100))
-    ended.refused(StorageError, "storage.full", "free some space and start again")
+    ended.refused(StorageError, "storage.full", "free some space, then start again")
     only_grew(scene, before, NORTH, [])
     approve(scene).well()
 
 
 def test_a_cohort_that_the_ledger_could_not_record_is_not_kept(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
-    before = contents(scene.state(NORTH))
     journal = scene.state(NORTH) / "ledger" / "entries.jsonl"
     pad_ledger(scene, NORTH, 40_000)  # so that the limit stops the ledger and no image
     before = contents(scene.state(NORTH))
     arguments = ("silo", "ingest", *scene.archive(NORTH), "--cohort", "again", "--state", scene.state(NORTH))
     ended = commands.run(*arguments, under=file_limit(journal.stat().st_size + 100))
-    ended.refused(StorageError, "storage.full", "free some space and start again")
+    ended.refused(StorageError, "storage.full", "free some space, then start again")
     only_grew(scene, before, NORTH, [])
     commands.run(*arguments).well()
 
@@ -369,7 +383,7 @@ def pad_ledger(scene: Scene, silo: str, size: int) -> None:
 
 def test_a_full_disk_stops_a_run_before_anything_is_read_or_sent(approved: Scene, copied: Copied) -> None:
     scene = copied(approved)
-    pad_ledger(scene, NORTH, 40_000)
+    pad_ledger(scene, NORTH, 600_000)  # so that the limit stops the ledger and no memory file
     size = (scene.state(NORTH) / "ledger" / "entries.jsonl").stat().st_size
     entries = scene.entries(NORTH)
     take_part(scene, under=file_limit(size + 100)).refused(StorageError, "storage.full", "free some space")
@@ -382,7 +396,7 @@ def test_a_full_disk_stops_a_run_before_anything_is_read_or_sent(approved: Scene
 def test_a_full_disk_stops_the_aggregator(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
     ended = serve(scene, under=file_limit(100))
-    ended.refused(StorageError, "storage.full", "free some space and start again")
+    ended.refused(StorageError, "storage.full", "free some space, then start again")
     with scene.serving():
         pass
     assert kinds(ledger(scene.aggregator)) == ["study_published"]
@@ -422,14 +436,16 @@ def test_a_disk_that_is_really_full_leaves_the_ledger_as_it_was_or_whole(
     for folder in (disk, copy):
         folder.mkdir()
     shutil.copytree(founded.state(NORTH), state, ignore=shutil.ignore_patterns("cohorts"))
-    arguments = [part if part != founded.state(NORTH) else disk for part in founded.approve_arguments("north", silos=())]
+    arguments = [
+        part if part != founded.state(NORTH) else disk for part in founded.approve_arguments("north", silos=())
+    ]
     wrapper = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", TINY_DISK, str(disk))
     ended = commands.run(
         "silo", *arguments, under=(*wrapper, str(disk), str(state), str(pages)), environment={"COPY": str(copy)}
     )
     # The cohort is not there, so that the approval is refused, and the refusal is to be recorded.
     if ended.code == StorageError.exit_code:
-        ended.refused(StorageError, "storage.full", "free some space and start again")
+        ended.refused(StorageError, "storage.full", "free some space, then start again")
         assert ledger(copy) == ledger(state)
     else:
         assert ended.code == DataError.exit_code, ended
@@ -524,12 +540,10 @@ def test_files_that_cannot_be_written_are_said_in_one_sentence(approved: Scene, 
     scene = copied(approved)
     nowhere = scene.root / "nowhere" / "file"
     run = ("run", "--state", scene.state(NORTH), "--aggregator", "localhost:1", "--progress-json", nowhere)
-    commands.run("silo", *run).refused(StorageError, "storage.failed", "the progress file")
+    commands.run("silo", *run).refused(StorageError, "storage.failed", "cannot write file")
     port = ("--listen", "127.0.0.1:0", "--port-file", nowhere)
-    ended = commands.run(
-        "aggregator", "serve", "--state", scene.aggregator, "--study", scene.study, *port, patience=60
-    )
-    ended.refused(StorageError, "storage.failed", "the port file")
+    ended = commands.run("aggregator", "serve", "--state", scene.aggregator, "--study", scene.study, *port, patience=60)
+    ended.refused(StorageError, "storage.failed", "cannot write file")
 
 
 def test_an_unfinished_study_is_not_exported(approved: Scene, tmp_path: Path) -> None:

@@ -1,0 +1,114 @@
+"""Every command helps with an example, prints one JSON object where it offers that, and is quick to say so."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+import typer
+from typer.core import TyperGroup
+
+from tests.e2e import commands
+from tests.e2e.scene import CONSORTIUM, Scene
+
+pytestmark = pytest.mark.timeout(600)
+APPS = {
+    "silo": "silo_node.app",
+    "aggregator": "aggregator.app",
+    "consortium": "deploy.consortium.app",
+    "compliance": "compliance.app",
+    "sandbox": "deploy.sandbox.app",
+}
+HEAVY = ("torch", "monai", "opacus", "pydicom", "tenseal", "matplotlib", "dp_accounting", "scipy")
+OTHERWISE_TESTED = {("sandbox", "run")}
+"""Its JSON needs a whole run; `tests/deploy/sandbox` has one."""
+
+
+def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
+    """Every command of a program with the words that call it; groups too."""
+
+    def below(words: tuple[str, ...], command: object) -> Iterator[tuple[tuple[str, ...], object]]:
+        yield words, command
+        if isinstance(command, TyperGroup):
+            for word, child in command.commands.items():
+                yield from below((*words, word), child)
+
+    yield from below((name,), typer.main.get_command(import_module(APPS[name]).app))
+
+
+ALL = [(words, command) for name in APPS for words, command in walk(name)]
+LEAVES = [(words, command) for words, command in ALL if not isinstance(command, TyperGroup)]
+WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts for option in command.params)]  # type: ignore[attr-defined]
+
+
+def test_all_commands_of_the_five_programs_are_known() -> None:
+    assert {words for words, _ in LEAVES} == {
+        *(("silo", word) for word in ("init", "enrol", "ingest", "approve", "run", "export")),
+        *(("aggregator", word) for word in ("init", "enrol", "serve")),
+        *(("consortium", word) for word in ("init", "token", "admit", "renew")),
+        ("consortium", "study", "sign"),
+        ("compliance", "report"),
+        ("sandbox", "run"),
+    }
+
+
+def test_every_command_helps_with_an_example_and_without_heavy_imports() -> None:
+    """All in one test, two at a time: most of it is waiting for interpreters."""
+    watched = {"PYTHONPROFILEIMPORTTIME": "1", "COLUMNS": "200", "TERM": "dumb"}
+    with ThreadPoolExecutor(2) as pool:
+        all_ended = list(
+            pool.map(lambda words: commands.run(*words, "--help", environment=watched), [w for w, _ in ALL])
+        )
+    for (words, command), ended in zip(ALL, all_ended, strict=True):
+        assert ended.code == 0, ended
+        imported = {line.rpartition("|")[2].strip() for line in ended.err.splitlines()}
+        assert imported.isdisjoint(HEAVY), words
+        assert "Usage" in ended.out
+        if isinstance(command, TyperGroup):
+            continue
+        _, separator, example = ended.out.partition("Example:")
+        assert separator, f"{words}: no example"
+        assert " ".join((f"collegium-{words[0]}", *words[1:])) in " ".join(example.split()), words
+
+
+@pytest.mark.parametrize("name", APPS)
+def test_a_program_without_arguments_shows_its_help(name: str) -> None:
+    ended = commands.run(name)
+    assert "Usage" in ended.out + ended.err
+    assert ended.code in {0, 2}
+
+
+@pytest.mark.parametrize(
+    "words", [("silo", "ingest", "--wrong"), ("consortium", "token", "king", "north", "--dir", ".")]
+)
+def test_a_wrong_argument_ends_with_the_code_of_a_configuration_error(words: tuple[str, ...]) -> None:
+    ended = commands.run(*words)
+    assert ended.code == 2
+    assert "Traceback" not in ended.err
+    assert ended.out == ""
+
+
+def test_json_is_one_object_and_nothing_else(finished: Scene, tmp_path: Path) -> None:
+    ended = commands.noted(finished.transcript)
+    renewed = commands.run(
+        *("consortium", "renew", "silo", "north", "--dir", finished.consortium, "-o", tmp_path / "admission", "--json")
+    )
+    token = commands.run(
+        "consortium", "token", "silo", "lake", "--dir", finished.copy(tmp_path / "copy").consortium, "--json"
+    )
+    seen = set()
+    for each in [*ended, renewed.well(), token.well()]:
+        words = (Path(each.command[0]).name.removeprefix("collegium-"), *each.command[1:])
+        if "--json" in words:
+            assert each.data()
+            assert each.out.count("\n") == 1
+            seen |= {known for known in WITH_JSON if words[: len(known)] == known}
+    assert seen == set(WITH_JSON) - OTHERWISE_TESTED
+    assert set(token.data()) == {"role", "name", "expires", "token"}
+
+
+def test_what_is_printed_for_people_is_no_json(founded: Scene, tmp_path: Path) -> None:
+    ended = commands.run("consortium", "init", tmp_path / "another", "--name", CONSORTIUM).well()
+    assert ended.out.startswith("consortium  ")
+    assert ended.err == ""
