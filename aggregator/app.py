@@ -98,6 +98,7 @@ def serve(
             print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
             program.coordinator.work(stop)
         finally:
+            program.coordinator.end_waits()
             program.server.stop(STOP_GRACE_SECONDS).wait()
             program.ledger.close()
 

@@ -73,6 +73,7 @@ class Coordinator:
         self._grants: dict[int, Signed] = {}
         self._states: dict[int, rounds.State] = {}
         self._arriving: dict[int, Incoming] = {}
+        self._ending = False
         self._restore()
 
     @property
@@ -146,7 +147,7 @@ class Coordinator:
             if request.wait_milliseconds and request.phase >= Phase.SURVIVORS and request.round_number in self._states:
                 state = self._states[request.round_number]
                 self._states[request.round_number] = rounds.awaited(state, self._clock())
-            self._changed.wait_for(lambda: self._reached(request), request.wait_milliseconds / 1000)
+            self._changed.wait_for(lambda: self._ending or self._reached(request), request.wait_milliseconds / 1000)
             return self._board(request)
 
     def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
@@ -181,6 +182,12 @@ class Coordinator:
             else:
                 with self._changed:
                     self._changed.wait_for(self._due, timeout=0.5)
+
+    def end_waits(self) -> None:
+        """Answer all that wait, now and from now on: the program ends."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
 
     def progress(self) -> tuple[int, Phase]:
         """The newest round and its phase."""

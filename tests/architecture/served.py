@@ -74,14 +74,14 @@ class Served:
 
 
 @contextmanager
-def served(federation: Federation, blocked: tuple[str, ...] = BLOCKED) -> Iterator[Served]:
+def served(federation: Federation, blocked: tuple[str, ...] = BLOCKED, port: int = 0) -> Iterator[Served]:
     """`collegium-aggregator serve` over the federation's hub, with its study signed by the consortium."""
     signed = federation.folder / "study.yaml"
     signed.write_text(studies.dump(studies.sign(federation.study, federation.consortium.authority.study_key)))
     port_file = federation.folder / "port"
     port_file.unlink(missing_ok=True)
     state = federation.consortium.state(federation.hub.member.name)
-    arguments = ["serve", "--state", str(state), "--study", str(signed), "--listen", "localhost:0"]
+    arguments = ["serve", "--state", str(state), "--study", str(signed), "--listen", f"localhost:{port}"]
     log = federation.folder / "aggregator.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -1,0 +1,108 @@
+"""The aggregator is killed again and again while silos run over real TLS; silos fall out, run dry and are too few."""
+
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from aggregator.app import Program
+from privacy.errors import BudgetExceeded, RoundAbandoned, Unreachable
+from silo_node.agent import Agent
+from silo_node.global_model import GlobalModel
+from tests.architecture.served import served
+from tests.consortium import Consortium
+from tests.integration.federation import Federation, run_all
+
+
+def within(seconds: float, pattern: str, root: Path) -> None:
+    """Wait until a file like this exists."""
+    end = time.monotonic() + seconds
+    while not list(root.glob(pattern)):
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {pattern}")
+        time.sleep(0.002)
+
+
+def outcomes(agent: Agent) -> list[str]:
+    return [str(entry.body["outcome"]) for entry in agent.ledger.entries if entry.kind == "closed"]
+
+
+class Gone(Exception):
+    """A silo that had its key and is never seen again."""
+
+
+def falls_out(model: GlobalModel) -> GlobalModel:
+    raise Gone
+
+
+def hurry(program: Program) -> None:
+    """A deadline shorter than a study may name, so that tests need not wait."""
+    program.coordinator._rules = replace(program.coordinator._rules, deadline=0.5)
+
+
+def test_running_silos_go_on_when_the_aggregator_is_killed_and_started_again(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, Consortium(tmp_path), rounds=4)
+    state = federation.consortium.state("hub")
+    results: list[GlobalModel | BaseException] = []
+    with served(federation) as aggregator:
+        port = aggregator.port
+        agents = [federation.agent(index, port) for index in (1, 2, 3)]
+        thread = threading.Thread(target=lambda: results.extend(run_all(agents)))
+        thread.start()
+        within(20, "studies/*/rounds/000001/upload-*", state)
+    for moment in ("000002/survivors", "000003/sign-*", "000004/close-*"):
+        with served(federation, port=port):
+            within(20, f"studies/*/rounds/{moment}", state)
+    with served(federation, port=port):
+        thread.join(40)
+    assert [type(result) for result in results] == [GlobalModel] * 3, results
+    assert len({result.chain for result in results if isinstance(result, GlobalModel)}) == 1
+    for agent in agents:
+        assert len(agent.learner.seen) == 4  # type: ignore[attr-defined]
+        assert outcomes(agent) == ["closed"] * 5
+
+
+def test_a_terminated_aggregator_ends_at_once_even_if_silos_wait(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, Consortium(tmp_path))
+    with served(federation) as aggregator:
+        steward = federation.agent(1, aggregator.port, patience=0.5)
+        results: list[GlobalModel | BaseException] = []
+        thread = threading.Thread(target=lambda: results.extend(run_all([steward])))
+        thread.start()
+        time.sleep(1.0)
+        aggregator.process.send_signal(signal.SIGTERM)
+        assert aggregator.process.wait(8) == 0
+        thread.join(20)
+    assert [type(result) for result in results] == [Unreachable]
+
+
+def test_too_few_silos_at_the_deadline_cost_budget_and_pause_after_two_rounds(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, Consortium(tmp_path), rounds=4)
+    with federation.serving() as program:
+        agents = [federation.agent(index, program.port) for index in (1, 2, 3)]
+        agents[2]._round = falls_out  # type: ignore[method-assign]
+        hurry(program)
+        results = run_all(agents)
+    assert [type(result) for result in results] == [RoundAbandoned, RoundAbandoned, Gone], results
+    for agent in agents[:2]:
+        kinds = [entry.kind for entry in agent.ledger.entries]
+        assert kinds.count("reserved") == kinds.count("spent") == 2
+        assert outcomes(agent) == ["abandoned"] * 2
+        incidents = [entry.body for entry in agent.ledger.entries if entry.kind == "incident"]
+        assert [body["code"] for body in incidents] == ["round.abandoned"] * 2
+        assert "too_few_uploads" in str(incidents[0]["detail"])
+
+
+def test_a_silo_whose_budget_runs_out_refuses_before_it_trains(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, Consortium(tmp_path), rounds=3)
+    with federation.serving() as program:
+        hurry(program)
+        agents = [federation.agent(index, program.port, cap=2.0 if index == 2 else 8.0) for index in (1, 2, 3)]
+        results = run_all(agents)
+    poor = agents[1]
+    assert isinstance(results[1], BudgetExceeded)
+    reserved = [entry.body["round"] for entry in poor.ledger.entries if entry.kind == "reserved"]
+    assert len(poor.learner.seen) == len(reserved)  # type: ignore[attr-defined]
+    assert isinstance(results[0], RoundAbandoned)
+    assert isinstance(results[2], RoundAbandoned)
