@@ -1,4 +1,4 @@
-"""One small consortium for all tests of the commands: made once, also when several workers test; copied by tests that change it."""
+"""One small consortium for all tests of the commands, made once for all workers; tests that change it copy it."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Bad input at the real commands: one sentence that says what to do, the documented exit code, nothing lost or half-written."""
+"""Bad input at the real commands: a sentence that says what to do, the documented code, nothing half-written."""
 
 import shutil
 import socket

@@ -1,0 +1,175 @@
+"""Processes are killed amid a study: it goes on, or a round is abandoned and recorded; no budget comes back."""
+
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from privacy.errors import RoundAbandoned
+from privacy.ledger import reader
+from privacy.ledger.budget import charged
+from silo_node.global_model import GlobalModel
+from tests.e2e.conftest import made_once
+from tests.e2e.scene import COHORT, SILOS, STUDY, Scene, end, kinds, ledger, leftovers, wait
+
+pytestmark = pytest.mark.timeout(600)
+LOCAL_STEPS = 40
+"""So that there is time to kill a silo while it trains."""
+
+
+@pytest.fixture(scope="session")
+def restless(founded: Scene, shared: Path) -> Scene:
+    """An approved study of three rounds whose deadlines are short. Not to be changed."""
+
+    def build(folder: Path) -> None:
+        scene = founded.copy(folder)
+        scene.sign(
+            scene.study,
+            training={"rounds": 3, "local_steps": LOCAL_STEPS},
+            aggregation={"round_deadline_seconds": 15},
+            privacy={"noise_multiplier": 12.0},
+        )
+        scene.approve_all()
+
+    return made_once(shared, "restless", build)
+
+
+@contextmanager
+def ended(processes: "dict[str, subprocess.Popen[bytes]]") -> Iterator[None]:
+    """No process stays."""
+    try:
+        yield
+    finally:
+        end(*processes.values())
+
+
+def words(scene: Scene, silo: str) -> str:
+    return scene.log(silo).with_suffix(".err").read_text()
+
+
+def models(scene: Scene) -> list[GlobalModel]:
+    return [GlobalModel.load(scene.state(silo) / "studies" / STUDY / "model") for silo in SILOS]
+
+
+def check_one_end(scene: Scene, rounds: int) -> None:
+    """All silos have one model and one chain; nothing half-written is left."""
+    first, *others = models(scene)
+    assert first.round_number == rounds
+    for model in others:
+        assert (model.round_number, model.chain) == (rounds, first.chain)
+        assert model.optimizer.weights.tobytes() == first.optimizer.weights.tobytes()
+    for state in (*(scene.state(silo) for silo in SILOS), scene.aggregator):
+        assert leftovers(state) == []
+        ledger(state)
+
+
+def test_a_silo_killed_in_training_costs_a_round_and_its_budget_and_no_more(restless: Scene, tmp_path: Path) -> None:
+    scene = restless.copy(tmp_path / "scene")
+    victim = SILOS[2]
+    silos: dict[str, subprocess.Popen[bytes]] = {}
+    with scene.serving() as server, ended(silos):
+        silos |= {name: scene.start_silo(name, server.port) for name in SILOS}
+        wait(lambda: training(scene, victim, 2), *silos.values(), pause=0.002)
+        silos[victim].send_signal(signal.SIGSTOP)
+        before = reader.read(scene.state(victim) / "ledger").entries
+        assert before[-1].kind == "reserved", "the silo was too quick for this test"
+        silos[victim].kill()
+        silos[victim].wait()
+        silos[victim] = scene.start_silo(victim, server.port)
+        finish(scene, silos, server.port)
+    after = scene.entries(victim)
+    assert after[: len(before)] == before
+    assert [entry.body["round"] for entry in after if entry.kind == "reserved"].count(2) == 1
+    assert [entry.body["round"] for entry in after if entry.kind == "spent"].count(2) == 0
+    for silo in SILOS:
+        entries = scene.entries(silo)
+        outcomes = {entry.body["round"]: entry.body["outcome"] for entry in entries if entry.kind == "closed"}
+        assert outcomes[1] == "closed"
+        assert outcomes[2] == "abandoned"
+        incidents = [entry.body for entry in entries if entry.kind == "incident"]
+        assert any(body["code"] == "round.abandoned" and "round 2" in str(body["detail"]) for body in incidents)
+        reserved = sum(entry.kind == "reserved" for entry in entries)
+        assert [event.steps for event in charged(entries, COHORT)] == [reserved * LOCAL_STEPS]
+        assert reserved >= 2  # round 2 is charged although it gave nothing
+    hub = {entry.body["round"]: entry.body["outcome"] for entry in ledger(scene.aggregator) if entry.kind == "closed"}
+    assert hub[2] == "abandoned"
+    check_one_end(scene, rounds=4)
+
+
+def training(scene: Scene, silo: str, number: int) -> bool:
+    return any((event["round"], event.get("phase")) == (number, "training") for event in scene.progress(silo))
+
+
+def finish(scene: Scene, silos: "dict[str, subprocess.Popen[bytes]]", port: int) -> None:
+    """Wait for all silos; one that paused after two abandoned rounds is started again, as a person would."""
+    deadline = time.monotonic() + 240
+    while silos and time.monotonic() < deadline:
+        for name, process in list(silos.items()):
+            code = process.poll()
+            if code == RoundAbandoned.exit_code:
+                silos[name] = scene.start_silo(name, port)
+            elif code is not None:
+                assert code == 0, words(scene, name)
+                del silos[name]
+        time.sleep(0.1)
+    assert not silos, {name: scene.progress(name)[-1] for name in silos}
+
+
+def test_an_aggregator_killed_in_the_middle_of_rounds_is_taken_up_again(approved: Scene, tmp_path: Path) -> None:
+    scene = approved.copy(tmp_path / "scene")
+    silos: dict[str, subprocess.Popen[bytes]] = {}
+    server = scene.serve()
+    try:
+        with ended(silos):
+            silos |= {name: scene.start_silo(name, server.port) for name in SILOS}
+            for moment in (
+                "keys/request-*",
+                "rounds/000001/upload-*",
+                "rounds/000002/survivors",
+                "rounds/000003/sign-*",
+            ):
+                wait(
+                    lambda moment=moment: list(scene.aggregator.glob(f"studies/*/{moment}")),
+                    server.process,
+                    pause=0.002,
+                )
+                server.process.kill()
+                server.process.wait()
+                server = scene.serve(port=server.port)
+            finish(scene, silos, server.port)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(30) == 0
+    finally:
+        end(server.process)
+    check_one_end(scene, rounds=3)
+    for silo in SILOS:
+        entries = scene.entries(silo)
+        assert [entry.body["outcome"] for entry in entries if entry.kind == "closed"] == ["closed"] * 3
+        assert kinds(entries).count("reserved") == kinds(entries).count("spent") == 2
+    hub = ledger(scene.aggregator)
+    assert kinds(hub).count("study_published") == 1
+    assert [entry.body["outcome"] for entry in hub if entry.kind == "closed"] == ["closed"] * 3
+    assert kinds(hub).count("survivors") == 3
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_a_silo_that_is_stopped_ends_at_once(
+    number: signal.Signals, code: int, approved: Scene, tmp_path: Path
+) -> None:
+    scene = approved.copy(tmp_path / "scene")
+    silo = SILOS[0]
+    process = scene.start_silo(silo, 1)
+    try:
+        wait(lambda: any(event.get("phase") == "keys" for event in scene.progress(silo)), process)
+        time.sleep(0.5)
+        process.send_signal(number)
+        assert process.wait(10) == code
+    finally:
+        end(process)
+    assert words(scene, silo) == ("interrupted\n" if number is signal.SIGINT else "")
+    assert kinds(scene.entries(silo))[-1] == "key_granted"
+    assert leftovers(scene.state(silo)) == []
