@@ -132,9 +132,10 @@ def run(
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     directory = StateDirectory(state)
     with durable.lock(state):
-        from silo_node.program import take_part
+        name = _chosen(directory, study)
+        from silo_node.program import take_part  # torch takes seconds to import
 
-        take_part(directory, _chosen(directory, study), aggregator, patience, progress_json, threads)
+        take_part(directory, name, aggregator, patience, progress_json, threads)
     print("the study is finished; 'collegium-silo export' writes the model")
 
 
