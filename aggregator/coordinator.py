@@ -5,7 +5,6 @@ survivors, and no other secret. Which call a peer may make is decided before (au
 the peer is comes from its certificate, and a message counts only if that same party signed it.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,10 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from aggregator import rounds
 from aggregator.fold import check_shape, fold
+from aggregator.key_board import KeyBoard
+from aggregator.records import Records
+from aggregator.recovery import Recovery
 from aggregator.rounds import Rules, Upload
 from aggregator.store import Incoming, StudyStore
 from privacy.channel.envelope import Signed
-from privacy.digest import Json, protocol_hash
+from privacy.digest import protocol_hash
 from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
@@ -61,7 +63,7 @@ class Coordinator:
         clock: Clock,
         max_upload_bytes: int,
     ) -> None:
-        self._study, self._store, self._ledger, self._key, self._clock = study, store, ledger, key, clock
+        self._study, self._store, self._key, self._clock = study, store, key, clock
         self._max_upload_bytes = max_upload_bytes
         self._digest = study.digest()
         self._params = CiphertextParams.for_study(study.encryption, len(study.roster.silos))
@@ -69,12 +71,11 @@ class Coordinator:
             len(study.roster.silos), study.roster.threshold, float(study.aggregation.round_deadline_seconds)
         )
         self._changed = threading.Condition()
-        self._requests: dict[int, Signed] = {}
-        self._grants: dict[int, Signed] = {}
-        self._states: dict[int, rounds.State] = {}
+        self._records = Records(ledger, self._digest, study.roster.epoch)
+        self._keys = KeyBoard(self._digest, store.keys, self._records)
+        self._states = Recovery(study, store, self._records, self._rules, clock()).states()
         self._arriving: dict[int, Incoming] = {}
         self._ending = False
-        self._restore()
 
     @property
     def params(self) -> CiphertextParams:
@@ -92,8 +93,8 @@ class Coordinator:
         """
         index, public_key = self._member(peer, message)
         handlers: dict[str, Callable[[int, bytes, Signed], None]] = {
-            convert.kind_of(KeyRequest): self._key_request,
-            convert.kind_of(KeyGrant): self._key_grant,
+            convert.kind_of(KeyRequest): self._keys.request,
+            convert.kind_of(KeyGrant): self._keys.grant,
             convert.kind_of(Sign): self._sign,
             convert.kind_of(Reject): self._reject,
             convert.kind_of(Close): self._close,
@@ -197,25 +198,6 @@ class Coordinator:
 
     # ---- small messages
 
-    def _key_request(self, index: int, public_key: bytes, message: Signed) -> None:
-        request = convert.open_signed(message, KeyRequest, public_key)
-        if request.silo_index != index or request.study_digest != self._digest:
-            raise ProtocolError("the key request is for another silo or study", code="key.foreign_request")
-        if self._requests.get(index) == message:
-            return
-        self._store.keys.put(f"request-{index}", message)
-        self._requests[index] = message
-        self._grants.pop(index, None)
-        self._log_key(message, "request")
-
-    def _key_grant(self, index: int, public_key: bytes, message: Signed) -> None:
-        grant = convert.open_signed(message, KeyGrant, public_key)
-        if grant.giver != index or grant.receiver not in self._requests:
-            raise ProtocolError("the key grant answers no request", code="key.foreign_grant")
-        self._store.keys.put(f"grant-{grant.receiver}", message)
-        self._grants[grant.receiver] = message
-        self._log_key(message, "grant")
-
     def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
         sign = convert.open_signed(message, Sign, public_key)
         state = rounds.signed(self._existing(sign.round_number), index, message, sign, self._rules)
@@ -226,7 +208,7 @@ class Coordinator:
         reject = convert.open_signed(message, Reject, public_key)
         state = rounds.rejected(self._existing(reject.round_number), index, message, reject, self._rules)
         self._store.round(reject.round_number).put(f"reject-{index}", message)
-        self._ledger.append("incident", {"code": reject.code, "detail": f"silo {index} rejected a sum"})
+        self._records.incident(reject.code, f"silo {index} rejected a sum")
         self._states[reject.round_number] = state
 
     def _close(self, index: int, public_key: bytes, message: Signed) -> None:
@@ -235,13 +217,13 @@ class Coordinator:
         try:
             state = rounds.closed(before, index, message, close, self._rules)
         except ProtocolError as error:
-            self._ledger.append("incident", {"code": error.code, "detail": f"silo {index} closed differently"})
+            self._records.incident(error.code, f"silo {index} closed differently")
             raise
         self._store.round(close.round_number).put(f"close-{index}", message)
         self._states[close.round_number] = state
         if isinstance(state, rounds.Closed):
             if not isinstance(before, rounds.Closed):
-                self._log_end(close.round_number, "closed", close.chain.hex())
+                self._records.ended(close.round_number, "closed", close.chain.hex())
                 self._states.setdefault(close.round_number + 1, rounds.Uploading())
             store = self._store.round(close.round_number)
             if len(state.closes) == len(state.published.uploads):
@@ -268,7 +250,7 @@ class Coordinator:
         survivors_hash = protocol_hash("survivors", message.body)
         store.put("survivors", message)
         with self._changed:
-            self._log_survivors(number, survivors_hash, state)
+            self._records.survivors(number, survivors_hash, list(state.uploads))
             self._states[number] = rounds.published(state, message, survivors_hash, self._clock())
             self._changed.notify_all()
 
@@ -276,17 +258,15 @@ class Coordinator:
         message = convert.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
         self._store.round(number).put("abandon", message)
         with self._changed:
-            self._log_end(number, "abandoned", "")
+            self._records.ended(number, "abandoned")
             self._states[number + 1] = rounds.Uploading()
             self._changed.notify_all()
 
     # ---- reading
 
     def _reached(self, request: AwaitRequest) -> bool:
-        if request.phase == Phase.KEYS_REQUESTED:
-            return any(index not in self._grants for index in self._requests)
-        if request.phase == Phase.KEYS_GRANTED:
-            return bool(self._grants) and set(self._grants) == set(self._requests)
+        if request.phase <= Phase.KEYS_GRANTED:
+            return self._keys.reached(request.phase)
         state = self._states.get(request.round_number)
         if state is None:
             return False
@@ -295,12 +275,9 @@ class Coordinator:
         return rounds.phase(state) >= request.phase
 
     def _board(self, request: AwaitRequest) -> Board:
+        if request.phase <= Phase.KEYS_GRANTED:
+            return self._keys.board(request.phase)
         reached = self._reached(request)
-        if request.phase == Phase.KEYS_REQUESTED:
-            open_requests = (m for index, m in self._requests.items() if index not in self._grants)
-            return Board(reached, Phase.KEYS_REQUESTED, tuple(open_requests))
-        if request.phase == Phase.KEYS_GRANTED:
-            return Board(reached, Phase.KEYS_GRANTED, tuple(self._grants.values()))
         state = self._states.get(request.round_number)
         if state is None or not reached:
             return Board(False, rounds.phase(state) if state else Phase.UPLOADING)
@@ -336,88 +313,3 @@ class Coordinator:
             raise ProtocolError("a silo sent a message in another's name", code="protocol.foreign_signer")
         index = self._study.roster.index(peer)
         return index, bytes.fromhex(self._study.roster.silos[index - 1].identity)
-
-    # ---- records
-
-    def _log_key(self, message: Signed, what: str) -> None:
-        self._ledger.append(
-            "key_material",
-            {
-                "study_digest": self._digest.hex(),
-                "epoch": self._study.roster.epoch,
-                "what": what,
-                "sender": message.signer,
-                "digest": hashlib.sha256(message.body).hexdigest(),
-            },
-        )
-
-    def _log_survivors(self, number: int, survivors_hash: bytes, frozen: rounds.Folding) -> None:
-        self._log_once("survivors", number, survivors=survivors_hash.hex(), silos=list(frozen.uploads))
-
-    def _log_end(self, number: int, outcome: str, chain: str) -> None:
-        self._log_once("closed", number, outcome=outcome, chain=chain)
-
-    def _log_once(self, kind: str, number: int, **more: Json) -> None:
-        """Append an entry of a round unless it is there: a process may stop between the store and the ledger."""
-        digest = self._digest.hex()
-        for entry in reversed(self._ledger.entries):
-            if entry.kind == kind and (entry.body["study_digest"], entry.body["round"]) == (digest, number):
-                return
-        self._ledger.append(kind, {"study_digest": digest, "round": number, **more})
-
-    # ---- taking up where a stopped process was
-
-    def _restore(self) -> None:
-        self._requests = dict(sorted(self._store.keys.all("request")))
-        self._grants = dict(sorted(self._store.keys.all("grant")))
-        for number in range(1, max(1, self._store.last_round()) + 1):
-            self._states[number] = self._restored(number)
-        last = max(self._states)
-        if self._ended(last):
-            self._states[last + 1] = rounds.Uploading()
-
-    def _ended(self, number: int) -> bool:
-        """Whether a round is over and says so: one that is abandoned but not yet announced is the program's to end."""
-        state = self._states[number]
-        announced = self._store.round(number).get("abandon") is not None
-        return isinstance(state, rounds.Closed) or (isinstance(state, rounds.Abandoned) and announced)
-
-    def _restored(self, number: int) -> rounds.State:
-        store = self._store.round(number)
-        store.clear_arriving()
-        abandonment = store.get("abandon")
-        if abandonment is not None:
-            key = bytes.fromhex(self._study.roster.aggregator.identity)
-            self._log_end(number, "abandoned", "")
-            return rounds.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
-        state: rounds.State = rounds.Uploading()
-        for index, message in sorted(store.uploads()):
-            header = convert.open_signed(message, UploadHeader, self._identity(index))
-            state = rounds.uploaded(state, Upload(message, header), self._rules, self._clock())
-        survivors = store.get("survivors")
-        if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
-            return state
-        frozen, survivors_hash = rounds.Folding(state.uploads), protocol_hash("survivors", survivors.body)
-        self._log_survivors(number, survivors_hash, frozen)
-        return self._answered(number, rounds.published(frozen, survivors, survivors_hash, self._clock()))
-
-    def _answered(self, number: int, state: rounds.State) -> rounds.State:
-        """Hand in the stored answers. Rejects come first: none was taken after t silos had signed."""
-        store = self._store.round(number)
-        for index, message in sorted(store.all("reject")):
-            reject = convert.open_signed(message, Reject, self._identity(index))
-            state = rounds.rejected(state, index, message, reject, self._rules)
-        if isinstance(state, rounds.Abandoned):
-            return state
-        for index, message in sorted(store.all("sign")):
-            sign = convert.open_signed(message, Sign, self._identity(index))
-            state = rounds.signed(state, index, message, sign, self._rules)
-        for index, message in sorted(store.all("close")):
-            close = convert.open_signed(message, Close, self._identity(index))
-            state = rounds.closed(state, index, message, close, self._rules)
-            if isinstance(state, rounds.Closed):
-                self._log_end(number, "closed", close.chain.hex())
-        return state
-
-    def _identity(self, index: int) -> bytes:
-        return bytes.fromhex(self._study.roster.silos[index - 1].identity)

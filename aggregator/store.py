@@ -51,7 +51,7 @@ class RoundStore:
         make_folder(folder)
 
     def incoming(self, silo: int) -> Incoming:
-        """A place of its own for an arriving upload of a silo, so that a repeated stream never mixes with a hung one."""
+        """A place for an arriving upload, its own, so that a repeated stream never mixes with a hung one."""
         folder = self._folder / f"arriving-{silo}-{secrets.token_hex(8)}"
         return Incoming(folder, self._folder / f"upload-{silo}")
 

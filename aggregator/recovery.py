@@ -1,0 +1,77 @@
+"""Takes up the rounds of a study from what is stored, exactly where a stopped process was.
+
+A round's state is a function of its stored messages: they are handed to the same transitions in the
+order of the protocol. What was stored but not yet in the ledger is entered now.
+"""
+
+from aggregator import rounds
+from aggregator.records import Records
+from aggregator.rounds import Rules, Upload
+from aggregator.store import RoundStore, StudyStore
+from privacy.digest import protocol_hash
+from privacy.study import Study
+from privacy.wire import convert
+from privacy.wire.messages import Abandon, Close, Reject, Sign, UploadHeader
+
+
+class Recovery:
+    """Reads the rounds of one study back; `now` is the coordinator's clock."""
+
+    def __init__(self, study: Study, store: StudyStore, records: Records, rules: Rules, now: float) -> None:
+        self._study, self._store, self._records, self._rules, self._now = study, store, records, rules, now
+
+    def states(self) -> dict[int, rounds.State]:
+        """All rounds that were ever opened, and the one that is open now.
+
+        Raises:
+            IdentityError, ProtocolError: what is stored is not what was taken in.
+        """
+        numbers = range(1, max(1, self._store.last_round()) + 1)
+        states = {number: self._round(number, self._store.round(number)) for number in numbers}
+        last = max(states)
+        if self._is_over(last, states[last]):
+            states[last + 1] = rounds.Uploading()
+        return states
+
+    def _is_over(self, number: int, state: rounds.State) -> bool:
+        """Whether a round has ended and says so: one that is abandoned but not announced is still to be ended."""
+        announced = self._store.round(number).get("abandon") is not None
+        return isinstance(state, rounds.Closed) or (isinstance(state, rounds.Abandoned) and announced)
+
+    def _round(self, number: int, store: RoundStore) -> rounds.State:
+        store.clear_arriving()
+        abandonment = store.get("abandon")
+        if abandonment is not None:
+            self._records.ended(number, "abandoned")
+            key = bytes.fromhex(self._study.roster.aggregator.identity)
+            return rounds.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
+        state: rounds.State = rounds.Uploading()
+        for index, message in sorted(store.uploads()):
+            header = convert.open_signed(message, UploadHeader, self._identity(index))
+            state = rounds.uploaded(state, Upload(message, header), self._rules, self._now)
+        survivors = store.get("survivors")
+        if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
+            return state
+        frozen, survivors_hash = rounds.Folding(state.uploads), protocol_hash("survivors", survivors.body)
+        self._records.survivors(number, survivors_hash, list(frozen.uploads))
+        return self._answered(number, store, rounds.published(frozen, survivors, survivors_hash, self._now))
+
+    def _answered(self, number: int, store: RoundStore, state: rounds.State) -> rounds.State:
+        """Hand in the stored answers. Rejects come first: none was taken after t silos had signed."""
+        for index, message in sorted(store.all("reject")):
+            reject = convert.open_signed(message, Reject, self._identity(index))
+            state = rounds.rejected(state, index, message, reject, self._rules)
+        if isinstance(state, rounds.Abandoned):
+            return state
+        for index, message in sorted(store.all("sign")):
+            sign = convert.open_signed(message, Sign, self._identity(index))
+            state = rounds.signed(state, index, message, sign, self._rules)
+        for index, message in sorted(store.all("close")):
+            close = convert.open_signed(message, Close, self._identity(index))
+            state = rounds.closed(state, index, message, close, self._rules)
+            if isinstance(state, rounds.Closed):
+                self._records.ended(number, "closed", close.chain.hex())
+        return state
+
+    def _identity(self, index: int) -> bytes:
+        return bytes.fromhex(self._study.roster.silos[index - 1].identity)
