@@ -53,7 +53,7 @@ def parse(data: bytes, model: type[ModelT], *, name: str) -> ModelT:
         raise ConfigError(f"{name} is larger than {MAX_BYTES} bytes; it is not a configuration file")
     try:
         root = yaml.compose(data.decode("utf-8"), Loader=_NoAliases)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f" line {mark.line + 1}" if mark else ""
         raise ConfigError(f"{name}{line} is not valid YAML; correct it and try again") from error
@@ -61,13 +61,13 @@ def parse(data: bytes, model: type[ModelT], *, name: str) -> ModelT:
         raise ConfigError(f"{name} is empty or not a mapping; compare it with the sample configuration")
     lines: dict[tuple[str | int, ...], int] = {}
     _index(root, (), lines, name)
-    plain = yaml.SafeLoader("").construct_document(root)
     try:
+        plain = yaml.SafeLoader("").construct_document(root)
         return model.model_validate_json(json.dumps(plain, allow_nan=False))
     except ValidationError as error:
         raise ConfigError(_explain(error, lines, name)) from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} holds a value that is not plain data (dates need quotes, no NaN)") from error
+    except (yaml.YAMLError, TypeError, ValueError) as error:
+        raise ConfigError(f"{name} holds a value that is not plain data (dates need quotes, no tags, no NaN)") from error
 
 
 class _NoAliases(yaml.SafeLoader):
