@@ -1,0 +1,99 @@
+"""A stored upload is sent again byte for byte, or not at all."""
+
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from privacy import durable
+from privacy.errors import CorruptState, StorageError
+from privacy.he.keyholder import Ciphertext
+from privacy.wire import convert
+from privacy.wire.messages import UploadHeader
+from silo_node.stored_upload import StoredUpload
+
+CTX, OTHER = b"c" * 32, b"d" * 32
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = KEY.public_key().public_bytes_raw()
+
+
+def made(ctx: bytes = CTX, key: Ed25519PrivateKey = KEY, frames: tuple[bytes, ...] = (b"one", b"two!")) -> StoredUpload:
+    header = UploadHeader(
+        ctx,
+        1,
+        1,
+        tuple(len(frame) for frame in frames),
+        tuple(sha256(frame).digest() for frame in frames),
+        sha256(b"seeds").digest(),
+    )
+    return StoredUpload(convert.seal(header, "north", key), Ciphertext(frames, b"seeds"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "upload"
+    made().store(folder)
+    return folder
+
+
+def test_it_comes_back_byte_for_byte(folder: Path) -> None:
+    assert StoredUpload.load(folder, CTX, PUBLIC) == made()
+
+
+def test_an_upload_of_another_context_is_none(folder: Path) -> None:
+    assert StoredUpload.load(folder, OTHER, PUBLIC) is None
+
+
+def test_where_there_is_none_there_is_none(tmp_path: Path) -> None:
+    assert StoredUpload.load(tmp_path / "upload", CTX, PUBLIC) is None
+
+
+def test_a_new_upload_replaces_the_old_one_whole(folder: Path) -> None:
+    newer = made(OTHER, frames=(b"three",))
+    newer.store(folder)
+    assert StoredUpload.load(folder, CTX, PUBLIC) is None
+    assert StoredUpload.load(folder, OTHER, PUBLIC) == newer
+    assert not (folder / "frame-1").exists()
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_one_that_was_not_stored_whole_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    write, done = durable.write, []
+
+    def failing(path: Path, data: bytes) -> None:
+        if len(done) == left:
+            raise StorageError("the disk refused a write")
+        done.append(path)
+        write(path, data)
+
+    monkeypatch.setattr(durable, "write", failing)
+    with pytest.raises(StorageError):
+        made().store(tmp_path / "upload")
+    assert StoredUpload.load(tmp_path / "upload", CTX, PUBLIC) is None
+
+
+@pytest.mark.parametrize("name", ["frame-0", "frame-1", "seeds"])
+def test_a_damaged_or_missing_piece_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"damaged")
+    with pytest.raises(CorruptState):
+        StoredUpload.load(folder, CTX, PUBLIC)
+    (folder / name).unlink()
+    with pytest.raises(CorruptState):
+        StoredUpload.load(folder, CTX, PUBLIC)
+
+
+@pytest.mark.parametrize(
+    "header", [b"", b"garbage", convert.encode_signed(made(key=Ed25519PrivateKey.generate()).header)]
+)
+def test_a_header_that_is_not_ours_is_refused(folder: Path, header: bytes) -> None:
+    (folder / "header").write_bytes(header)
+    with pytest.raises(CorruptState):
+        StoredUpload.load(folder, CTX, PUBLIC)
+
+
+def test_it_is_private_and_can_be_erased(folder: Path) -> None:
+    assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
+    StoredUpload.erase(folder)
+    StoredUpload.erase(folder)
+    assert not folder.exists()
