@@ -12,7 +12,6 @@ R+1 sends no update, only the metrics of the final model. The masks' steps (M1, 
 import hashlib
 import hmac
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from cryptography.hazmat.primitives import hashes
@@ -24,7 +23,6 @@ from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.digest import protocol_hash
-from privacy.dp.events import to_json
 from privacy.errors import CollegiumError, ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
@@ -43,36 +41,21 @@ from privacy.secagg.survivors import (
     check_survivors,
 )
 from privacy.study import Study, context
-from privacy.update import PrivateUpdate, UpdateLayout
 from privacy.wire import convert
-from privacy.wire.messages import Abandon, Close, Phase, Reject, Sign, UploadHeader
+from privacy.wire.messages import Abandon, Close, Phase, Reject, Sign
 from silo_node import global_model, server_optimizer
-from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
+from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
 from silo_node.key_epoch import KeyEpoch
 from silo_node.progress import Progress
-from silo_node.server_optimizer import OptimizerState, Vector
+from silo_node.records import RoundRecords
+from silo_node.server_optimizer import OptimizerState
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
 
 ABANDONED_IN_A_ROW = 2
 """After so many the silo pauses: an aggregator could otherwise burn budgets."""
-
-
-class Learning(Protocol):
-    """What the agent needs of a learner (`silo_node.learner.Learner`; tests have one without torch)."""
-
-    layout: UpdateLayout
-
-    def initial_vector(self) -> Vector:
-        """The public initial weights."""
-
-    def train(self, weights: Vector, round_number: int) -> PrivateUpdate:
-        """One round of private training."""
-
-    def evaluate(self, weights: Vector) -> NDArray[np.int64]:
-        """Metric counts of the held-out patients."""
 
 
 @dataclass
@@ -96,6 +79,7 @@ class Agent:
         self._params = CiphertextParams.for_study(self.study.encryption, len(self.study.roster.silos))
         self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
         self._index = self.study.roster.index(self.identity.member.name)
+        self._records = RoundRecords(self.ledger, self._digest)
         self._abandoned = 0
 
     def run(self) -> GlobalModel:
@@ -112,6 +96,20 @@ class Agent:
         material = keys.obtain()
         self._keyholder = KeyHolder.from_secret(self._params, material.secret)
         self._material = material
+        self._contributor = Contributor(
+            study=self.study,
+            cohort=self.cohort,
+            identity=self.identity,
+            index=self._index,
+            folder=self.folder,
+            records=self._records,
+            budget=self.budget,
+            learner=self.learner,
+            keyholder=self._keyholder,
+            quantiser=self._quantiser,
+            stream=self.stream,
+            progress=self.progress,
+        )
         model = self._load()
         while model.round_number < self.study.training.rounds + 1:
             keys.grant_open_requests(material)
@@ -133,8 +131,8 @@ class Agent:
         )
         upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
         sent = 0
-        if upload is None and not self._has("round_opened", number) and not self._is_frozen(number):
-            upload = self._make_upload(model, number, ctx)
+        if upload is None and not self._records.has("round_opened", number) and not self._is_frozen(number):
+            upload = self._contributor.make(model, number, ctx)
         if upload is not None:
             sent = self._send(upload, number)
         self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
@@ -160,50 +158,9 @@ class Agent:
         self._report(applied, model, sums, sent)
         return applied
 
-    def _make_upload(self, model: GlobalModel, number: int, ctx: bytes) -> StoredUpload:
-        trains = number <= self.study.training.rounds
-        values = np.zeros(self._layout.length, np.uint16)
-        self._log("round_opened", number)
-        if self._evaluates(number):
-            self.progress.say("phase", number, phase="evaluating")
-            self._log("release", number, what=self._release_name(), protected=False)
-            counts = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
-            values[self._layout.parameters :] = counts
-        if trains:
-            event = round_event(self.study)
-            left = self.study.training.rounds - number + 1
-            self.budget.authorise(
-                self.ledger.entries, self.cohort, event, horizon_steps=left * self.study.training.local_steps
-            )
-            self._log("reserved", number, cohort=self.cohort, event=to_json(event))
-            self.progress.say("phase", number, phase="training")
-            update = self.learner.train(model.optimizer.weights, number)
-            if update.event != event or update.round_number != number:
-                raise RuntimeError("the trainer spent something else than was reserved")
-            values[: self._layout.parameters] = self._quantised(update)
-            self._log("spent", number, cohort=self.cohort, event=to_json(event))
-        self.progress.say("phase", number, phase="encrypting")
-        ciphertext = self._keyholder.protect(values)
-        header = UploadHeader(
-            ctx=ctx,
-            round_number=number,
-            silo_index=self._index,
-            frame_bytes=tuple(len(frame) for frame in ciphertext.frames),
-            frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in ciphertext.frames),
-            seeds_sha256=hashlib.sha256(ciphertext.seeds).digest(),
-        )
-        upload = StoredUpload(self._seal(header), ciphertext)
-        upload.store(self.folder.upload)
-        return upload
-
     def _is_frozen(self, number: int) -> bool:
         """Whether the round takes no upload any more: training for it would spend budget for nothing."""
         return self.client.board(number, Phase.SURVIVORS).reached
-
-    def _quantised(self, update: PrivateUpdate) -> NDArray[np.uint16]:
-        weighted = update.consume() * self.study.weight(self.identity.member.name)
-        encoded, _ = self._quantiser.encode(weighted, self.stream)
-        return encoded
 
     def _send(self, upload: StoredUpload, number: int) -> int:
         """Send a stored upload once its round is open; a repeat or a late one is not an error."""
@@ -233,23 +190,17 @@ class Agent:
         if upload is not None and any(header != upload.header for header in own):
             raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
         if upload is not None and self._index not in checked.members:
-            self.ledger.append(
-                "incident", {"code": "round.omitted", "detail": f"round {number}: our upload is not in the sum"}
-            )
+            self._records.incident("round.omitted", f"round {number}: our upload is not in the sum")
         return checked
 
     def _sign(self, checked: CheckedSurvivors, number: int) -> None:
         """Sign H(S): once a round, ever; the ledger remembers which."""
-        before = [
-            entry.body["survivors"]
-            for entry in self.ledger.entries
-            if entry.kind == "survivors_signed" and self._is(entry.body, number)
-        ]
+        before = [body["survivors"] for body in self._records.of("survivors_signed", number)]
         if before and before != [checked.survivors_hash.hex()]:
             raise ProtocolError("the aggregator shows a second survivor list for the round", code=REFUSED)
         if self._index in checked.members:
             if not before:
-                self._log("survivors_signed", number, survivors=checked.survivors_hash.hex())
+                self._records.add("survivors_signed", number, survivors=checked.survivors_hash.hex())
             self.client.submit(self._seal(Sign(checked.survivors.ctx, number, checked.survivors_hash)))
 
     def _open(self, verified: VerifiedSum) -> NDArray[np.int64]:
@@ -272,13 +223,10 @@ class Agent:
 
     def _advance(self, model: GlobalModel) -> GlobalModel:
         model.store(self.folder.model_file)
-        self._log_closed(model)
+        self._records.closed(model)
         StoredUpload.erase(self.folder.upload)
         self._abandoned = self._abandoned + 1 if model.outcome is chains.Outcome.ABANDONED else 0
         return model
-
-    def _log_closed(self, model: GlobalModel) -> None:
-        self._log("closed", model.round_number, outcome=model.outcome.value, chain=model.chain.hex())
 
     def _keep_close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> None:
         """Make our Close and store it before the model moves on, so that a restart can still send it."""
@@ -287,7 +235,7 @@ class Agent:
             return
         key = derive(self._material, ctx, "sum")
         mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8").tobytes()).digest(), "sha256")
-        size, root = self.ledger.head()
+        size, root = self._records.head()
         close = Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
         durable.write(self.folder.close_file, convert.encode_signed(self._seal(close)))
 
@@ -308,10 +256,7 @@ class Agent:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
         ended = self._advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
-        self.ledger.append(
-            "incident",
-            {"code": "round.abandoned", "detail": f"round {number}: {abandon.reason}; its budget stays spent"},
-        )
+        self._records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
         self.progress.say("phase", number, phase="abandoned")
         if self._abandoned >= ABANDONED_IN_A_ROW:
             raise RoundAbandoned(
@@ -322,18 +267,18 @@ class Agent:
 
     def _halt(self, ctx: bytes, number: int, survivors_hash: bytes) -> None:
         """Record a refused sum and tell the aggregator; the caller raises."""
-        self.ledger.append("incident", {"code": REFUSED, "detail": f"round {number}: sum refused, study halted"})
+        self._records.incident(REFUSED, f"round {number}: sum refused, study halted")
         try:
             self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
         except CollegiumError as refusal:
-            self.ledger.append("incident", {"code": refusal.code, "detail": "the refusal could not be delivered"})
+            self._records.incident(refusal.code, "the refusal could not be delivered")
 
     # ---- records
 
     def _report(self, applied: GlobalModel, before: GlobalModel, sums: NDArray[np.int64], sent: int) -> None:
         number = applied.round_number
         self.progress.say("round_closed", number, upload_bytes=sent)
-        if self._evaluates(number):
+        if evaluates(self.study, number):
             result = metrics.summarise(sums[self._layout.parameters :])
             self.progress.say(
                 "evaluated",
@@ -345,29 +290,12 @@ class Agent:
                 patients=result.patients,
             )
 
-    def _evaluates(self, number: int) -> bool:
-        """Metrics travel in round 1 (the initial model), in the last, and as often as the study says."""
-        every = self.study.evaluation.every
-        return number in (1, self.study.training.rounds + 1) or bool(every and (number - 1) % every == 0)
-
-    def _release_name(self) -> str:
-        return f"exact metric counts of held-out patients (split {self.study.evaluation.split}), in the encrypted sum"
-
-    def _has(self, kind: str, number: int) -> bool:
-        return any(entry.kind == kind and self._is(entry.body, number) for entry in reversed(self.ledger.entries))
-
-    def _is(self, body: object, number: int) -> bool:
-        return isinstance(body, dict) and (body["study_digest"], body["round"]) == (self._digest.hex(), number)
-
-    def _log(self, kind: str, number: int, **more: object) -> None:
-        self.ledger.append(kind, {"study_digest": self._digest.hex(), "round": number, **more})  # type: ignore[dict-item]
-
     def _load(self) -> GlobalModel:
         if self.folder.model_file.exists():
             model = GlobalModel.load(self.folder.model_file, self._layout.parameters)
-            if not self._has("closed", model.round_number):
+            if not self._records.has("closed", model.round_number):
                 # Stopped between the rename and the ledger: the round did end.
-                self._log_closed(model)
+                self._records.closed(model)
             # We may have stopped before the aggregator had our Close, and it may wait for it.
             self._send_close(model)
             return model

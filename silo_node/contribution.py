@@ -1,0 +1,120 @@
+"""Makes a silo's upload of a round: evaluate, reserve, train, quantise, encrypt, store.
+
+The order is that of protocol.md's table of persistence: the ledger has the reservation before the
+first patient is read, and "spent" before the ciphertext exists outside this process. An upload is made
+once; what is stored is sent, also after a restart.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privacy.channel.identity import Identity
+from privacy.dp.events import to_json
+from privacy.he.keyholder import KeyHolder
+from privacy.ledger.budget import BudgetFilter
+from privacy.randomness import SecureStream
+from privacy.secagg.quantise import Quantiser
+from privacy.study import Study
+from privacy.update import PrivateUpdate, UpdateLayout
+from privacy.wire import convert
+from privacy.wire.messages import UploadHeader
+from silo_node.approval import round_event
+from silo_node.global_model import GlobalModel
+from silo_node.progress import Progress
+from silo_node.records import RoundRecords
+from silo_node.server_optimizer import Vector
+from silo_node.state import StudyDirectory
+from silo_node.stored_upload import StoredUpload
+
+
+class Learning(Protocol):
+    """What is needed of a learner (`silo_node.learner.Learner`; tests have one without torch)."""
+
+    layout: UpdateLayout
+
+    def initial_vector(self) -> Vector:
+        """The public initial weights."""
+
+    def train(self, weights: Vector, round_number: int) -> PrivateUpdate:
+        """One round of private training."""
+
+    def evaluate(self, weights: Vector) -> NDArray[np.int64]:
+        """Metric counts of the held-out patients."""
+
+
+@dataclass(frozen=True)
+class Contributor:
+    """Everything a round's upload is made from."""
+
+    study: Study
+    cohort: str
+    identity: Identity
+    index: int
+    folder: StudyDirectory
+    records: RoundRecords
+    budget: BudgetFilter
+    learner: Learning
+    keyholder: KeyHolder
+    quantiser: Quantiser
+    stream: SecureStream
+    progress: Progress
+
+    def make(self, model: GlobalModel, number: int, ctx: bytes) -> StoredUpload:
+        """Make and store the upload of round `number`, whose context is `ctx`, from the state before it.
+
+        Raises:
+            BudgetExceeded, PolicyRefused: before any patient is read.
+            StorageError: the disk refused; the budget stays reserved.
+        """
+        layout = self.learner.layout
+        values = np.zeros(layout.length, np.uint16)
+        self.records.add("round_opened", number)
+        if evaluates(self.study, number):
+            self.progress.say("phase", number, phase="evaluating")
+            self.records.add("release", number, what=self._released_metrics(), protected=False)
+            values[layout.parameters :] = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
+        if number <= self.study.training.rounds:
+            values[: layout.parameters] = self._train(model, number)
+        self.progress.say("phase", number, phase="encrypting")
+        ciphertext = self.keyholder.protect(values)
+        header = UploadHeader(
+            ctx=ctx,
+            round_number=number,
+            silo_index=self.index,
+            frame_bytes=tuple(len(frame) for frame in ciphertext.frames),
+            frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in ciphertext.frames),
+            seeds_sha256=hashlib.sha256(ciphertext.seeds).digest(),
+        )
+        signed = convert.seal(header, self.identity.member.name, self.identity.keys.identity)
+        upload = StoredUpload(signed, ciphertext)
+        upload.store(self.folder.upload)
+        return upload
+
+    def _train(self, model: GlobalModel, number: int) -> NDArray[np.uint16]:
+        event = round_event(self.study)
+        left = self.study.training.rounds - number + 1
+        self.budget.authorise(
+            self.records.entries, self.cohort, event, horizon_steps=left * self.study.training.local_steps
+        )
+        self.records.add("reserved", number, cohort=self.cohort, event=to_json(event))
+        self.progress.say("phase", number, phase="training")
+        update = self.learner.train(model.optimizer.weights, number)
+        if update.event != event or update.round_number != number:
+            raise RuntimeError("the trainer spent something else than was reserved")
+        weighted = update.consume() * self.study.weight(self.identity.member.name)
+        encoded, _ = self.quantiser.encode(weighted, self.stream)
+        self.records.add("spent", number, cohort=self.cohort, event=to_json(event))
+        return encoded
+
+    def _released_metrics(self) -> str:
+        return f"exact metric counts of held-out patients (split {self.study.evaluation.split}), in the encrypted sum"
+
+
+def evaluates(study: Study, number: int) -> bool:
+    """Whether round `number` carries metrics: the first (of the initial model), the last, and as often as asked."""
+    every = study.evaluation.every
+    return number in (1, study.training.rounds + 1) or bool(every and (number - 1) % every == 0)

@@ -1,0 +1,48 @@
+"""What a silo writes into its ledger about the rounds of a study, and what it asks of it."""
+
+from collections.abc import Mapping
+
+from privacy.digest import Json
+from privacy.ledger.entry import Entry
+from privacy.ledger.store import Ledger
+from silo_node.global_model import GlobalModel
+
+
+class RoundRecords:
+    """Entries of one study in this silo's ledger. Every method that writes may raise StorageError."""
+
+    def __init__(self, ledger: Ledger, study_digest: bytes) -> None:
+        self._ledger, self._digest = ledger, study_digest.hex()
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The whole ledger, which the budget filter reads."""
+        return self._ledger.entries
+
+    def head(self) -> tuple[int, bytes]:
+        """Size and Merkle root of the ledger."""
+        return self._ledger.head()
+
+    def add(self, kind: str, round_number: int, **more: Json) -> None:
+        """Append an entry of a round."""
+        self._ledger.append(kind, {"study_digest": self._digest, "round": round_number, **more})
+
+    def closed(self, model: GlobalModel) -> None:
+        """The round whose state is `model` has ended."""
+        self.add("closed", model.round_number, outcome=model.outcome.value, chain=model.chain.hex())
+
+    def incident(self, code: str, detail: str) -> None:
+        """Something that a person should look at."""
+        self._ledger.append("incident", {"code": code, "detail": detail})
+
+    def has(self, kind: str, round_number: int) -> bool:
+        """Whether the round has an entry of this kind."""
+        return bool(self.of(kind, round_number))
+
+    def of(self, kind: str, round_number: int) -> tuple[Mapping[str, Json], ...]:
+        """Bodies of the round's entries of a kind."""
+        return tuple(
+            entry.body
+            for entry in self._ledger.entries
+            if entry.kind == kind and (entry.body["study_digest"], entry.body["round"]) == (self._digest, round_number)
+        )
