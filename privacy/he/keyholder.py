@@ -137,7 +137,7 @@ class KeyHolder:
     def open(
         self, sum_frames: Sequence[bytes], seeds: Sequence[bytes], length: int, processes: int = 1
     ) -> NDArray[np.int64]:
-        """Decrypt the sum of unmasked uploads whose seeds are given, each once: the exact integer sums, shape (length,).
+        """Decrypt the sum of unmasked uploads, each once, whose seeds are given: the exact sums, shape (length,).
 
         Args:
             sum_frames: the frames of the sum.

@@ -156,7 +156,7 @@ class Workers:
                     raise ValueError("a result is larger than its slot")
             except CollegiumError as error:
                 status, result = REFUSED, _refusal(error)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it was, the parent raises it, typed
                 sentence = f"a helper process of this program failed ({type(error).__name__}); start again"
                 status, result = REFUSED, _refusal(WorkerFailed(sentence))
             start = self._slot(worker, turn)
