@@ -14,7 +14,7 @@ from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, 
 from privacy.ledger.entry import Entry
 from privacy.study import Privacy, fingerprint
 
-RLWE_BITS = {4096: ((58, 256), (75, 192), (109, 128))}
+RLWE_BITS = {4096: ((58, 256), (75, 192), (109, 128)), 16384: ((237, 256), (305, 192), (438, 128))}
 """Largest modulus in bits, and classical security in bits it gives, by ring degree: HomomorphicEncryption.org security
 standard (2018), table 1, ternary secrets; SEAL refuses more than the first (TC256)."""
 
@@ -228,10 +228,10 @@ def _as_signed(mechanism: Mechanism, signed: Privacy) -> bool:
 def _trust(found: StudyEvidence) -> Trust:
     study = found.study
     levels = RLWE_BITS[study.encryption.ring_degree]
-    security = next((bits for largest, bits in levels if study.encryption.prime_bits <= largest), 0)
+    security = next((bits for largest, bits in levels if study.encryption.modulus_bits <= largest), 0)
     return Trust(
         study.encryption.ring_degree,
-        study.encryption.prime_bits,
+        study.encryption.modulus_bits,
         security,
         study.encryption.bits,
         tuple(silo.name for silo in study.roster.silos),

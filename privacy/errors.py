@@ -109,6 +109,13 @@ class RoundAbandoned(CollegiumError):
     default_code = "round.abandoned"
 
 
+class WorkerFailed(CollegiumError):
+    """A helper process of our own ended before its work was done."""
+
+    exit_code = 14
+    default_code = "worker.failed"
+
+
 class Unreachable(CollegiumError):
     """The peer does not answer; trying again later may work (EX_TEMPFAIL)."""
 

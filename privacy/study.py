@@ -103,11 +103,24 @@ class Evaluation(Strict):
 
 
 class Encryption(Strict):
-    """CKKS parameters and quantisation: `bits` a value, one prime; SEAL refuses less than TC256."""
+    """Exact sums under CKKS: `bits` a value and one of two rings (`privacy.he.params`), both at 256-bit security.
 
-    ring_degree: Literal[4096] = 4096
-    prime_bits: Literal[48, 50] = 48
+    `small` is for vectors of up to 200,000 values (parameters and metric counts), `large` for longer ones; a silo
+    refuses a study that names the wrong one. Primes and packing follow from the ring and the number of silos.
+    """
+
+    ring: Literal["small", "large"] = "small"
     bits: Literal[16] = 16
+
+    @property
+    def ring_degree(self) -> int:
+        """Coefficients of a ciphertext's polynomials."""
+        return {"small": 4096, "large": 16384}[self.ring]
+
+    @property
+    def modulus_bits(self) -> int:
+        """Most bits of the modulus that the security level is judged by (the large ring: 4 x 50 + 17, as SEAL does)."""
+        return {"small": 50, "large": 217}[self.ring]
 
 
 class Party(Strict):
@@ -129,7 +142,7 @@ class Roster(Strict):
     threshold: int
     steward: Name
     aggregator: Party
-    silos: tuple[Party, ...] = Field(min_length=2, max_length=16)
+    silos: tuple[Party, ...] = Field(min_length=2, max_length=64)
 
     @model_validator(mode="after")
     def _sound(self) -> "Roster":

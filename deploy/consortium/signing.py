@@ -40,7 +40,7 @@ class DraftRoster(Strict):
     threshold: int | None = None
     steward: Name | None = None
     aggregator: Name | Party
-    silos: tuple[Name | Party, ...] = Field(min_length=2, max_length=16)
+    silos: tuple[Name | Party, ...] = Field(min_length=2, max_length=64)
 
 
 class Draft(Strict):

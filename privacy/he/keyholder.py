@@ -1,12 +1,15 @@
-"""The keyholder: a silo's side of the ciphertexts. Protects a vector of integers, opens a sum of them.
+"""The keyholder: a silo's side of the ciphertexts. Encrypts a vector of integers, opens a sum of them.
 
 Every silo of a study holds the same secret (it must, to read the sum), so this alone does not hide an update
 from a silo that colludes with the aggregator; masks do that. Opening answers with the sum or with one error: a
 keyholder that told a peer *how* a sum was wrong would answer questions about the secret. Whether a sum may be opened
-at all is decided before (survivors, digests, later the MAC). Not for the aggregator: it cannot import this.
+at all is decided before (survivors, digests, MAC). Not for the aggregator: it cannot import this.
+
+Both ways go frame by frame in *words* (ciphertexts, primes, degree), before the wire form, so that masks can be
+added and taken off; `protect` and `open` are the whole way without masks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +17,13 @@ import tenseal.sealapi as sealapi
 from numpy.typing import NDArray
 
 from privacy.errors import ProtocolError
-from privacy.he import frames, packing
+from privacy.he import frames
+from privacy.he.packing import Packing
 from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.he.ring import Ring
+from privacy.he.workers import Workers, in_order
+
+Words = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Ciphertext:
 
 
 class KeyHolder:
-    """The secret of a study's key epoch and what it is for. One thread and one process at a time.
+    """The secret of a study's key epoch and what it is for. One thread at a time; its forks may use it too.
 
     Made by `generate` (the steward) or `from_secret` (every other silo). Its `repr` shows no secret.
     """
@@ -36,11 +43,13 @@ class KeyHolder:
     def __init__(self, ring: Ring, coefficients: NDArray[np.int8]) -> None:
         self.params = ring.params
         self._ring = ring
+        self._packing = Packing(ring.params)
         self._coefficients = coefficients
         key = ring.secret_key(coefficients)
         self._encryptor = sealapi.Encryptor(ring.context, key)
         self._decryptor = sealapi.Decryptor(ring.context, key)
         self._moduli = frames.moduli(ring.params)
+        self._prepared: tuple[Workers, int] | None = None
 
     @classmethod
     def generate(cls, params: CiphertextParams) -> "KeyHolder":
@@ -74,41 +83,87 @@ class KeyHolder:
         """The secret's coefficients in {-1, 0, 1}, one signed byte each (degree bytes). To be sealed, never shown."""
         return self._coefficients.tobytes()
 
-    def protect(self, values: NDArray[np.uint16]) -> Ciphertext:
+    def prepare(self, count: int, processes: int = 1) -> None:
+        """Start workers that make `count` encryptions of zero for the next `encrypt`, and return at once.
+
+        They hold `count` ciphertexts in memory until then. More or fewer than `encrypt` needs is no error: what is
+        missing is made then, what is left is dropped, since none may serve twice.
+        """
+        self.discard_prepared()
+        size = SEED_BYTES + 8 * len(self.params.primes) * self.params.degree
+        ahead = -(-count // max(1, processes))
+        self._prepared = (Workers(self._zero_bytes, count, size, processes, ahead), count) if count else None
+
+    def discard_prepared(self) -> None:
+        """End the workers of `prepare` and drop what they made."""
+        prepared, self._prepared = self._prepared, None
+        if prepared:
+            prepared[0].close()
+
+    def encrypt(self, values: NDArray[np.uint16]) -> "Encryption":
         """Encrypt values, shape (length,), padded with zeros to whole ciphertexts, under fresh randomness.
+
+        Nothing is computed before a frame is asked for, except that prepared zeros are waited for.
 
         Raises:
             ValueError: the values are no uint16 vector or exceed the study's bits.
+            WorkerFailed: a worker of `prepare` failed.
         """
         if values.dtype != np.uint16 or values.ndim != 1 or values.size == 0:
-            raise ValueError("protect takes a uint16 vector with at least one value")
+            raise ValueError("encrypt takes a uint16 vector with at least one value")
         if int(values.max()) > self.params.largest_value:
             raise ValueError("a value exceeds the study's bits")
-        packed, seeds, start = [], [], 0
-        for count in self.params.frame_ciphertexts(values.size):
-            stop = start + count * self.params.values_per_ciphertext
-            words = self._ring.to_ntt(packing.pack(values[start:stop], self.params))
-            for ciphertext in words:
-                zero, seed = self._ring.files.read_seeded(self._encryptor.encrypt_zero_symmetric())
-                ciphertext += zero
-                seeds.append(seed)
-            np.minimum(words, words - self._moduli, out=words)
+        zeros: list[NDArray[np.uint8]] = []
+        prepared, self._prepared = self._prepared, None
+        if prepared:
+            workers, count = prepared
+            with workers:
+                zeros = [workers.take() for _ in range(min(count, self.params.ciphertexts(values.size)))]
+        return Encryption(self, values, zeros)
+
+    def protect(self, values: NDArray[np.uint16], processes: int = 1) -> Ciphertext:
+        """Encrypt values, without masks, into the wire form.
+
+        Raises:
+            ValueError, WorkerFailed: as `encrypt`.
+        """
+        encryption = self.encrypt(values)
+        packed, seeds = [], []
+        for words, own_seeds in encryption.in_order(processes):
             packed.append(frames.encode(words, self.params))
-            start = stop
+            seeds.append(own_seeds)
         return Ciphertext(tuple(packed), b"".join(seeds))
 
-    def open(self, sum_frames: Sequence[bytes], seeds: Sequence[bytes], length: int) -> NDArray[np.int64]:
-        """Decrypt the sum of the uploads whose seeds are given, each once: the exact integer sums, shape (length,).
+    def open(
+        self, sum_frames: Sequence[bytes], seeds: Sequence[bytes], length: int, processes: int = 1
+    ) -> NDArray[np.int64]:
+        """Decrypt the sum of unmasked uploads, each once, whose seeds are given: the exact sums, shape (length,).
 
         Args:
             sum_frames: the frames of the sum.
             seeds: one upload's seeds for each silo in the sum.
             length: values in an upload.
+            processes: workers at most.
 
         Raises:
             ProtocolError: `protocol.sum_silos`, `protocol.frame_count`, or as `privacy.he.frames` for sizes;
                 `sum.refused` if anything opened is not a sum of that many uploads.
+            WorkerFailed: a worker failed.
         """
+        counts = self.params.frame_ciphertexts(length)
+        if len(sum_frames) != len(counts):
+            raise ProtocolError(
+                f"a sum has {len(sum_frames)} frames instead of {len(counts)}; the round is refused",
+                code="protocol.frame_count",
+            )
+        return self.open_words(
+            lambda index: frames.decode(sum_frames[index], counts[index], self.params), seeds, length, processes
+        )
+
+    def open_words(
+        self, words_of: Callable[[int], Words], seeds: Sequence[bytes], length: int, processes: int = 1
+    ) -> NDArray[np.int64]:
+        """As `open`, of words: `words_of(index)` gives those of a frame, without masks. It may run in a worker."""
         if not 1 <= len(seeds) <= self.params.silos:
             raise ProtocolError(
                 f"a sum names {len(seeds)} silos where the study has {self.params.silos}; the round is refused",
@@ -116,38 +171,116 @@ class KeyHolder:
             )
         for upload in seeds:
             frames.check_seeds(upload, length, self.params)
-        counts = self.params.frame_ciphertexts(length)
-        if len(sum_frames) != len(counts):
-            raise ProtocolError(
-                f"a sum has {len(sum_frames)} frames instead of {len(counts)}; the round is refused",
-                code="protocol.frame_count",
-            )
-        sums = np.empty(self.params.ciphertexts(length) * self.params.values_per_ciphertext, np.int64)
-        first = 0
-        for frame, count in zip(sum_frames, counts, strict=True):
-            words = frames.decode(frame, count, self.params)
-            for index, word in enumerate(words, start=first):
-                position = slice(index * SEED_BYTES, (index + 1) * SEED_BYTES)
-                word[:] = self._phase(word, [upload[position] for upload in seeds])
-            per = self.params.values_per_ciphertext
-            sums[first * per : (first + count) * per] = packing.unpack(self._ring.from_ntt(words), self.params)
-            first += count
+        per_frame = self.params.ciphertexts_per_frame * self.params.values_per_ciphertext
+
+        def opened(index: int) -> NDArray[np.int64]:
+            first = index * self.params.ciphertexts_per_frame
+            words = words_of(index)
+            phases = np.empty_like(words)
+            for number, word in enumerate(words):
+                position = slice((first + number) * SEED_BYTES, (first + number + 1) * SEED_BYTES)
+                phases[number] = self._phase(word, [upload[position] for upload in seeds])
+            return self._packing.unpack(self._ring.from_ntt(phases))
+
+        sums = np.empty(length, np.int64)
+        sound = True
+        results = in_order(opened, self.params.frame_count(length), 8 * per_frame, processes)
+        for index, result in enumerate(results):
+            values, own = result.view(np.int64), sums[index * per_frame : (index + 1) * per_frame]
+            own[:] = values[: own.size]
+            bound = len(seeds) * self.params.largest_value
+            sound &= int(own.min()) >= 0 and int(own.max()) <= bound and not values[own.size :].any()
         # Everything is opened before anything is judged, and there is one answer: see the module's first lines.
-        too_large = int(sums[:length].max()) > len(seeds) * self.params.largest_value
-        if too_large or sums[length:].any():
+        if not sound:
             raise ProtocolError(
                 "the sum that was opened cannot be one of the silos' uploads; the round is refused and a person must "
                 "look at the aggregator",
                 code="sum.refused",
             )
-        return sums[:length]
+        return sums
 
-    def _phase(self, word: NDArray[np.uint64], seeds: Sequence[bytes]) -> NDArray[np.uint64]:
+    def zero(self) -> tuple[Words, bytes]:
+        """A fresh encryption of zero: its words (primes, degree), and its seed."""
+        return self._ring.files.read_seeded(self._encryptor.encrypt_zero_symmetric())
+
+    def _zero_bytes(self, _: int) -> NDArray[np.uint8]:
+        words, seed = self.zero()
+        return np.frombuffer(seed + words.tobytes(), np.uint8)
+
+    def _encrypted(self, values: NDArray[np.uint16], zeros: Sequence[tuple[Words, bytes]]) -> Words:
+        """Words (ciphertexts, primes, degree) of values, on top of encryptions of zero."""
+        words = self._ring.to_ntt(self._packing.pack(values))
+        for ciphertext, (zero, _) in zip(words, zeros, strict=True):
+            ciphertext += zero
+        np.minimum(words, words - self._moduli, out=words)
+        return words
+
+    def _phase(self, word: Words, seeds: Sequence[bytes]) -> Words:
         """c0 + s * (sum of the expanded seeds), in NTT form, shape (primes, degree)."""
         total, other, plaintext = sealapi.Ciphertext(), sealapi.Ciphertext(), sealapi.Plaintext()
         self._ring.files.write_seeded(total, word, seeds[0])
         for seed in seeds[1:]:
-            self._ring.files.write_seeded(other, np.zeros_like(word), seed)
+            self._ring.files.write_seed(other, seed)
             self._ring.evaluator.add_inplace(total, other)
         self._decryptor.decrypt(total, plaintext)
         return self._ring.files.read_plaintext(plaintext)
+
+
+class Encryption:
+    """One encryption of one vector, frame by frame. Made by `KeyHolder.encrypt`; every frame is encrypted once.
+
+    Frames may be made in any order and in forked workers, each in one place. In this process a second
+    encryption of a frame is misuse: masks and budget are for one.
+    """
+
+    def __init__(self, holder: KeyHolder, values: NDArray[np.uint16], prepared: Sequence[NDArray[np.uint8]]) -> None:
+        self._holder, self._values, self._prepared = holder, values, prepared
+        self._counts = holder.params.frame_ciphertexts(values.size)
+        self._done: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def frame(self, index: int) -> tuple[Words, bytes]:
+        """Words (ciphertexts, primes, degree) of frame `index` from 0, each below its prime, and their seeds.
+
+        Raises:
+            RuntimeError: that frame was made before.
+            IndexError: there is none.
+        """
+        if index in self._done:
+            raise RuntimeError("a frame is encrypted once")
+        params = self._holder.params
+        count, first = self._counts[index], index * params.ciphertexts_per_frame
+        self._done.add(index)
+        zeros = [self._zero(first + number) for number in range(count)]
+        per = params.values_per_ciphertext
+        words = self._holder._encrypted(self._values[first * per : (first + count) * per], zeros)
+        return words, b"".join(seed for _, seed in zeros)
+
+    def in_order(self, processes: int = 1) -> Iterator[tuple[Words, bytes]]:
+        """All frames in order, made by so many workers at most.
+
+        Raises:
+            WorkerFailed: a worker failed.
+        """
+        params = self._holder.params
+
+        def made(index: int) -> NDArray[np.uint8]:
+            words, seeds = self.frame(index)
+            return np.concatenate([words.reshape(-1).view(np.uint8), np.frombuffer(seeds, np.uint8)])
+
+        words_bytes = 8 * len(params.primes) * params.degree
+        size = params.ciphertexts_per_frame * (words_bytes + SEED_BYTES)
+        for index, result in enumerate(in_order(made, len(self), size, processes)):
+            end = self._counts[index] * words_bytes
+            words = result[:end].view(np.uint64).reshape(-1, len(params.primes), params.degree)
+            self._done.add(index)
+            yield words, result[end:].tobytes()
+
+    def _zero(self, ciphertext: int) -> tuple[Words, bytes]:
+        if ciphertext >= len(self._prepared):
+            return self._holder.zero()
+        made = self._prepared[ciphertext]
+        shape = len(self._holder.params.primes), self._holder.params.degree
+        return made[SEED_BYTES:].view(np.uint64).reshape(shape), made[:SEED_BYTES].tobytes()

@@ -5,10 +5,18 @@ holds `fields` values of `bits` bits, each in a field wide enough for the sum ov
 `shift` bits that take up the noise. Everything is decided by a hard bound at construction: no tail
 probability and no floating point. Also fixes how a vector is cut into ciphertexts and frames, so
 that every size is known before a byte is received. Knows no key and no HE library.
+
+A study names one of two rings; primes and fields follow from it and the number of silos:
+
+    small   degree 4096, one prime of 48 or 50 bits: 24.6 kB a ciphertext of at most 8,192 values
+    large   degree 16384, four primes of 50 bits: 409.6 kB a ciphertext of at most 163,840 values (3 to 8 silos)
+
+The aggregator knows them from the signed study, before it knows how long a vector is. Silos do know, and
+`check_length` at their start refuses a study that names the ring that does not suit its model.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from privacy.digest import canonical_json, protocol_hash
 from privacy.errors import StudyError
@@ -23,14 +31,27 @@ FRAME_TARGET_BYTES = 1 << 20
 NOISE_BOUND = 21
 """Largest noise of a fresh encryption: SEAL's centred binomial sums 21 bits minus 21 bits."""
 
-FIELDS = 2
-"""Values that share a coefficient in the small ring."""
+MOST_SILOS = 64
+"""Silos for which parameters exist."""
+
+SMALL_RING_VALUES = 200_000
+"""The longest vector for the small ring: below it, whole ciphertexts of the large one would be mostly padding."""
 
 WIRE_BITS = (48, 50)
 """Bit lengths of a prime for which `privacy.he.frames` knows a packed form."""
 
-PRIMES = {(4096, 48): (281474976694273,), (4096, 50): (1125899906826241,)}
+HEADROOM_BITS = 32
+"""The worst sum stays below Q by at least Q / 2^32: `privacy.he.packing` finds multiples of Q in float64."""
+
+PRIMES = {
+    (4096, 48): (281474976694273,),
+    (4096, 50): (1125899906826241,),
+    (16384, 50): (1125899903795201, 1125899903827969, 1125899903991809, 1125899904679937),
+}
 """By ring degree and bit length, the primes SEAL's `CoeffModulus.Create` gives; the keyholder compares."""
+
+RINGS = {"small": ((4096, 48), (4096, 50)), "large": ((16384, 50),)}
+"""The prime sets of the rings that a study can name."""
 
 
 @dataclass(frozen=True)
@@ -42,49 +63,74 @@ class CiphertextParams:
         primes: the primes whose product is the modulus Q; all of one bit length.
         bits: bits of a value before it is summed.
         silos: most ciphertexts that are ever added.
-        fields: values in a coefficient.
+
+    `fields`, the values in a coefficient, is the most for which the worst sum plus the worst noise stays below Q.
 
     Raises:
-        ValueError: the worst sum plus the worst noise does not stay below Q.
+        ValueError: out of range, or not even one field fits.
     """
 
     degree: int
     primes: tuple[int, ...]
     bits: int
     silos: int
-    fields: int = FIELDS
+    fields: int = field(init=False)
 
     def __post_init__(self) -> None:
-        if not 1 <= self.bits <= 16 or self.silos < 2 or self.fields < 1 or self.degree < 8 or self.degree % 8:
+        in_range = 1 <= self.bits <= 16 and 2 <= self.silos <= MOST_SILOS
+        if not in_range or self.degree < 8 or self.degree % 8:
             raise ValueError("ciphertext parameters out of range")
-        if {prime.bit_length() for prime in self.primes} - set(WIRE_BITS) or not self.primes:
-            raise ValueError(f"every prime must have one of {WIRE_BITS} bits")
+        if not 1 <= len(self.primes) <= 4 or {prime.bit_length() for prime in self.primes} - set(WIRE_BITS):
+            raise ValueError(f"there must be one to four primes, each of one of {WIRE_BITS} bits")
         if len({prime.bit_length() for prime in self.primes}) != 1:
             raise ValueError("all primes must have the same bit length")
-        # A coefficient of the opened sum is 2^shift * fields + noise; adding half a unit before the
-        # shift must neither wrap below zero nor reach Q.
-        largest = sum(self.largest_sum << (self.shift + self.field_bits * field) for field in range(self.fields))
         if 2 * NOISE_BOUND * self.silos >= 1 << self.shift:
             raise ValueError("the noise of the sum does not stay below half a unit")
-        if largest + (1 << (self.shift - 1)) + NOISE_BOUND * self.silos >= self.modulus:
+        fields = self.modulus.bit_length() // self.field_bits
+        while fields and not self._exact(fields):
+            fields -= 1
+        if not fields:
             raise ValueError("the worst sum does not fit the modulus")
+        object.__setattr__(self, "fields", fields)
+
+    def _exact(self, fields: int) -> bool:
+        """Whether every sum of `fields` fields survives: the hard bound.
+
+        A coefficient of the opened sum is `2^shift * (sum of fields) + noise`, |noise| <= 21 silos < 2^(shift-1).
+        Adding half a unit before the shift rounds the noise away if it neither wraps below zero nor reaches Q.
+        """
+        worst = sum(self.largest_sum << (self.shift + self.field_bits * index) for index in range(fields))
+        worst += (1 << (self.shift - 1)) + NOISE_BOUND * self.silos
+        return worst < self.modulus - (self.modulus >> HEADROOM_BITS)
 
     @classmethod
     def for_study(cls, encryption: Encryption, silos: int) -> "CiphertextParams":
-        """The parameters a signed study asks for with `silos` on its roster.
+        """The parameters of a signed study with `silos` on its roster: of its ring's prime sets the most compact.
 
         Raises:
-            StudyError: that many silos do not fit the study's prime.
+            StudyError: no parameters for that many silos.
         """
-        primes = PRIMES[encryption.ring_degree, encryption.prime_bits]
+        return cls._of_ring(encryption.ring, encryption.bits, silos)
+
+    @classmethod
+    def choose(cls, silos: int, length: int, bits: int = 16) -> "CiphertextParams":
+        """The parameters for `silos` vectors of `length` values of `bits` bits.
+
+        Raises:
+            StudyError: no parameters for that many silos.
+        """
+        return cls._of_ring("small" if length <= SMALL_RING_VALUES else "large", bits, silos)
+
+    @classmethod
+    def _of_ring(cls, ring: str, bits: int, silos: int) -> "CiphertextParams":
         try:
-            return cls(encryption.ring_degree, primes, encryption.bits, silos)
+            sets = [cls(degree, PRIMES[degree, size], bits, silos) for degree, size in RINGS[ring]]
         except ValueError as error:
             raise StudyError(
-                f"{silos} silos do not fit a prime of {encryption.prime_bits} bits exactly; "
-                "set encryption.prime_bits to 50 (up to 16 silos) and sign the study again",
+                f"there are no ciphertext parameters for {silos} silos; a study has 2 to {MOST_SILOS}",
                 code="study.encryption_overflow",
             ) from error
+        return min(sets, key=lambda params: params.ciphertext_bytes / params.values_per_ciphertext)
 
     @property
     def modulus(self) -> int:
@@ -115,6 +161,21 @@ class CiphertextParams:
     def shift(self) -> int:
         """d, the bits below the fields: the smallest with 2^(d-1) > 21 silos."""
         return (2 * NOISE_BOUND * self.silos).bit_length()
+
+    def check_length(self, length: int) -> None:
+        """Check that the study's ring is the one for vectors of `length` values. For silos, before anything else.
+
+        Raises:
+            StudyError: the other ring is.
+        """
+        suited = self.choose(self.silos, length, self.bits)
+        if suited != self:
+            ring = next(name for name, sets in RINGS.items() if suited.degree in {degree for degree, _ in sets})
+            raise StudyError(
+                f"this study's vectors have {length:,} values, for which its ring is not the right one; "
+                f"set encryption.ring to {ring} and sign the study again",
+                code="study.ring",
+            )
 
     @property
     def values_per_ciphertext(self) -> int:

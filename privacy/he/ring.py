@@ -1,8 +1,9 @@
 """What SEAL computes for a keyholder: transforms, key generation, seed expansion; and the start-up self-check.
 
-The context enforces SEAL's 256-bit classical security level of the homomorphic encryption standard and has
-one prime, so that there is no key switching and nothing but addition. Randomness of keys and encryptions is
-SEAL's own, seeded by the system for every call; no generator is ever set. One thread at a time.
+The context enforces SEAL's 256-bit classical security level of the homomorphic encryption standard. There is no key
+switching and nothing but addition: the special prime that SEAL wants above several data primes is never used.
+Randomness of keys and encryptions is SEAL's own, seeded by the system for every call, in forked processes too; no
+generator is ever set. One thread at a time.
 """
 
 import hashlib
@@ -12,14 +13,22 @@ import tenseal.sealapi as sealapi
 from numpy.typing import NDArray
 
 from privacy.he.params import SEED_BYTES, CiphertextParams
-from privacy.he.seal import MAX_POLYNOMIALS, SealFile, unknown_layout
+from privacy.he.seal import MAX_POLYNOMIALS, SealFile, has_special_prime, unknown_layout
 
 VECTOR_SEED = bytes(range(SEED_BYTES))
+SPECIAL_PRIME_BITS = 17
+TRANSFORM_BYTES = 1 << 20
+"""Polynomials are transformed in groups of about this size."""
+
 VECTORS = {
     281474976694273: "83867c7c8760d56a880bb2e7be659583aa9bfde97ba38af194d7fcc6c5ac9f9e",
     1125899906826241: "f4bcfaa7136e87e77e75357ddb9b43a0ef6a917d32a9bd89b426ca4a95940cb8",
+    1125899903795201: "3210fc6b031728dcdb95c93e32ef3e6633bb09a3c37d32bc38301ed32ef1ebc5",
+    1125899903827969: "f8907c1757231cd41021c647cd8dac834e72edb125cde710750eb905e4501d6c",
+    1125899903991809: "555257abff2a837b2834d11feafcdd381e4c94d16f79473f5218e20806d91324",
+    1125899904679937: "2783188dbe383755ee796d92027856fa9415a7bee714a676f90216fbafc205b6",
 }
-"""SHA-256 of the words that `VECTOR_SEED` expands to in the ring of degree 4096, by prime."""
+"""SHA-256 of the words that `VECTOR_SEED` expands to modulo each prime of `privacy.he.params.PRIMES`."""
 
 
 class Ring:
@@ -33,8 +42,9 @@ class Ring:
     def __init__(self, params: CiphertextParams) -> None:
         self.params = params
         bits = [prime.bit_length() for prime in params.primes]
-        primes = sealapi.CoeffModulus.Create(params.degree, bits)
-        if tuple(prime.value() for prime in primes) != params.primes:
+        special = [SPECIAL_PRIME_BITS] if has_special_prime(params) else []
+        primes = sealapi.CoeffModulus.Create(params.degree, bits + special)
+        if tuple(prime.value() for prime in primes[: len(bits)]) != params.primes:
             raise unknown_layout("chooses other primes than the study's")
         parameters = sealapi.EncryptionParameters(sealapi.SCHEME_TYPE.CKKS)
         parameters.set_poly_modulus_degree(params.degree)
@@ -42,8 +52,10 @@ class Ring:
         self.context = sealapi.SEALContext(parameters, True, sealapi.SEC_LEVEL_TYPE.TC256)
         if not self.context.parameters_set():
             raise unknown_layout("refuses the study's parameters at the 256-bit security level")
-        parms_id = np.array(self.context.first_parms_id(), "<u8").tobytes()
-        self.files = SealFile(params, self.context, parms_id)
+        parms_id, key_id = (
+            np.array(name, "<u8").tobytes() for name in (self.context.first_parms_id(), self.context.key_parms_id())
+        )
+        self.files = SealFile(params, self.context, parms_id, key_id)
         self.evaluator = sealapi.Evaluator(self.context)
         self._moduli = np.array(params.primes, np.uint64)[:, None]
         self._self_check()
@@ -59,8 +71,7 @@ class Ring:
     def expand(self, seed: bytes) -> NDArray[np.uint64]:
         """The polynomial a 64-byte seed stands for, in NTT form, shape (primes, degree)."""
         ciphertext = sealapi.Ciphertext()
-        zero = np.zeros((len(self.params.primes), self.params.degree), np.uint64)
-        self.files.write_seeded(ciphertext, zero, seed)
+        self.files.write_seed(ciphertext, seed)
         expanded: NDArray[np.uint64] = self.files.read_ciphertext(ciphertext, 2, ntt=True)[1]
         return expanded
 
@@ -73,11 +84,11 @@ class Ring:
         signed = coefficients.astype(np.int64)
         residues = np.where(signed < 0, self._moduli - np.uint64(1), signed.astype(np.uint64))
         key = sealapi.SecretKey()
-        self.files.write_plaintext(key, self.to_ntt(residues[None])[0])
+        self.files.write_secret_key(key, self.to_ntt(residues[None])[0])
         return key
 
     def _ternary(self, key: "sealapi.SecretKey") -> NDArray[np.int8]:
-        residues = self.from_ntt(self.files.read_plaintext(key)[None])[0]
+        residues = self.from_ntt(self.files.read_secret_key(key)[None])[0]
         ones, minus_ones = residues == 1, residues == self._moduli - np.uint64(1)
         if not (ones | minus_ones | (residues == 0)).all() or (ones != ones[0]).any():
             raise unknown_layout("makes secret keys of an unknown form")
@@ -85,18 +96,20 @@ class Ring:
         return coefficients
 
     def _transform(self, words: NDArray[np.uint64], *, forward: bool) -> NDArray[np.uint64]:
-        # A ciphertext is the only thing that SEAL transforms many polynomials of at once. It refuses
-        # one whose polynomials after the first are all zero ("transparent"), so a constant rides along.
-        group = MAX_POLYNOMIALS - 1
-        constant = np.ones((1, *words.shape[1:]), np.uint64)
+        # A ciphertext is the only thing that SEAL transforms many polynomials of at once. It refuses one that has
+        # no polynomial but zero after the first ("transparent"); then a constant rides along.
+        group = min(MAX_POLYNOMIALS - 1, max(2, TRANSFORM_BYTES // words[0].nbytes))
         ciphertext = sealapi.Ciphertext()
         transform = self.evaluator.transform_to_ntt_inplace if forward else self.evaluator.transform_from_ntt_inplace
         result = np.empty(words.shape, np.uint64)
         for start in range(0, len(words), group):
             part = words[start : start + group]
-            self.files.write_ciphertext(ciphertext, np.concatenate([part, constant]), ntt=not forward)
+            count = len(part)
+            if not part[1:].any():
+                part = np.concatenate([part, np.ones((1, *words.shape[1:]), np.uint64)])
+            self.files.write_ciphertext(ciphertext, part, ntt=not forward)
             transform(ciphertext)
-            result[start : start + group] = self.files.read_ciphertext(ciphertext, len(part) + 1, ntt=forward)[:-1]
+            result[start : start + group] = self.files.read_ciphertext(ciphertext, len(part), ntt=forward)[:count]
         return result
 
     def _self_check(self) -> None:

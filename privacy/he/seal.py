@@ -7,11 +7,12 @@ memory file (`memfd`, never on disk) carries them both ways. Layout: Microsoft S
     header      magic A15E, header size 16, version 4.3, compression, two reserved bytes, total size
     ciphertext  parms_id (32), is_ntt (1), polynomials, degree, primes, scale (double), correction, array
     seeded      a ciphertext whose array holds the first polynomial only, then header, type (1), seed (64)
-    plaintext   parms_id (32), coefficients, scale (double), array; a secret key is one
+    plaintext   parms_id (32), coefficients, scale (double), array
+    secret key  a plaintext under the key's parms_id, with the special prime, where there is one, after the others
     array       header, number of words, words
 
 What SEAL wrote is compared byte for byte with what this layout says, on every read; anything else is
-refused. Linux only. A `SealFile` belongs to one thread and one process.
+refused. Linux only. A `SealFile` belongs to one thread; a forked process gets memory files of its own.
 """
 
 import os
@@ -55,6 +56,11 @@ def unknown_layout(what: str) -> ConfigError:
     )
 
 
+def has_special_prime(params: CiphertextParams) -> bool:
+    """Whether SEAL puts a prime of its own above the data primes of a key: it does where there are several."""
+    return len(params.primes) > 1
+
+
 def header(total: int) -> bytes:
     """A SEAL header of an uncompressed file or array of `total` bytes, header included."""
     return HEADER.pack(MAGIC, HEADER.size, *VERSION, PLAIN, 0, total)
@@ -66,33 +72,41 @@ class SealFile:
     Args:
         params: ring and primes.
         context: the `SEALContext` that loaded objects are checked against.
-        parms_id: SEAL's 32-byte identifier of those parameters.
+        parms_id: SEAL's 32-byte identifier of the parameters of ciphertexts.
+        key_id: that of the parameters of keys.
     """
 
-    def __init__(self, params: CiphertextParams, context: object, parms_id: bytes) -> None:
+    def __init__(self, params: CiphertextParams, context: object, parms_id: bytes, key_id: bytes) -> None:
         self._primes, self._degree = len(params.primes), params.degree
-        self._context, self._parms_id = context, parms_id
-        self._file = os.memfd_create("seal")
-        self._path = f"/proc/self/fd/{self._file}"
+        self._key_primes = self._primes + has_special_prime(params)
+        self._context, self._parms_id, self._key_id = context, parms_id, key_id
         self._decompressor = zstandard.ZstdDecompressor()
-        weakref.finalize(self, os.close, self._file)
+        self._seeded_head = self._ciphertext_head(2, ntt=True, seeded=True)
+        self._files = [os.memfd_create("seal"), os.memfd_create("seal-seed")]
+        self._process = os.getpid()
+        self._fill_seed_file()
+        weakref.finalize(self, _close, self._files)
 
     def read_seeded(self, ciphertext: SealObject) -> tuple[NDArray[np.uint64], bytes]:
         """First polynomial (primes, degree) and seed of a fresh symmetric encryption in NTT form."""
-        head = self._ciphertext_head(2, ntt=True, seeded=True)
-        words, tail = self._read(ciphertext, head, 1, SEED_TAIL_BYTES)
+        words, tail = self._read(ciphertext, self._seeded_head, self._primes, SEED_TAIL_BYTES)
         if not tail.startswith(header(SEED_TAIL_BYTES) + BLAKE2XB):
             raise unknown_layout("writes seeds in an unknown form")
-        return words[0], tail[-SEED_BYTES:]
+        return words, tail[-SEED_BYTES:]
 
     def read_ciphertext(self, ciphertext: SealObject, polynomials: int, *, ntt: bool) -> NDArray[np.uint64]:
         """All polynomials of a ciphertext, shape (polynomials, primes, degree)."""
-        return self._read(ciphertext, self._ciphertext_head(polynomials, ntt=ntt), polynomials)[0]
+        words = self._read(ciphertext, self._ciphertext_head(polynomials, ntt=ntt), polynomials * self._primes)[0]
+        return words.reshape(polynomials, self._primes, self._degree)
 
     def read_plaintext(self, plaintext: SealObject) -> NDArray[np.uint64]:
-        """Words of a plaintext or secret key in NTT form with scale 1, shape (primes, degree)."""
-        words = self._read(plaintext, self._plaintext_head(), 1)[0]
-        return words.reshape(self._primes, self._degree)
+        """Words of a plaintext in NTT form with scale 1, shape (primes, degree)."""
+        return self._read(plaintext, self._plaintext_head(self._parms_id, self._primes), self._primes)[0]
+
+    def read_secret_key(self, key: SealObject) -> NDArray[np.uint64]:
+        """Words of a secret key modulo the data primes, in NTT form, shape (primes, degree)."""
+        head = self._plaintext_head(self._key_id, self._key_primes)
+        return self._read(key, head, self._key_primes)[0][: self._primes]
 
     def write_ciphertext(self, ciphertext: LoadableSealObject, words: NDArray[np.uint64], *, ntt: bool) -> None:
         """Make `ciphertext` the polynomials `words`, shape (polynomials, primes, degree)."""
@@ -100,38 +114,49 @@ class SealFile:
 
     def write_seeded(self, ciphertext: LoadableSealObject, words: NDArray[np.uint64], seed: bytes) -> None:
         """Make `ciphertext` (words, expansion of seed) in NTT form; `words` has shape (primes, degree)."""
-        tail = header(SEED_TAIL_BYTES) + BLAKE2XB + seed
-        self._write(ciphertext, self._ciphertext_head(2, ntt=True, seeded=True), words, tail)
+        self._write(ciphertext, self._seeded_head, words, header(SEED_TAIL_BYTES) + BLAKE2XB + seed)
 
-    def write_plaintext(self, plaintext: LoadableSealObject, words: NDArray[np.uint64]) -> None:
-        """Make a plaintext or secret key of words in NTT form, shape (primes, degree)."""
-        self._write(plaintext, self._plaintext_head(), words)
+    def write_seed(self, ciphertext: LoadableSealObject, seed: bytes) -> None:
+        """Make `ciphertext` (zero, expansion of seed) in NTT form. Only the seed is written, the rest stands."""
+        file = self._own_files()[1]
+        if len(seed) != SEED_BYTES or os.pwrite(file, seed, self._seed_position) != SEED_BYTES:
+            raise ValueError("a seed was not written in full")
+        ciphertext.load(self._context, f"/proc/self/fd/{file}")
+
+    def write_secret_key(self, key: LoadableSealObject, words: NDArray[np.uint64]) -> None:
+        """Make a secret key of words modulo the data primes in NTT form, shape (primes, degree).
+
+        Modulo the special prime it is zero: encryption and decryption at the data level never read those words.
+        """
+        rows = np.zeros((self._key_primes, self._degree), np.uint64)
+        rows[: self._primes] = words
+        self._write(key, self._plaintext_head(self._key_id, self._key_primes), rows)
 
     def _ciphertext_head(self, polynomials: int, *, ntt: bool, seeded: bool = False) -> bytes:
         shape = struct.pack("<?QQQdQ", ntt, polynomials, self._degree, self._primes, 1.0, 1)
-        return self._parms_id + shape + self._array_head(1 if seeded else polynomials)
+        return self._parms_id + shape + self._array_head((1 if seeded else polynomials) * self._primes)
 
-    def _plaintext_head(self) -> bytes:
-        return self._parms_id + struct.pack("<Qd", self._degree * self._primes, 1.0) + self._array_head(1)
+    def _plaintext_head(self, parms_id: bytes, primes: int) -> bytes:
+        return parms_id + struct.pack("<Qd", self._degree * primes, 1.0) + self._array_head(primes)
 
-    def _array_head(self, polynomials: int) -> bytes:
-        words = polynomials * self._primes * self._degree
+    def _array_head(self, rows: int) -> bytes:
+        words = rows * self._degree
         return header(HEADER.size + 8 + 8 * words) + struct.pack("<Q", words)
 
     def _read(
-        self, source: SealObject, head: bytes, polynomials: int, tail_bytes: int = 0
+        self, source: SealObject, head: bytes, rows: int, tail_bytes: int = 0
     ) -> tuple[NDArray[np.uint64], bytes]:
-        """Save `source` and give its words (polynomials, primes, degree) and what follows them."""
-        os.ftruncate(self._file, 0)
-        source.save(self._path)
-        saved = os.pread(self._file, os.fstat(self._file).st_size, 0)
-        os.ftruncate(self._file, 0)
-        words_bytes = 8 * polynomials * self._primes * self._degree
+        """Save `source` and give its words (rows, degree) and what follows them."""
+        file = self._own_files()[0]
+        os.ftruncate(file, 0)
+        source.save(f"/proc/self/fd/{file}")
+        saved = os.pread(file, os.fstat(file).st_size, 0)
+        words_bytes = 8 * rows * self._degree
         body = self._uncompressed(saved, len(head) + words_bytes + tail_bytes)
         if body[: len(head)] != head:
             raise unknown_layout("writes ciphertexts in an unknown form")
         words = np.frombuffer(body, "<u8", words_bytes // 8, len(head))
-        return words.reshape(polynomials, self._primes, self._degree), body[len(head) + words_bytes :]
+        return words.reshape(rows, self._degree), body[len(head) + words_bytes :]
 
     def _uncompressed(self, saved: bytes, expected: int) -> bytes:
         """The body of a SEAL file, which must have exactly `expected` bytes."""
@@ -155,9 +180,34 @@ class SealFile:
     def _write(self, target: LoadableSealObject, head: bytes, words: NDArray[np.uint64], tail: bytes = b"") -> None:
         """Write an uncompressed SEAL file and have `target` load it; SEAL checks that words are reduced."""
         total = HEADER.size + len(head) + words.nbytes + len(tail)
-        os.ftruncate(self._file, 0)
-        written = os.pwritev(self._file, [header(total), head, np.ascontiguousarray(words).data, tail], 0)
+        file = self._own_files()[0]
+        os.ftruncate(file, total)
+        written = os.pwritev(file, [header(total), head, np.ascontiguousarray(words).data, tail], 0)
         if written != total:
             raise OSError("a memory file was not written in full")
-        target.load(self._context, self._path)
-        os.ftruncate(self._file, 0)
+        target.load(self._context, f"/proc/self/fd/{file}")
+
+    def erase(self) -> None:
+        """Drop what the last object left in the memory file; it is overwritten by the next one in any case."""
+        os.ftruncate(self._own_files()[0], 0)
+
+    def _own_files(self) -> list[int]:
+        """This process's memory files: after a fork, those of the parent must not be written to."""
+        if self._process != os.getpid():
+            _close(self._files)
+            self._files[:] = [os.memfd_create("seal"), os.memfd_create("seal-seed")]
+            self._process = os.getpid()
+            self._fill_seed_file()
+        return self._files
+
+    def _fill_seed_file(self) -> None:
+        zero = bytes(8 * self._primes * self._degree)
+        before = [header(0), self._seeded_head, zero, header(SEED_TAIL_BYTES) + BLAKE2XB]
+        self._seed_position = sum(map(len, before))
+        before[0] = header(self._seed_position + SEED_BYTES)
+        os.pwritev(self._files[1], [*before, bytes(SEED_BYTES)], 0)
+
+
+def _close(files: list[int]) -> None:
+    for file in files:
+        os.close(file)

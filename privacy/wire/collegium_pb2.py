@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprivacy/wire/collegium.proto\x12\x0c\x63ollegium.v1\"G\n\x06Signed\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x0e\n\x06signer\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"S\n\nKeyRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\"Y\n\x0bKeyAnnounce\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x15\n\rroster_digest\x18\x03 \x01(\x0c\x12\x0e\n\x06key_id\x18\x04 \x01(\x0c\"v\n\x08KeyGrant\x12&\n\x08\x61nnounce\x18\x01 \x01(\x0b\x32\x14.collegium.v1.Signed\x12\r\n\x05giver\x18\x02 \x01(\r\x12\x10\n\x08receiver\x18\x03 \x01(\r\x12\x14\n\x0crequest_hash\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65nc\x18\x05 \x01(\x0c\"\x99\x01\n\x0cUploadHeader\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x11\n\tshare_set\x18\x04 \x01(\x0c\x12\x13\n\x0b\x66rame_bytes\x18\x05 \x03(\r\x12\x14\n\x0c\x66rame_sha256\x18\x06 \x03(\x0c\x12\x14\n\x0cseeds_sha256\x18\x07 \x01(\x0c\x12\x0b\n\x03tag\x18\x08 \x01(\x0c\"^\n\nUploadPart\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.collegium.v1.SignedH\x00\x12\x0f\n\x05seeds\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05\x66rame\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"-\n\x08Survivor\x12\x0c\n\x04silo\x18\x01 \x01(\r\x12\x13\n\x0bheader_hash\x18\x02 \x01(\x0c\"\x98\x01\n\tSurvivors\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x11\n\tshare_set\x18\x03 \x01(\x0c\x12)\n\tsurvivors\x18\x04 \x03(\x0b\x32\x16.collegium.v1.Survivor\x12\x17\n\x0fsum_frame_bytes\x18\x05 \x03(\r\x12\x18\n\x10sum_frame_sha256\x18\x06 \x03(\x0c\":\n\x04Sign\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x03 \x01(\x0c\"J\n\x06Reject\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\"\x85\x01\n\x05\x43lose\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x03 \x01(\x0c\x12\r\n\x05\x63hain\x18\x04 \x01(\x0c\x12\x0f\n\x07sum_mac\x18\x05 \x01(\x0c\x12\x13\n\x0bledger_size\x18\x06 \x01(\x04\x12\x13\n\x0bledger_root\x18\x07 \x01(\x0c\">\n\x07\x41\x62\x61ndon\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"r\n\x0c\x41waitRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\"\n\x05phase\x18\x03 \x01(\x0e\x32\x13.collegium.v1.Phase\x12\x19\n\x11wait_milliseconds\x18\x04 \x01(\r\"s\n\x05\x42oard\x12\x0f\n\x07reached\x18\x01 \x01(\x08\x12\"\n\x05phase\x18\x02 \x01(\x0e\x32\x13.collegium.v1.Phase\x12&\n\x08messages\x18\x03 \x03(\x0b\x32\x14.collegium.v1.Signed\x12\r\n\x05seeds\x18\x04 \x03(\x0c\"1\n\nSumRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\"\x15\n\x05\x46rame\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\t\n\x07Receipt*\x89\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEYS_REQUESTED\x10\x01\x12\x10\n\x0cKEYS_GRANTED\x10\x02\x12\r\n\tUPLOADING\x10\x05\x12\r\n\tSURVIVORS\x10\x06\x12\n\n\x06SIGNED\x10\x07\x12\n\n\x06\x43LOSED\x10\t\x12\r\n\tABANDONED\x10\n2\xfa\x01\n\nAggregator\x12\x35\n\x06Submit\x12\x14.collegium.v1.Signed\x1a\x15.collegium.v1.Receipt\x12\x38\n\x05\x41wait\x12\x1a.collegium.v1.AwaitRequest\x1a\x13.collegium.v1.Board\x12;\n\x06Upload\x12\x18.collegium.v1.UploadPart\x1a\x15.collegium.v1.Receipt(\x01\x12>\n\x0b\x44ownloadSum\x12\x18.collegium.v1.SumRequest\x1a\x13.collegium.v1.Frame0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cprivacy/wire/collegium.proto\x12\x0c\x63ollegium.v1\"G\n\x06Signed\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04\x62ody\x18\x02 \x01(\x0c\x12\x0e\n\x06signer\x18\x03 \x01(\t\x12\x11\n\tsignature\x18\x04 \x01(\x0c\"S\n\nKeyRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x12\n\npublic_key\x18\x04 \x01(\x0c\"Y\n\x0bKeyAnnounce\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05\x65poch\x18\x02 \x01(\r\x12\x15\n\rroster_digest\x18\x03 \x01(\x0c\x12\x0e\n\x06key_id\x18\x04 \x01(\x0c\"v\n\x08KeyGrant\x12&\n\x08\x61nnounce\x18\x01 \x01(\x0b\x32\x14.collegium.v1.Signed\x12\r\n\x05giver\x18\x02 \x01(\r\x12\x10\n\x08receiver\x18\x03 \x01(\r\x12\x14\n\x0crequest_hash\x18\x04 \x01(\x0c\x12\x0b\n\x03\x65nc\x18\x05 \x01(\x0c\"c\n\tAdvertise\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x0c\n\x04pk_c\x18\x04 \x01(\x0c\x12\x0c\n\x04pk_s\x18\x05 \x01(\x0c\x12\x10\n\x08\x62_commit\x18\x06 \x01(\x0c\"^\n\x08ShareBox\x12\x10\n\x08receiver\x18\x01 \x01(\r\x12\r\n\x05\x62ox_c\x18\x02 \x01(\x0c\x12\r\n\x05\x62ox_s\x18\x03 \x01(\x0c\x12\x10\n\x08\x63ommit_b\x18\x04 \x01(\x0c\x12\x10\n\x08\x63ommit_k\x18\x05 \x01(\x0c\"p\n\x06Shares\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x15\n\radvertise_set\x18\x04 \x01(\x0c\x12%\n\x05\x62oxes\x18\x05 \x03(\x0b\x32\x16.collegium.v1.ShareBox\"\x99\x01\n\x0cUploadHeader\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x11\n\tshare_set\x18\x04 \x01(\x0c\x12\x13\n\x0b\x66rame_bytes\x18\x05 \x03(\r\x12\x14\n\x0c\x66rame_sha256\x18\x06 \x03(\x0c\x12\x14\n\x0cseeds_sha256\x18\x07 \x01(\x0c\x12\x0b\n\x03tag\x18\x08 \x01(\x0c\"^\n\nUploadPart\x12&\n\x06header\x18\x01 \x01(\x0b\x32\x14.collegium.v1.SignedH\x00\x12\x0f\n\x05seeds\x18\x02 \x01(\x0cH\x00\x12\x0f\n\x05\x66rame\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04part\"-\n\x08Survivor\x12\x0c\n\x04silo\x18\x01 \x01(\r\x12\x13\n\x0bheader_hash\x18\x02 \x01(\x0c\"\x98\x01\n\tSurvivors\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x11\n\tshare_set\x18\x03 \x01(\x0c\x12)\n\tsurvivors\x18\x04 \x03(\x0b\x32\x16.collegium.v1.Survivor\x12\x17\n\x0fsum_frame_bytes\x18\x05 \x03(\r\x12\x18\n\x10sum_frame_sha256\x18\x06 \x03(\x0c\":\n\x04Sign\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x03 \x01(\x0c\"J\n\x06Reject\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x03 \x01(\x0c\x12\x0c\n\x04\x63ode\x18\x04 \x01(\t\"Z\n\x06Unmask\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0c\n\x04silo\x18\x03 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x04 \x01(\x0c\x12\x0e\n\x06sealed\x18\x05 \x01(\x0c\"\x85\x01\n\x05\x43lose\x12\x0b\n\x03\x63tx\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x16\n\x0esurvivors_hash\x18\x03 \x01(\x0c\x12\r\n\x05\x63hain\x18\x04 \x01(\x0c\x12\x0f\n\x07sum_mac\x18\x05 \x01(\x0c\x12\x13\n\x0bledger_size\x18\x06 \x01(\x04\x12\x13\n\x0bledger_root\x18\x07 \x01(\x0c\">\n\x07\x41\x62\x61ndon\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"r\n\x0c\x41waitRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\x12\"\n\x05phase\x18\x03 \x01(\x0e\x32\x13.collegium.v1.Phase\x12\x19\n\x11wait_milliseconds\x18\x04 \x01(\r\"s\n\x05\x42oard\x12\x0f\n\x07reached\x18\x01 \x01(\x08\x12\"\n\x05phase\x18\x02 \x01(\x0e\x32\x13.collegium.v1.Phase\x12&\n\x08messages\x18\x03 \x03(\x0b\x32\x14.collegium.v1.Signed\x12\r\n\x05seeds\x18\x04 \x03(\x0c\"1\n\nSumRequest\x12\x14\n\x0cstudy_digest\x18\x01 \x01(\x0c\x12\r\n\x05round\x18\x02 \x01(\r\"\x15\n\x05\x46rame\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\t\n\x07Receipt*\xb3\x01\n\x05Phase\x12\x15\n\x11PHASE_UNSPECIFIED\x10\x00\x12\x12\n\x0eKEYS_REQUESTED\x10\x01\x12\x10\n\x0cKEYS_GRANTED\x10\x02\x12\x0e\n\nADVERTISED\x10\x03\x12\n\n\x06SHARED\x10\x04\x12\r\n\tUPLOADING\x10\x05\x12\r\n\tSURVIVORS\x10\x06\x12\n\n\x06SIGNED\x10\x07\x12\x0c\n\x08UNMASKED\x10\x08\x12\n\n\x06\x43LOSED\x10\t\x12\r\n\tABANDONED\x10\n2\xfa\x01\n\nAggregator\x12\x35\n\x06Submit\x12\x14.collegium.v1.Signed\x1a\x15.collegium.v1.Receipt\x12\x38\n\x05\x41wait\x12\x1a.collegium.v1.AwaitRequest\x1a\x13.collegium.v1.Board\x12;\n\x06Upload\x12\x18.collegium.v1.UploadPart\x1a\x15.collegium.v1.Receipt(\x01\x12>\n\x0b\x44ownloadSum\x12\x18.collegium.v1.SumRequest\x1a\x13.collegium.v1.Frame0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'privacy.wire.collegium_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PHASE']._serialized_start=1524
-  _globals['_PHASE']._serialized_end=1661
+  _globals['_PHASE']._serialized_start=1927
+  _globals['_PHASE']._serialized_end=2106
   _globals['_SIGNED']._serialized_start=46
   _globals['_SIGNED']._serialized_end=117
   _globals['_KEYREQUEST']._serialized_start=119
@@ -41,32 +41,40 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEYANNOUNCE']._serialized_end=293
   _globals['_KEYGRANT']._serialized_start=295
   _globals['_KEYGRANT']._serialized_end=413
-  _globals['_UPLOADHEADER']._serialized_start=416
-  _globals['_UPLOADHEADER']._serialized_end=569
-  _globals['_UPLOADPART']._serialized_start=571
-  _globals['_UPLOADPART']._serialized_end=665
-  _globals['_SURVIVOR']._serialized_start=667
-  _globals['_SURVIVOR']._serialized_end=712
-  _globals['_SURVIVORS']._serialized_start=715
-  _globals['_SURVIVORS']._serialized_end=867
-  _globals['_SIGN']._serialized_start=869
-  _globals['_SIGN']._serialized_end=927
-  _globals['_REJECT']._serialized_start=929
-  _globals['_REJECT']._serialized_end=1003
-  _globals['_CLOSE']._serialized_start=1006
-  _globals['_CLOSE']._serialized_end=1139
-  _globals['_ABANDON']._serialized_start=1141
-  _globals['_ABANDON']._serialized_end=1203
-  _globals['_AWAITREQUEST']._serialized_start=1205
-  _globals['_AWAITREQUEST']._serialized_end=1319
-  _globals['_BOARD']._serialized_start=1321
-  _globals['_BOARD']._serialized_end=1436
-  _globals['_SUMREQUEST']._serialized_start=1438
-  _globals['_SUMREQUEST']._serialized_end=1487
-  _globals['_FRAME']._serialized_start=1489
-  _globals['_FRAME']._serialized_end=1510
-  _globals['_RECEIPT']._serialized_start=1512
-  _globals['_RECEIPT']._serialized_end=1521
-  _globals['_AGGREGATOR']._serialized_start=1664
-  _globals['_AGGREGATOR']._serialized_end=1914
+  _globals['_ADVERTISE']._serialized_start=415
+  _globals['_ADVERTISE']._serialized_end=514
+  _globals['_SHAREBOX']._serialized_start=516
+  _globals['_SHAREBOX']._serialized_end=610
+  _globals['_SHARES']._serialized_start=612
+  _globals['_SHARES']._serialized_end=724
+  _globals['_UPLOADHEADER']._serialized_start=727
+  _globals['_UPLOADHEADER']._serialized_end=880
+  _globals['_UPLOADPART']._serialized_start=882
+  _globals['_UPLOADPART']._serialized_end=976
+  _globals['_SURVIVOR']._serialized_start=978
+  _globals['_SURVIVOR']._serialized_end=1023
+  _globals['_SURVIVORS']._serialized_start=1026
+  _globals['_SURVIVORS']._serialized_end=1178
+  _globals['_SIGN']._serialized_start=1180
+  _globals['_SIGN']._serialized_end=1238
+  _globals['_REJECT']._serialized_start=1240
+  _globals['_REJECT']._serialized_end=1314
+  _globals['_UNMASK']._serialized_start=1316
+  _globals['_UNMASK']._serialized_end=1406
+  _globals['_CLOSE']._serialized_start=1409
+  _globals['_CLOSE']._serialized_end=1542
+  _globals['_ABANDON']._serialized_start=1544
+  _globals['_ABANDON']._serialized_end=1606
+  _globals['_AWAITREQUEST']._serialized_start=1608
+  _globals['_AWAITREQUEST']._serialized_end=1722
+  _globals['_BOARD']._serialized_start=1724
+  _globals['_BOARD']._serialized_end=1839
+  _globals['_SUMREQUEST']._serialized_start=1841
+  _globals['_SUMREQUEST']._serialized_end=1890
+  _globals['_FRAME']._serialized_start=1892
+  _globals['_FRAME']._serialized_end=1913
+  _globals['_RECEIPT']._serialized_start=1915
+  _globals['_RECEIPT']._serialized_end=1924
+  _globals['_AGGREGATOR']._serialized_start=2109
+  _globals['_AGGREGATOR']._serialized_end=2359
 # @@protoc_insertion_point(module_scope)

@@ -12,17 +12,23 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PHASE_UNSPECIFIED: _ClassVar[Phase]
     KEYS_REQUESTED: _ClassVar[Phase]
     KEYS_GRANTED: _ClassVar[Phase]
+    ADVERTISED: _ClassVar[Phase]
+    SHARED: _ClassVar[Phase]
     UPLOADING: _ClassVar[Phase]
     SURVIVORS: _ClassVar[Phase]
     SIGNED: _ClassVar[Phase]
+    UNMASKED: _ClassVar[Phase]
     CLOSED: _ClassVar[Phase]
     ABANDONED: _ClassVar[Phase]
 PHASE_UNSPECIFIED: Phase
 KEYS_REQUESTED: Phase
 KEYS_GRANTED: Phase
+ADVERTISED: Phase
+SHARED: Phase
 UPLOADING: Phase
 SURVIVORS: Phase
 SIGNED: Phase
+UNMASKED: Phase
 CLOSED: Phase
 ABANDONED: Phase
 
@@ -75,6 +81,50 @@ class KeyGrant(_message.Message):
     request_hash: bytes
     enc: bytes
     def __init__(self, announce: _Optional[_Union[Signed, _Mapping]] = ..., giver: _Optional[int] = ..., receiver: _Optional[int] = ..., request_hash: _Optional[bytes] = ..., enc: _Optional[bytes] = ...) -> None: ...
+
+class Advertise(_message.Message):
+    __slots__ = ("ctx", "round", "silo", "pk_c", "pk_s", "b_commit")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    PK_C_FIELD_NUMBER: _ClassVar[int]
+    PK_S_FIELD_NUMBER: _ClassVar[int]
+    B_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    silo: int
+    pk_c: bytes
+    pk_s: bytes
+    b_commit: bytes
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., pk_c: _Optional[bytes] = ..., pk_s: _Optional[bytes] = ..., b_commit: _Optional[bytes] = ...) -> None: ...
+
+class ShareBox(_message.Message):
+    __slots__ = ("receiver", "box_c", "box_s", "commit_b", "commit_k")
+    RECEIVER_FIELD_NUMBER: _ClassVar[int]
+    BOX_C_FIELD_NUMBER: _ClassVar[int]
+    BOX_S_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_B_FIELD_NUMBER: _ClassVar[int]
+    COMMIT_K_FIELD_NUMBER: _ClassVar[int]
+    receiver: int
+    box_c: bytes
+    box_s: bytes
+    commit_b: bytes
+    commit_k: bytes
+    def __init__(self, receiver: _Optional[int] = ..., box_c: _Optional[bytes] = ..., box_s: _Optional[bytes] = ..., commit_b: _Optional[bytes] = ..., commit_k: _Optional[bytes] = ...) -> None: ...
+
+class Shares(_message.Message):
+    __slots__ = ("ctx", "round", "silo", "advertise_set", "boxes")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    ADVERTISE_SET_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    silo: int
+    advertise_set: bytes
+    boxes: _containers.RepeatedCompositeFieldContainer[ShareBox]
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., advertise_set: _Optional[bytes] = ..., boxes: _Optional[_Iterable[_Union[ShareBox, _Mapping]]] = ...) -> None: ...
 
 class UploadHeader(_message.Message):
     __slots__ = ("ctx", "round", "silo", "share_set", "frame_bytes", "frame_sha256", "seeds_sha256", "tag")
@@ -151,6 +201,20 @@ class Reject(_message.Message):
     survivors_hash: bytes
     code: str
     def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...
+
+class Unmask(_message.Message):
+    __slots__ = ("ctx", "round", "silo", "survivors_hash", "sealed")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    silo: int
+    survivors_hash: bytes
+    sealed: bytes
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., sealed: _Optional[bytes] = ...) -> None: ...
 
 class Close(_message.Message):
     __slots__ = ("ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root")

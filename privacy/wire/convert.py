@@ -17,6 +17,7 @@ from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.messages import (
     Abandon,
+    Advertise,
     AwaitRequest,
     Board,
     Close,
@@ -25,9 +26,12 @@ from privacy.wire.messages import (
     KeyRequest,
     Phase,
     Reject,
+    ShareBox,
+    Shares,
     Sign,
     SumRequest,
     Survivors,
+    Unmask,
     UploadHeader,
 )
 
@@ -36,8 +40,35 @@ MAX_BODY_BYTES = 2**20
 MAX_MESSAGE_BYTES = 4 * 2**20
 """The largest message either side accepts, as the channel's own limit: a board, or one frame."""
 
-BodyT = TypeVar("BodyT", KeyRequest, KeyAnnounce, KeyGrant, UploadHeader, Survivors, Sign, Reject, Close, Abandon)
-Body = KeyRequest | KeyAnnounce | KeyGrant | UploadHeader | Survivors | Sign | Reject | Close | Abandon
+Body = (
+    KeyRequest
+    | KeyAnnounce
+    | KeyGrant
+    | Advertise
+    | Shares
+    | UploadHeader
+    | Survivors
+    | Sign
+    | Reject
+    | Unmask
+    | Close
+    | Abandon
+)
+BodyT = TypeVar(
+    "BodyT",
+    KeyRequest,
+    KeyAnnounce,
+    KeyGrant,
+    Advertise,
+    Shares,
+    UploadHeader,
+    Survivors,
+    Sign,
+    Reject,
+    Unmask,
+    Close,
+    Abandon,
+)
 
 
 def encode_body(body: Body) -> bytes:
@@ -240,6 +271,39 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
         pb.KeyGrant,
         lambda w: KeyGrant(_signed_from(w.announce), w.giver, w.receiver, w.request_hash, w.enc),
     ),
+    Advertise: (
+        lambda m: pb.Advertise(
+            ctx=m.ctx, round=m.round_number, silo=m.silo_index, pk_c=m.pk_c, pk_s=m.pk_s, b_commit=m.b_commit
+        ),
+        pb.Advertise,
+        lambda w: Advertise(w.ctx, w.round, w.silo, w.pk_c, w.pk_s, w.b_commit),
+    ),
+    Shares: (
+        lambda m: pb.Shares(
+            ctx=m.ctx,
+            round=m.round_number,
+            silo=m.silo_index,
+            advertise_set=m.advertise_set,
+            boxes=[
+                pb.ShareBox(
+                    receiver=box.receiver,
+                    box_c=box.box_c,
+                    box_s=box.box_s,
+                    commit_b=box.commit_b,
+                    commit_k=box.commit_k,
+                )
+                for box in m.boxes
+            ],
+        ),
+        pb.Shares,
+        lambda w: Shares(
+            w.ctx,
+            w.round,
+            w.silo,
+            w.advertise_set,
+            tuple(ShareBox(box.receiver, box.box_c, box.box_s, box.commit_b, box.commit_k) for box in w.boxes),
+        ),
+    ),
     UploadHeader: (
         lambda m: pb.UploadHeader(
             ctx=m.ctx,
@@ -291,6 +355,13 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
         lambda m: pb.Reject(ctx=m.ctx, round=m.round_number, survivors_hash=m.survivors_hash, code=m.code),
         pb.Reject,
         lambda w: Reject(w.ctx, w.round, w.survivors_hash, w.code),
+    ),
+    Unmask: (
+        lambda m: pb.Unmask(
+            ctx=m.ctx, round=m.round_number, silo=m.silo_index, survivors_hash=m.survivors_hash, sealed=m.sealed
+        ),
+        pb.Unmask,
+        lambda w: Unmask(w.ctx, w.round, w.silo, w.survivors_hash, w.sealed),
     ),
     Close: (
         lambda m: pb.Close(

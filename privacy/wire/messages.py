@@ -13,9 +13,17 @@ from privacy.errors import ProtocolError
 
 DIGEST_BYTES = 32
 MAX_SILOS = 64
+MAX_ROUNDS = 1_000_000
 MAX_FRAMES = 20_000
 MAX_FRAME_BYTES = 2 * 2**20
 KEM_PUBLIC_BYTES = 1184 + 32
+SHARE_BYTES = 32
+BOX_OVERHEAD_BYTES = 1088 + 32 + 16
+"""What HPKE adds to what it seals: encapsulations of ML-KEM-768 and X25519, and the tag."""
+BOX_C_BYTES = 2 * SHARE_BYTES + BOX_OVERHEAD_BYTES
+BOX_S_BYTES = DIGEST_BYTES + BOX_OVERHEAD_BYTES
+MAX_TAG_BYTES = 128
+SEAL_TAG_BYTES = 16
 
 
 class Phase(IntEnum):
@@ -23,9 +31,12 @@ class Phase(IntEnum):
 
     KEYS_REQUESTED = 1
     KEYS_GRANTED = 2
+    ADVERTISED = 3
+    SHARED = 4
     UPLOADING = 5
     SURVIVORS = 6
     SIGNED = 7
+    UNMASKED = 8
     CLOSED = 9
     ABANDONED = 10
 
@@ -33,6 +44,17 @@ class Phase(IntEnum):
 def _digest(value: bytes, name: str, *, may_be_empty: bool = False) -> None:
     if len(value) != DIGEST_BYTES and not (may_be_empty and not value):
         raise ProtocolError(f"a message has a malformed {name}", code="protocol.malformed")
+
+
+def _length(value: bytes, length: int, name: str) -> None:
+    if len(value) != length:
+        raise ProtocolError(f"a message has a malformed {name}", code="protocol.malformed")
+
+
+def _place(ctx: bytes, round_number: int, silo_index: int) -> None:
+    _digest(ctx, "context")
+    _number(round_number, 1, MAX_ROUNDS, "a round number")
+    _number(silo_index, 1, MAX_SILOS, "a silo index")
 
 
 def _number(value: int, least: int, most: int, name: str) -> None:
@@ -96,6 +118,60 @@ class KeyGrant:
 
 
 @dataclass(frozen=True)
+class Advertise:
+    """M1: a silo's fresh public keys of a round, for shares (`pk_c`) and for pair seeds (`pk_s`)."""
+
+    ctx: bytes
+    round_number: int
+    silo_index: int
+    pk_c: bytes
+    pk_s: bytes
+    b_commit: bytes
+
+    def __post_init__(self) -> None:
+        _place(self.ctx, self.round_number, self.silo_index)
+        _length(self.pk_c, KEM_PUBLIC_BYTES, "public key")
+        _length(self.pk_s, KEM_PUBLIC_BYTES, "public key")
+        _digest(self.b_commit, "commitment")
+
+
+@dataclass(frozen=True)
+class ShareBox:
+    """M2: what one silo seals to another (or to itself): shares of its b and k, and the pair's seed."""
+
+    receiver: int
+    box_c: bytes = field(repr=False)
+    box_s: bytes = field(repr=False)
+    commit_b: bytes
+    commit_k: bytes
+
+    def __post_init__(self) -> None:
+        _number(self.receiver, 1, MAX_SILOS, "a silo index")
+        _length(self.box_c, BOX_C_BYTES, "share box")
+        _length(self.box_s, BOX_S_BYTES, "seed box")
+        _digest(self.commit_b, "commitment")
+        _digest(self.commit_k, "commitment")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """M2: a silo's boxes for all advertised silos, ascending by receiver."""
+
+    ctx: bytes
+    round_number: int
+    silo_index: int
+    advertise_set: bytes
+    boxes: tuple[ShareBox, ...]
+
+    def __post_init__(self) -> None:
+        _place(self.ctx, self.round_number, self.silo_index)
+        _digest(self.advertise_set, "advertise set")
+        receivers = [box.receiver for box in self.boxes]
+        if not receivers or receivers != sorted(set(receivers)):
+            raise ProtocolError("share boxes are missing, unordered or repeated", code="protocol.malformed")
+
+
+@dataclass(frozen=True)
 class UploadHeader:
     """M3: what a silo signs of its upload before any frame is taken."""
 
@@ -112,9 +188,10 @@ class UploadHeader:
         _digest(self.ctx, "context")
         _digest(self.seeds_sha256, "seeds digest")
         _digest(self.share_set, "share set", may_be_empty=True)
-        _number(self.round_number, 1, 1_000_000, "a round number")
+        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
         _number(self.silo_index, 1, MAX_SILOS, "a silo index")
         _frames(self.frame_bytes, self.frame_sha256)
+        _number(len(self.tag), 0, MAX_TAG_BYTES, "a tag's length")
 
 
 @dataclass(frozen=True)
@@ -131,7 +208,7 @@ class Survivors:
     def __post_init__(self) -> None:
         _digest(self.ctx, "context")
         _digest(self.share_set, "share set", may_be_empty=True)
-        _number(self.round_number, 1, 1_000_000, "a round number")
+        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
         _frames(self.sum_frame_bytes, self.sum_frame_sha256)
         indices = [index for index, _ in self.members]
         if not indices or indices != sorted(set(indices)):
@@ -168,6 +245,22 @@ class Reject:
         _digest(self.survivors_hash, "survivors hash", may_be_empty=True)
         if not 1 <= len(self.code) <= 64 or not self.code.replace(".", "").replace("_", "").isalnum():
             raise ProtocolError("a reject has a malformed code", code="protocol.malformed")
+
+
+@dataclass(frozen=True)
+class Unmask:
+    """M5: a silo's shares for exactly these survivors, sealed under a key that only silos have."""
+
+    ctx: bytes
+    round_number: int
+    silo_index: int
+    survivors_hash: bytes
+    sealed: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        _place(self.ctx, self.round_number, self.silo_index)
+        _digest(self.survivors_hash, "survivors hash")
+        _number(len(self.sealed), SEAL_TAG_BYTES, MAX_SILOS * SHARE_BYTES + SEAL_TAG_BYTES, "a sealed length")
 
 
 @dataclass(frozen=True)
@@ -218,7 +311,7 @@ class AwaitRequest:
 
     def __post_init__(self) -> None:
         _digest(self.study_digest, "study digest")
-        _number(self.round_number, 0, 1_000_000, "a round number")
+        _number(self.round_number, 0, MAX_ROUNDS, "a round number")
         _number(self.wait_milliseconds, 0, 60_000, "a waiting time")
 
 
@@ -241,4 +334,4 @@ class SumRequest:
 
     def __post_init__(self) -> None:
         _digest(self.study_digest, "study digest")
-        _number(self.round_number, 1, 1_000_000, "a round number")
+        _number(self.round_number, 1, MAX_ROUNDS, "a round number")

@@ -7,37 +7,62 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.errors import StudyError
-from privacy.he.params import NOISE_BOUND, PRIMES, SEED_BYTES, CiphertextParams
+from privacy.he.params import NOISE_BOUND, PRIMES, SEED_BYTES, SMALL_RING_VALUES, CiphertextParams
 from privacy.study import Encryption
 
-LENGTHS = st.one_of(st.integers(1, 200_000), st.integers(200_000, 10_000_000))
+LENGTHS = st.one_of(st.integers(1, 300_000), st.integers(300_000, 10_000_000))
+SILOS = range(2, 65)
 
 
-def for_silos(silos: int, prime_bits: int | None = None) -> CiphertextParams:
-    bits = prime_bits or (48 if silos <= 8 else 50)
-    return CiphertextParams.for_study(Encryption(prime_bits=bits), silos)  # type: ignore[arg-type]
+def small(silos: int) -> CiphertextParams:
+    return CiphertextParams.for_study(Encryption(ring="small"), silos)
 
 
-@pytest.mark.parametrize("silos", range(2, 17))
-def test_worst_sum_and_noise_stay_below_the_modulus(silos: int) -> None:
-    params = for_silos(silos)
+def large(silos: int) -> CiphertextParams:
+    return CiphertextParams.for_study(Encryption(ring="large"), silos)
+
+
+def worst_sum(params: CiphertextParams, fields: int) -> int:
+    return sum(params.silos * 65535 * 2 ** (params.shift + params.field_bits * field) for field in range(fields))
+
+
+@pytest.mark.parametrize("silos", SILOS)
+@pytest.mark.parametrize("ring", [small, large])
+def test_worst_sum_and_noise_stay_below_the_modulus_and_no_field_is_wasted(ring: "object", silos: int) -> None:
+    params: CiphertextParams = ring(silos)  # type: ignore[operator]
     assert params.field_bits == 16 + math.ceil(math.log2(silos))
     assert 2 ** (params.shift - 1) > NOISE_BOUND * silos >= 2 ** (params.shift - 2)
-    worst = sum(silos * 65535 * 2 ** (params.shift + params.field_bits * field) for field in range(params.fields))
-    assert worst + 2 ** (params.shift - 1) + NOISE_BOUND * silos < params.modulus
-    assert params.values_per_ciphertext == 8192
+    noise = 2 ** (params.shift - 1) + NOISE_BOUND * silos
+    assert worst_sum(params, params.fields) + noise < params.modulus * (1 - 2**-32)
+    assert worst_sum(params, params.fields + 1) + noise >= params.modulus
+    assert params.values_per_ciphertext == params.degree * params.fields
 
 
-@pytest.mark.parametrize("silos", range(9, 17))
-def test_48_bits_carry_no_more_than_8_silos(silos: int) -> None:
-    with pytest.raises(StudyError, match="prime_bits to 50") as caught:
-        for_silos(silos, 48)
-    assert caught.value.code == "study.encryption_overflow"
+@pytest.mark.parametrize(
+    ("silos", "prime_bits", "fields"),
+    [(2, 48, 2), (3, 48, 2), (8, 48, 2), (9, 50, 2), (16, 50, 2), (17, 48, 1), (64, 48, 1)],
+)
+def test_primes_and_fields_of_the_small_ring(silos: int, prime_bits: int, fields: int) -> None:
+    assert (small(silos).prime_bits, small(silos).fields, small(silos).degree) == (prime_bits, fields, 4096)
 
 
-def test_17_silos_do_not_fit_50_bits() -> None:
-    with pytest.raises(ValueError, match="does not fit the modulus"):
-        CiphertextParams(4096, PRIMES[4096, 50], 16, 17)
+@pytest.mark.parametrize(
+    ("silos", "fields", "ratio"),
+    [(2, 11, 0.59), (3, 10, 0.63), (8, 10, 0.63), (16, 9, 0.7), (32, 9, 0.7), (64, 8, 0.79)],
+)
+def test_fields_and_size_of_the_large_ring(silos: int, fields: int, ratio: float) -> None:
+    params = large(silos)
+    assert (params.primes, params.fields, params.degree) == (PRIMES[16384, 50], fields, 16384)
+    assert params.ciphertext_bytes == 25 * 16384
+    assert params.upload_bytes(7_033_403) <= ratio * 4 * 7_033_403
+
+
+@pytest.mark.parametrize("silos", [1, 65])
+def test_no_parameters_for_other_numbers_of_silos(silos: int) -> None:
+    for ring in (small, large):
+        with pytest.raises(StudyError, match="2 to 64") as caught:
+            ring(silos)
+        assert caught.value.code == "study.encryption_overflow"
 
 
 @pytest.mark.parametrize(
@@ -45,8 +70,10 @@ def test_17_silos_do_not_fit_50_bits() -> None:
     [
         (4096, (281474976694273,), 17, 3),
         (4096, (281474976694273,), 16, 1),
+        (4096, (281474976694273,), 16, 65),
         (4095, (281474976694273,), 16, 3),
         (4096, (), 16, 3),
+        (4096, (1125899906826241,) * 5, 16, 3),
         (4096, (288230376151130113,), 16, 3),
         (4096, (281474976694273, 1125899906826241), 16, 3),
     ],
@@ -56,19 +83,30 @@ def test_other_parameters_are_refused(degree: int, primes: tuple[int, ...], bits
         CiphertextParams(degree, primes, bits, silos)
 
 
-@given(LENGTHS, st.sampled_from([3, 16]))
-def test_an_upload_is_no_larger_than_the_fp32_update(length: int, silos: int) -> None:
-    params = for_silos(silos)
-    allowance = 0 if length >= 50_000 else params.ciphertext_bytes + SEED_BYTES
-    assert params.upload_bytes(length) <= 4 * length + allowance
+@pytest.mark.parametrize("length", [1, SMALL_RING_VALUES, SMALL_RING_VALUES + 1, 7_033_403])
+def test_the_ring_follows_from_the_length_and_the_other_one_is_refused(length: int) -> None:
+    suited, other = (small(3), large(3)) if length <= SMALL_RING_VALUES else (large(3), small(3))
+    assert CiphertextParams.choose(3, length) == suited
+    suited.check_length(length)
+    with pytest.raises(StudyError, match="small" if suited.degree == 4096 else "large") as caught:
+        other.check_length(length)
+    assert caught.value.code == "study.ring"
 
 
-@given(LENGTHS, st.sampled_from([3, 16]))
+@given(LENGTHS, st.sampled_from([3, 8, 16, 32]))
+def test_an_upload_is_about_as_small_as_it_can_be(length: int, silos: int) -> None:
+    params = CiphertextParams.choose(silos, length)
+    densest = params.ciphertext_bytes / params.values_per_ciphertext
+    assert params.upload_bytes(length) <= densest * 1.01 * length + params.ciphertext_bytes + SEED_BYTES
+    assert densest <= 3.2 or (silos > 16 and densest <= 6)
+
+
+@given(LENGTHS, st.sampled_from([3, 16, 64]))
 def test_frames_are_whole_ciphertexts_of_about_a_mebibyte(length: int, silos: int) -> None:
-    params = for_silos(silos)
+    params = CiphertextParams.choose(silos, length)
     counts = params.frame_ciphertexts(length)
     assert len(counts) == params.frame_count(length) == len(params.frame_sizes(length))
-    assert sum(counts) == params.ciphertexts(length) == math.ceil(length / 8192)
+    assert sum(counts) == params.ciphertexts(length) == math.ceil(length / params.values_per_ciphertext)
     assert set(counts[:-1]) <= {params.ciphertexts_per_frame}
     assert 0 < counts[-1] <= params.ciphertexts_per_frame
     assert max(params.frame_sizes(length)) <= 2**20
@@ -77,11 +115,12 @@ def test_frames_are_whole_ciphertexts_of_about_a_mebibyte(length: int, silos: in
 
 def test_a_vector_has_a_value() -> None:
     with pytest.raises(ValueError, match="at least one value"):
-        for_silos(3).frame_sizes(0)
+        small(3).frame_sizes(0)
 
 
 def test_digest_names_every_number() -> None:
-    digests = {for_silos(silos, bits).digest() for silos in range(2, 9) for bits in (48, 50)}
-    assert len(digests) == 14
-    assert for_silos(3).digest() == for_silos(3).digest()
-    assert len(for_silos(3).digest()) == 32
+    digests = {ring(silos).digest() for silos in SILOS for ring in (small, large)}
+    assert len(digests) == 2 * len(SILOS)
+    assert CiphertextParams(4096, PRIMES[4096, 50], 16, 3).digest() not in digests
+    assert small(3).digest() == small(3).digest()
+    assert len(small(3).digest()) == 32

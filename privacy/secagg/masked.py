@@ -1,0 +1,134 @@
+"""The whole way of an upload and of a sum between integers and wire bytes: CKKS, masks and MAC, frame by frame.
+
+Memory is a few frames a worker besides the vector itself. Every frame is made in one worker and in one pass: encrypted,
+masked, cut into wire form, hashed and tagged. Does not decide anything: keys come from the round's shares, whether a
+sum may be opened from the checks of M4 and M5.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privacy.errors import ProtocolError
+from privacy.he import frames
+from privacy.he.keyholder import KeyHolder
+from privacy.he.params import SEED_BYTES, CiphertextParams
+from privacy.he.workers import in_order
+from privacy.secagg import masks
+from privacy.secagg.mac import RESIDUE_BYTES, Residues, RoundMac
+from privacy.secagg.masks import MaskKeys
+
+DIGEST_BYTES = 32
+
+FrameOf = Callable[[int], bytes]
+"""Gives the wire bytes of a frame of the sum by its index; it may run in a worker, so it reads a file, not a stream."""
+
+
+@dataclass(frozen=True)
+class MaskedFrame:
+    """One frame of an upload as it is sent, its SHA-256, its seeds, and its part of the MAC."""
+
+    wire: bytes
+    digest: bytes
+    seeds: bytes
+    mac: Residues
+
+
+def protect(
+    holder: KeyHolder, values: NDArray[np.uint16], keys: MaskKeys, mac: RoundMac, processes: int = 1
+) -> Iterator[MaskedFrame]:
+    """Encrypt and mask values, shape (length,): the frames in order.
+
+    Args:
+        holder: the epoch's key; `holder.prepare` beforehand saves time.
+        values: the quantised update.
+        keys: this silo's masks of the round.
+        mac: the round's MAC, made for that length.
+        processes: workers at most.
+
+    Raises:
+        ValueError: the values do not fit (`KeyHolder.encrypt`).
+        WorkerFailed: a worker failed.
+    """
+    encryption, params = holder.encrypt(values), holder.params
+    counts = params.frame_ciphertexts(values.size)
+
+    def made(index: int) -> bytes:
+        words, seeds = encryption.frame(index)
+        masks.add(words, keys, params, index * params.ciphertexts_per_frame)
+        wire = frames.encode(words, params)
+        return b"".join([_packed(mac.frame(index, words)), frames.digest(wire), seeds, wire])
+
+    ahead = mac.tag_bytes + DIGEST_BYTES
+    size = ahead + params.ciphertexts_per_frame * (SEED_BYTES + params.ciphertext_bytes)
+    for count, result in zip(counts, in_order(made, len(counts), size, processes), strict=True):
+        body = result.tobytes()
+        wire = ahead + count * SEED_BYTES
+        yield MaskedFrame(body[wire:], body[mac.tag_bytes : ahead], body[ahead:wire], _residues(body[: mac.tag_bytes]))
+
+
+def verify_sum(
+    frame_of: FrameOf,
+    digests: Sequence[bytes],
+    tags: Mapping[int, bytes],
+    mac: RoundMac,
+    params: CiphertextParams,
+    length: int,
+    processes: int = 1,
+) -> None:
+    """Check a sum's frames against the survivors list's digests and the survivors' tags, before anything is opened.
+
+    Raises:
+        ProtocolError: `sum.refused`, or as `frames.decode` for a malformed frame.
+        WorkerFailed: a worker failed.
+    """
+    counts = params.frame_ciphertexts(length)
+
+    def checked(index: int) -> bytes:
+        wire = frame_of(index)
+        return _packed(mac.frame(index, frames.decode(wire, counts[index], params))) + hashlib.sha256(wire).digest()
+
+    results = [result.tobytes() for result in in_order(checked, len(counts), mac.tag_bytes + DIGEST_BYTES, processes)]
+    if [result[mac.tag_bytes :] for result in results] != list(digests):
+        raise ProtocolError("a frame of the sum is not the one the survivors list names", code="sum.refused")
+    mac.verify([_residues(result[: mac.tag_bytes]) for result in results], tags)
+
+
+def open_sum(
+    holder: KeyHolder, frame_of: FrameOf, keys: MaskKeys, seeds: Sequence[bytes], length: int, processes: int = 1
+) -> NDArray[np.int64]:
+    """Take the masks off a verified sum and open it: the exact sums, int64 (length,).
+
+    Args:
+        holder: the epoch's key.
+        frame_of: the frames of the sum.
+        keys: the masks that are left in it.
+        seeds: one upload's seeds for each silo in the sum.
+        length: values in an upload.
+        processes: workers at most.
+
+    Raises:
+        ProtocolError: as `KeyHolder.open`.
+        WorkerFailed: a worker failed.
+    """
+    params, counts = holder.params, holder.params.frame_ciphertexts(length)
+
+    def unmasked(index: int) -> NDArray[np.uint64]:
+        words = frames.decode(frame_of(index), counts[index], params)
+        masks.subtract(words, keys, params, index * params.ciphertexts_per_frame)
+        return words
+
+    return holder.open_words(unmasked, seeds, length, processes)
+
+
+def _packed(residues: Residues) -> bytes:
+    return b"".join(value.to_bytes(RESIDUE_BYTES, "big") for value in residues)
+
+
+def _residues(packed: bytes) -> Residues:
+    return tuple(
+        int.from_bytes(packed[start : start + RESIDUE_BYTES], "big") for start in range(0, len(packed), RESIDUE_BYTES)
+    )

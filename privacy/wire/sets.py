@@ -1,0 +1,21 @@
+"""The frozen sets of signed messages that the aggregator publishes, and the digests that name them.
+
+A set is the tuple of its members' signed messages, ascending by roster index. Its digest is over the bytes that
+were signed, as they came: both sides compute it from what they hold, and nothing is encoded again. A digest says
+which set it is, not that the set is in order; silos check that (`privacy.secagg.advertise`, `share_set`).
+"""
+
+from collections.abc import Sequence
+
+from privacy.channel.envelope import Signed
+from privacy.digest import protocol_hash
+
+
+def advertise_set_digest(messages: Sequence[Signed]) -> bytes:
+    """H(AdvertiseSet) of U1's signed `Advertise` messages in roster order, 32 bytes."""
+    return protocol_hash("advertise-set", *(message.body for message in messages))
+
+
+def share_set_digest(messages: Sequence[Signed]) -> bytes:
+    """H(ShareSet) of U2's signed `Shares` messages in roster order, 32 bytes."""
+    return protocol_hash("share-set", *(message.body for message in messages))
