@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aggregator import rounds
+from aggregator import rounds, setup
 from aggregator.fold import check_shape, fold
 from aggregator.key_board import KeyBoard
 from aggregator.records import Records
 from aggregator.recovery import Recovery
-from aggregator.rounds import Rules, Upload
+from aggregator.rounds import Upload
+from aggregator.setup import Rules
 from aggregator.store import Incoming, StudyStore
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
@@ -26,16 +27,20 @@ from privacy.study import Study
 from privacy.wire import convert
 from privacy.wire.messages import (
     Abandon,
+    Advertise,
     AwaitRequest,
     Board,
     Close,
+    FrameRequest,
     KeyGrant,
     KeyRequest,
     Phase,
     Reject,
+    Shares,
     Sign,
     SumRequest,
     Survivors,
+    Unmask,
     UploadHeader,
 )
 
@@ -68,7 +73,10 @@ class Coordinator:
         self._digest = study.digest()
         self._params = CiphertextParams.for_study(study.encryption, len(study.roster.silos))
         self._rules = Rules(
-            len(study.roster.silos), study.roster.threshold, float(study.aggregation.round_deadline_seconds)
+            silos=len(study.roster.silos),
+            threshold=study.roster.threshold,
+            patience=float(study.aggregation.exchange_seconds),
+            deadline=float(study.aggregation.round_deadline_seconds),
         )
         self._changed = threading.Condition()
         self._records = Records(ledger, self._digest, study.roster.epoch)
@@ -95,8 +103,11 @@ class Coordinator:
         handlers: dict[str, Callable[[int, bytes, Signed], None]] = {
             convert.kind_of(KeyRequest): self._keys.request,
             convert.kind_of(KeyGrant): self._keys.grant,
+            convert.kind_of(Advertise): self._advertise,
+            convert.kind_of(Shares): self._share,
             convert.kind_of(Sign): self._sign,
             convert.kind_of(Reject): self._reject,
+            convert.kind_of(Unmask): self._unmask,
             convert.kind_of(Close): self._close,
         }
         if message.kind not in handlers:
@@ -135,8 +146,7 @@ class Coordinator:
             if self._arriving.get(header.silo_index) is not incoming:
                 raise ProtocolError("this upload was begun again by its silo", code="upload.superseded")
             incoming.commit()
-            upload = Upload(message, header)
-            self._states[header.round_number] = rounds.uploaded(state, upload, self._rules, self._clock())
+            self._move(header.round_number, rounds.uploaded(state, Upload(message, header), self._clock()))
             self._changed.notify_all()
 
     def wait(self, request: AwaitRequest) -> Board:
@@ -145,7 +155,11 @@ class Coordinator:
             raise ProtocolError("this aggregator does not serve that study", code="study.unknown")
         with self._changed:
             # A look (no waiting time) leaves the deadline alone; a silo that waits for a sum starts it.
-            if request.wait_milliseconds and request.phase >= Phase.SURVIVORS and request.round_number in self._states:
+            if (
+                request.wait_milliseconds
+                and request.phase > Phase.KEYS_GRANTED
+                and request.round_number in self._states
+            ):
                 state = self._states[request.round_number]
                 self._states[request.round_number] = rounds.awaited(state, self._clock())
             self._changed.wait_for(lambda: self._ending or self._reached(request), request.wait_milliseconds / 1000)
@@ -157,15 +171,22 @@ class Coordinator:
         Raises:
             ProtocolError: unknown study, or no sum is published for the round.
         """
-        with self._changed:
-            state = self._states.get(request.round_number)
-        if request.study_digest != self._digest or not isinstance(
-            state, rounds.Published | rounds.Agreed | rounds.Closed
-        ):
-            raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
+        public = self._public(request.study_digest, request.round_number)
         store = self._store.round(request.round_number)
-        frames = len(next(iter(self._uploads(state).values())).header.frame_bytes)
+        frames = len(next(iter(public.uploads.values())).header.frame_bytes)
         return (store.sum_frame(index) for index in range(frames))
+
+    def upload_frame(self, request: FrameRequest) -> bytes:
+        """One frame of a survivor's upload, for the spot audit of a published sum.
+
+        Raises:
+            ProtocolError: unknown study, no sum is published, or there is no such frame.
+        """
+        public = self._public(request.study_digest, request.round_number)
+        upload = public.uploads.get(request.silo_index)
+        if upload is None or request.frame >= len(upload.header.frame_bytes):
+            raise ProtocolError("there is no such frame in the sum of this round", code="sum.no_frame")
+        return self._store.round(request.round_number).frame(request.silo_index, request.frame)
 
     # ---- what the program calls
 
@@ -174,11 +195,13 @@ class Coordinator:
         while not stop.is_set():
             with self._changed:
                 number = max(self._states)
-                state = rounds.tick(self._states[number], self._rules, self._clock())
-                self._states[number] = state
+                before = self._states[number]
+                state = rounds.tick(before, self._rules, self._clock())
+                if state is not before:
+                    self._move(number, state)
             if isinstance(state, rounds.Folding):
                 self._publish(number, state)
-            elif isinstance(state, rounds.Abandoned) and self._store.round(number).get("abandon") is None:
+            elif isinstance(state, setup.Abandoned) and self._store.round(number).get("abandon") is None:
                 self._abandon(number, state.reason)
             else:
                 with self._changed:
@@ -198,18 +221,40 @@ class Coordinator:
 
     # ---- small messages
 
+    def _advertise(self, index: int, public_key: bytes, message: Signed) -> None:
+        body = convert.open_signed(message, Advertise, public_key)
+        _own(index, body.silo_index)
+        state = setup.advertised(self._open(body.round_number), message, body, self._rules, self._clock())
+        self._store.round(body.round_number).put(f"advertise-{index}", message)
+        self._move(body.round_number, state)
+
+    def _share(self, index: int, public_key: bytes, message: Signed) -> None:
+        body = convert.open_signed(message, Shares, public_key)
+        _own(index, body.silo_index)
+        state = setup.shared(self._open(body.round_number), message, body, self._clock())
+        self._store.round(body.round_number).put(f"shares-{index}", message)
+        self._move(body.round_number, rounds.opened(state) if isinstance(state, setup.Setup) else state)
+
+    def _unmask(self, index: int, public_key: bytes, message: Signed) -> None:
+        body = convert.open_signed(message, Unmask, public_key)
+        _own(index, body.silo_index)
+        state = rounds.unmasked(self._existing(body.round_number), index, message, body)
+        self._store.round(body.round_number).put(f"unmask-{index}", message)
+        self._move(body.round_number, state)
+
     def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
         sign = convert.open_signed(message, Sign, public_key)
-        state = rounds.signed(self._existing(sign.round_number), index, message, sign, self._rules)
+        before = self._existing(sign.round_number)
+        state = rounds.signed(before, index, message, sign, self._rules, self._clock())
         self._store.round(sign.round_number).put(f"sign-{index}", message)
-        self._states[sign.round_number] = state
+        self._move(sign.round_number, state)
 
     def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
         reject = convert.open_signed(message, Reject, public_key)
         state = rounds.rejected(self._existing(reject.round_number), index, message, reject, self._rules)
         self._store.round(reject.round_number).put(f"reject-{index}", message)
         self._records.incident(reject.code, f"silo {index} rejected a sum")
-        self._states[reject.round_number] = state
+        self._move(reject.round_number, state)
 
     def _close(self, index: int, public_key: bytes, message: Signed) -> None:
         close = convert.open_signed(message, Close, public_key)
@@ -220,11 +265,11 @@ class Coordinator:
             self._records.incident(error.code, f"silo {index} closed differently")
             raise
         self._store.round(close.round_number).put(f"close-{index}", message)
-        self._states[close.round_number] = state
+        self._move(close.round_number, state)
         if isinstance(state, rounds.Closed):
             if not isinstance(before, rounds.Closed):
                 self._records.ended(close.round_number, "closed", close.chain.hex())
-                self._states.setdefault(close.round_number + 1, rounds.Uploading())
+                self._states.setdefault(close.round_number + 1, setup.Advertising())
             store = self._store.round(close.round_number)
             if len(state.closes) == len(state.published.uploads):
                 store.scrub_uploads()
@@ -251,7 +296,7 @@ class Coordinator:
         store.put("survivors", message)
         with self._changed:
             self._records.survivors(number, survivors_hash, list(state.uploads))
-            self._states[number] = rounds.published(state, message, survivors_hash, self._clock())
+            self._move(number, rounds.published(state, message, survivors_hash, self._clock()))
             self._changed.notify_all()
 
     def _abandon(self, number: int, reason: str) -> None:
@@ -259,7 +304,7 @@ class Coordinator:
         self._store.round(number).put("abandon", message)
         with self._changed:
             self._records.ended(number, "abandoned")
-            self._states[number + 1] = rounds.Uploading()
+            self._states[number + 1] = setup.Advertising()
             self._changed.notify_all()
 
     # ---- reading
@@ -270,7 +315,7 @@ class Coordinator:
         state = self._states.get(request.round_number)
         if state is None:
             return False
-        if isinstance(state, rounds.Abandoned):
+        if isinstance(state, setup.Abandoned):
             return self._store.round(request.round_number).get("abandon") is not None
         return rounds.phase(state) >= request.phase
 
@@ -280,20 +325,32 @@ class Coordinator:
         reached = self._reached(request)
         state = self._states.get(request.round_number)
         if state is None or not reached:
-            return Board(False, rounds.phase(state) if state else Phase.UPLOADING)
+            return Board(False, rounds.phase(state) if state else Phase.KEYS_GRANTED)
         store = self._store.round(request.round_number)
         abandonment = store.get("abandon")
-        if isinstance(state, rounds.Abandoned) and abandonment is not None:
+        if isinstance(state, setup.Abandoned) and abandonment is not None:
             return Board(True, Phase.ABANDONED, (abandonment,))
         seeds: tuple[bytes, ...] = ()
-        if request.phase == Phase.SURVIVORS:
-            seeds = tuple(store.seeds(index) for index in self._uploads(state))
-        return Board(True, rounds.phase(state), rounds.board(state), seeds)
+        public = rounds.shown(state)
+        if request.phase == Phase.SURVIVORS and public is not None:
+            seeds = tuple(store.seeds(index) for index in public.uploads)
+        return Board(True, rounds.phase(state), rounds.board(state, request.phase), seeds)
 
-    def _uploads(self, state: rounds.State) -> dict[int, Upload]:
-        if isinstance(state, rounds.Agreed | rounds.Closed):
-            return dict(state.published.uploads)
-        return dict(state.uploads) if isinstance(state, rounds.Published) else {}
+    def _public(self, study_digest: bytes, number: int) -> rounds.Published:
+        with self._changed:
+            state = self._states.get(number)
+        public = rounds.shown(state) if state is not None else None
+        if study_digest != self._digest or public is None:
+            raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
+        return public
+
+    def _move(self, number: int, state: rounds.State) -> None:
+        """Make a new state the round's: what it freezes is durable before anyone sees it."""
+        for name, silos in rounds.frozen_sets(state).items():
+            if name not in rounds.frozen_sets(self._states[number]):
+                self._store.round(number).put_set(name, silos)
+        self._states[number] = state
+        self._changed.notify_all()
 
     def _due(self) -> bool:
         return isinstance(self._states[max(self._states)], rounds.Folding)
@@ -313,3 +370,8 @@ class Coordinator:
             raise ProtocolError("a silo sent a message in another's name", code="protocol.foreign_signer")
         index = self._study.roster.index(peer)
         return index, bytes.fromhex(self._study.roster.silos[index - 1].identity)
+
+
+def _own(index: int, named: int) -> None:
+    if index != named:
+        raise ProtocolError("a silo sent a message in another's name", code="protocol.foreign_signer")

@@ -4,9 +4,10 @@ A round's state is a function of its stored messages: they are handed to the sam
 order of the protocol. What was stored but not yet in the ledger is entered now.
 """
 
-from aggregator import rounds
+from aggregator import rounds, setup
 from aggregator.records import Records
-from aggregator.rounds import Rules, Upload
+from aggregator.rounds import Upload
+from aggregator.setup import Rules
 from aggregator.store import RoundStore, StudyStore
 from privacy.digest import protocol_hash
 from privacy.study import Study
@@ -30,13 +31,13 @@ class Recovery:
         states = {number: self._round(number, self._store.round(number)) for number in numbers}
         last = max(states)
         if self._is_over(last, states[last]):
-            states[last + 1] = rounds.Uploading()
+            states[last + 1] = setup.Advertising()
         return states
 
     def _is_over(self, number: int, state: rounds.State) -> bool:
         """Whether a round has ended and says so: one that is abandoned but not announced is still to be ended."""
         announced = self._store.round(number).get("abandon") is not None
-        return isinstance(state, rounds.Closed) or (isinstance(state, rounds.Abandoned) and announced)
+        return isinstance(state, rounds.Closed) or (isinstance(state, setup.Abandoned) and announced)
 
     def _round(self, number: int, store: RoundStore) -> rounds.State:
         store.clear_arriving()
@@ -44,34 +45,58 @@ class Recovery:
         if abandonment is not None:
             self._records.ended(number, "abandoned")
             key = bytes.fromhex(self._study.roster.aggregator.identity)
-            return rounds.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
-        state: rounds.State = rounds.Uploading()
+            return setup.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
+        state = self._set_up(store)
         for index, message in sorted(store.uploads()):
             header = convert.open_signed(message, UploadHeader, self._identity(index))
-            state = rounds.uploaded(state, Upload(message, header), self._rules, self._now)
+            state = rounds.uploaded(state, Upload(message, header), self._now)
         survivors = store.get("survivors")
         if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
             return state
-        frozen, survivors_hash = rounds.Folding(state.uploads), protocol_hash("survivors", survivors.body)
+        frozen = rounds.Folding(state.setup, state.uploads)
+        survivors_hash = protocol_hash("survivors", survivors.body)
         self._records.survivors(number, survivors_hash, list(frozen.uploads))
         return self._answered(number, store, rounds.published(frozen, survivors, survivors_hash, self._now))
+
+    def _set_up(self, store: RoundStore) -> rounds.State:
+        """U1 and U2 as they were frozen; a set that was not frozen yet goes on filling."""
+        advertised = dict(sorted(store.all("advertise")))
+        frozen = store.get_set("advertised")
+        if frozen is None:
+            return setup.Advertising(advertised, self._now if advertised else None)
+        advertised = {index: advertised[index] for index in frozen}
+        shared = dict(sorted(store.all("shares")))
+        frozen = store.get_set("shared")
+        if frozen is None:
+            return setup.Sharing(advertised, self._now, shared)
+        return rounds.opened(setup.Setup(advertised, {index: shared[index] for index in frozen}))
 
     def _answered(self, number: int, store: RoundStore, state: rounds.State) -> rounds.State:
         """Hand in the stored answers. Rejects come first: none was taken after t silos had signed."""
         for index, message in sorted(store.all("reject")):
             reject = convert.open_signed(message, Reject, self._identity(index))
             state = rounds.rejected(state, index, message, reject, self._rules)
-        if isinstance(state, rounds.Abandoned):
+        if isinstance(state, setup.Abandoned):
             return state
         for index, message in sorted(store.all("sign")):
             sign = convert.open_signed(message, Sign, self._identity(index))
-            state = rounds.signed(state, index, message, sign, self._rules)
+            state = rounds.signed(state, index, message, sign, self._rules, self._now)
+        state = self._revealed(store, state)
         for index, message in sorted(store.all("close")):
             close = convert.open_signed(message, Close, self._identity(index))
             state = rounds.closed(state, index, message, close, self._rules)
             if isinstance(state, rounds.Closed):
                 self._records.ended(number, "closed", close.chain.hex())
         return state
+
+    def _revealed(self, store: RoundStore, state: rounds.State) -> rounds.State:
+        if not isinstance(state, rounds.Agreed):
+            return state
+        unmasks = dict(sorted(store.all("unmask")))
+        frozen = store.get_set("unmasked")
+        if frozen is not None:
+            return rounds.Unmasked(state.published, {index: unmasks[index] for index in frozen})
+        return rounds.Agreed(state.published, self._now, unmasks)
 
     def _identity(self, index: int) -> bytes:
         return bytes.fromhex(self._study.roster.silos[index - 1].identity)

@@ -1,23 +1,23 @@
 """The life of a round at the aggregator, as a pure state machine: no I/O, time is an argument.
 
-    Uploading --all silos, or deadline with >= t--> Folding --sum stored--> Published
-        |                                                                      |  >= t Sign of H(S)
-        '--deadline with < t--> Abandoned <--too many Reject, or deadline----- | --> Agreed
-                                                                      >= t Close '--> Closed
+    Advertising -> Sharing -> Uploading -> Folding -> Published -> Agreed -> Unmasked -> Closed
+                        any of these but the last two -> Abandoned
 
+Sets are frozen when everybody is in, or past a time with at least t; below t the round is abandoned.
 Rules kept here: the first header of a (ctx, silo) is final; a frozen set is never frozen again; a
-silo's first answer to the survivors is final; Close is counted only for the published survivors; once
-t silos have agreed a round is never abandoned, as they may have opened its sum. The
-caller stores each message durably before it hands it in. The masks' states (Advertised, Shared,
-Unmasked) belong between these and come with M1, M2 and M5.
+silo's first answer to the survivors is final; Unmask and Close are counted only for the published
+survivors; once an UnmaskSet exists a round is never abandoned, as its sum may have been opened. The
+caller stores each message, and each frozen set, durably before it hands in or shows it.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from aggregator.setup import Abandoned, Advertising, Messages, Rules, Setup, Sharing, waited
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import Close, Phase, Reject, Sign, UploadHeader
+from privacy.wire.messages import Close, Phase, Reject, Sign, Unmask, UploadHeader
+from privacy.wire.sets import share_set_digest
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Upload:
 class Uploading:
     """Headers are taken; the deadline runs from the first, or from the first silo that waits for the sum."""
 
+    setup: Setup
     uploads: Mapping[int, Upload] = field(default_factory=dict)
     first_at: float | None = None
 
@@ -40,6 +41,7 @@ class Uploading:
 class Folding:
     """The set of uploads is frozen; the sum is being made."""
 
+    setup: Setup
     uploads: Mapping[int, Upload]
 
 
@@ -47,19 +49,30 @@ class Folding:
 class Published:
     """Survivors and sum are public since `at`; silos answer with Sign or Reject."""
 
+    setup: Setup
     uploads: Mapping[int, Upload]
     survivors: Signed
     survivors_hash: bytes
     at: float
-    signs: Mapping[int, Signed] = field(default_factory=dict)
-    rejects: Mapping[int, Signed] = field(default_factory=dict)
+    signs: Messages = field(default_factory=dict)
+    rejects: Messages = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Agreed:
-    """At least t silos signed the same survivors; they open the sum and report Close."""
+    """At least t silos signed the same survivors, since `at`; survivors reveal shares for exactly them."""
 
     published: Published
+    at: float
+    unmasks: Messages = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Unmasked:
+    """The UnmaskSet is frozen and public; silos open the sum and report Close."""
+
+    published: Published
+    unmasks: Messages
     closes: Mapping[int, tuple[Signed, Close]] = field(default_factory=dict)
 
 
@@ -68,58 +81,62 @@ class Closed:
     """At least t silos reported the same chain; the next round may open. Later Closes still count."""
 
     published: Published
+    unmasks: Messages
     closes: Mapping[int, tuple[Signed, Close]]
 
 
-@dataclass(frozen=True)
-class Abandoned:
-    """The round ended without a sum; its number is consumed and budgets stay spent."""
+State = Advertising | Sharing | Uploading | Folding | Published | Agreed | Unmasked | Closed | Abandoned
 
-    reason: str
-
-
-State = Uploading | Folding | Published | Agreed | Closed | Abandoned
-
-
-@dataclass(frozen=True)
-class Rules:
-    """What of the signed study the round depends on: roster size, threshold, deadline (seconds)."""
-
-    silos: int
-    threshold: int
-    deadline: float
+_PHASES: dict[type[object], Phase] = {
+    Advertising: Phase.KEYS_GRANTED,
+    Sharing: Phase.ADVERTISED,
+    Uploading: Phase.UPLOADING,
+    Folding: Phase.UPLOADING,
+    Published: Phase.SURVIVORS,
+    Agreed: Phase.SIGNED,
+    Unmasked: Phase.UNMASKED,
+    Closed: Phase.CLOSED,
+    Abandoned: Phase.ABANDONED,
+}
 
 
 def phase(state: State) -> Phase:
     """How far the round is, as told on the wire."""
-    if isinstance(state, Uploading | Folding):
-        return Phase.UPLOADING
+    return _PHASES[type(state)]
+
+
+def shown(state: State) -> Published | None:
+    """The survivors and their answers, once they are public."""
     if isinstance(state, Published):
-        return Phase.SURVIVORS
-    if isinstance(state, Agreed):
-        return Phase.SIGNED
-    return Phase.CLOSED if isinstance(state, Closed) else Phase.ABANDONED
+        return state
+    return state.published if isinstance(state, Agreed | Unmasked | Closed) else None
 
 
 def check_header(state: State, header: UploadHeader) -> None:
     """Refuse a header before any of its frames is taken.
 
     Raises:
-        ProtocolError: too late, a repeat, another context or another shape than the others'.
+        ProtocolError: too early or late, a repeat, not of U2, or another context or shape than the others'.
     """
+    if isinstance(state, Advertising | Sharing):
+        raise ProtocolError("this round does not take uploads yet", code="upload.early")
     if not isinstance(state, Uploading):
         raise ProtocolError("this round takes no more uploads; wait for the next", code="upload.late")
+    if header.silo_index not in state.setup.shared:
+        raise ProtocolError("this silo shared no keys for the round", code="upload.not_member")
     if header.silo_index in state.uploads:
         raise ProtocolError("this silo's upload of the round is already final", code="upload.repeated")
+    if header.share_set != share_set_digest(tuple(state.setup.shared.values())):
+        raise ProtocolError("this upload is masked for another share set", code="round.split_view")
     for other in state.uploads.values():
         if other.header.ctx != header.ctx:
-            raise ProtocolError("silos disagree on the context of the round", code="protocol.split_view")
-        if (other.header.frame_bytes, other.header.share_set) != (header.frame_bytes, header.share_set):
+            raise ProtocolError("silos disagree on the context of the round", code="round.split_view")
+        if other.header.frame_bytes != header.frame_bytes:
             raise ProtocolError("this upload has another shape than the others'", code="upload.shape")
 
 
-def uploaded(state: State, upload: Upload, rules: Rules, now: float) -> State:
-    """A complete upload was stored. Freezes the set when all silos are in.
+def uploaded(state: State, upload: Upload, now: float) -> State:
+    """A complete upload was stored. Freezes the set when all of U2 are in.
 
     Raises:
         ProtocolError: as `check_header`.
@@ -127,53 +144,62 @@ def uploaded(state: State, upload: Upload, rules: Rules, now: float) -> State:
     check_header(state, upload.header)
     if not isinstance(state, Uploading):
         raise RuntimeError("check_header lets only Uploading pass")
-    uploads = {**state.uploads, upload.header.silo_index: upload}
-    if len(uploads) == rules.silos:
-        return Folding(dict(sorted(uploads.items())))
-    return Uploading(uploads, now if state.first_at is None else state.first_at)
+    uploads = dict(sorted({**state.uploads, upload.header.silo_index: upload}.items()))
+    if len(uploads) == len(state.setup.shared):
+        return Folding(state.setup, uploads)
+    return Uploading(state.setup, uploads, now if state.first_at is None else state.first_at)
 
 
 def awaited(state: State, now: float) -> State:
     """A silo waits for the sum: the deadline runs, even if every silo lost its upload and none will come."""
     if isinstance(state, Uploading) and state.first_at is None:
         return replace(state, first_at=now)
+    if isinstance(state, Advertising) and state.first_at is None:
+        return replace(state, first_at=now)
     return state
 
 
 def tick(state: State, rules: Rules, now: float) -> State:
-    """Time passed: past the deadline the set freezes, or a round with less than t uploads or Signs is abandoned."""
-    if isinstance(state, Published) and now >= state.at + rules.deadline:
+    """Time passed: a set that is large enough is frozen, a round that cannot go on is abandoned."""
+    if isinstance(state, Advertising | Sharing):
+        after = waited(state, rules, now)
+        return opened(after) if isinstance(after, Setup) else after
+    if isinstance(state, Uploading) and state.first_at is not None and now >= state.first_at + rules.deadline:
+        enough = len(state.uploads) >= rules.threshold
+        return Folding(state.setup, state.uploads) if enough else Abandoned("too_few_uploads")
+    if isinstance(state, Published) and now >= state.at + rules.patience:
         return Abandoned("too_few_signatures")
-    if not isinstance(state, Uploading) or state.first_at is None or now < state.first_at + rules.deadline:
-        return state
-    if len(state.uploads) >= rules.threshold:
-        return Folding(dict(sorted(state.uploads.items())))
-    return Abandoned("too_few_uploads")
+    if isinstance(state, Agreed) and now >= state.at + rules.patience:
+        enough = len(state.unmasks) >= rules.threshold
+        return Unmasked(state.published, state.unmasks) if enough else Abandoned("too_few_unmasked")
+    return state
+
+
+def opened(setup: Setup) -> Uploading:
+    """U2 is frozen: uploads are taken from now on."""
+    return Uploading(setup)
 
 
 def published(state: State, survivors: Signed, survivors_hash: bytes, now: float) -> State:
     """The sum and the signed survivors are stored."""
     if not isinstance(state, Folding):
         raise RuntimeError("only a frozen set is published, once")
-    return Published(state.uploads, survivors, survivors_hash, now)
+    return Published(state.setup, state.uploads, survivors, survivors_hash, now)
 
 
-def signed(state: State, index: int, message: Signed, sign: Sign, rules: Rules) -> State:
+def signed(state: State, index: int, message: Signed, sign: Sign, rules: Rules, now: float) -> State:
     """A silo accepted the survivors; one that comes late, after t others agreed, still counts.
 
     Raises:
         ProtocolError: not published yet, other survivors, a silo that is not among them, or a second answer.
     """
-    shown = state.published if isinstance(state, Agreed | Closed) else state
-    if not isinstance(shown, Published) or sign.survivors_hash != shown.survivors_hash:
-        raise ProtocolError("this signature is not for the published survivors", code="survivors.unknown")
-    _survivor(shown, index)
-    if index in shown.rejects or shown.signs.get(index, message) != message:
+    public = _answerable(state, index, sign.survivors_hash)
+    if index in public.rejects or public.signs.get(index, message) != message:
         raise ProtocolError("this silo already answered for the round", code="survivors.answered")
-    shown = replace(shown, signs=dict(sorted({**shown.signs, index: message}.items())))
-    if isinstance(state, Agreed | Closed):
-        return replace(state, published=shown)
-    return Agreed(shown) if len(shown.signs) >= rules.threshold else shown
+    public = replace(public, signs=dict(sorted({**public.signs, index: message}.items())))
+    if isinstance(state, Agreed | Unmasked | Closed):
+        return replace(state, published=public)
+    return Agreed(public, now) if len(public.signs) >= rules.threshold else public
 
 
 def rejected(state: State, index: int, message: Signed, reject: Reject, rules: Rules) -> State:
@@ -182,9 +208,9 @@ def rejected(state: State, index: int, message: Signed, reject: Reject, rules: R
     Raises:
         ProtocolError: as for `signed`.
     """
-    if not isinstance(state, Published) or reject.survivors_hash != state.survivors_hash:
+    if not isinstance(state, Published):
         raise ProtocolError("this refusal is not for the published survivors", code="survivors.unknown")
-    _survivor(state, index)
+    _answerable(state, index, reject.survivors_hash)
     if index in state.signs or state.rejects.get(index, message) != message:
         raise ProtocolError("this silo already answered for the round", code="survivors.answered")
     state = replace(state, rejects={**state.rejects, index: message})
@@ -193,15 +219,32 @@ def rejected(state: State, index: int, message: Signed, reject: Reject, rules: R
     return state
 
 
+def unmasked(state: State, index: int, message: Signed, unmask: Unmask) -> State:
+    """A survivor revealed its shares. The set is frozen when all survivors' are in.
+
+    Raises:
+        ProtocolError: nobody asked, other survivors, or another message than before.
+    """
+    if not isinstance(state, Agreed):
+        raise ProtocolError("this round takes no shares now", code="unmask.unexpected")
+    _answerable(state, index, unmask.survivors_hash)
+    if state.unmasks.get(index, message) != message:
+        raise ProtocolError("this silo already revealed its shares for the round", code="unmask.repeated")
+    unmasks = dict(sorted({**state.unmasks, index: message}.items()))
+    if len(unmasks) == len(state.published.uploads):
+        return Unmasked(state.published, unmasks)
+    return replace(state, unmasks=unmasks)
+
+
 def closed(state: State, index: int, message: Signed, close: Close, rules: Rules) -> State:
     """A silo opened the sum and applied it.
 
     Raises:
-        ProtocolError: not agreed yet, other survivors, or a chain or sum that differs from the others'.
+        ProtocolError: not unmasked yet, other survivors, or a chain or sum that differs from the others'.
     """
-    if not isinstance(state, Agreed | Closed) or close.survivors_hash != state.published.survivors_hash:
-        raise ProtocolError("this round has not been agreed on yet", code="close.early")
-    _survivor(state.published, index)
+    if not isinstance(state, Unmasked | Closed):
+        raise ProtocolError("this round cannot have been opened yet", code="close.early")
+    _answerable(state, index, close.survivors_hash)
     for _, other in state.closes.values():
         if (other.chain, other.sum_mac) != (close.chain, close.sum_mac):
             raise ProtocolError(
@@ -209,22 +252,46 @@ def closed(state: State, index: int, message: Signed, close: Close, rules: Rules
                 code="close.differs",
             )
     closes = dict(sorted({**state.closes, index: (message, close)}.items()))
-    if len(closes) >= rules.threshold:
-        return Closed(state.published, closes)
-    return Agreed(state.published, closes)
+    kind = Closed if len(closes) >= rules.threshold else Unmasked
+    return kind(state.published, state.unmasks, closes)
 
 
-def board(state: State) -> tuple[Signed, ...]:
-    """The signed messages that a silo may see at this point, in the order of the protocol."""
-    if isinstance(state, Published):
-        return (state.survivors, *(upload.signed for upload in state.uploads.values()))
-    if isinstance(state, Agreed | Closed):
-        headers = (upload.signed for upload in state.published.uploads.values())
-        closes = (message for message, _ in state.closes.values())
-        return (state.published.survivors, *headers, *state.published.signs.values(), *closes)
+def board(state: State, wanted: Phase) -> tuple[Signed, ...]:
+    """The signed messages that make up a phase which the round has reached, in roster order."""
+    public = shown(state)
+    setup = public.setup if public else state.setup if isinstance(state, Uploading | Folding) else None
+    if wanted == Phase.ADVERTISED:
+        frozen = state.advertised if isinstance(state, Sharing) else setup.advertised if setup else {}
+        return tuple(frozen.values())
+    if wanted == Phase.SHARED:
+        return tuple(setup.shared.values()) if setup else ()
+    if wanted == Phase.SURVIVORS and public:
+        return (public.survivors, *(upload.signed for upload in public.uploads.values()))
+    if wanted == Phase.SIGNED and public:
+        return tuple(public.signs.values())
+    if wanted == Phase.UNMASKED and isinstance(state, Unmasked | Closed):
+        return tuple(state.unmasks.values())
+    if wanted == Phase.CLOSED and isinstance(state, Closed):
+        return tuple(message for message, _ in state.closes.values())
     return ()
 
 
-def _survivor(state: Published, index: int) -> None:
-    if index not in state.uploads:
+def frozen_sets(state: State) -> dict[str, tuple[int, ...]]:
+    """The sets that are frozen in this state, by name, as roster indices; stored before they are shown."""
+    public = shown(state)
+    setup = public.setup if public else state.setup if isinstance(state, Uploading | Folding) else None
+    sets = {"advertised": tuple(state.advertised)} if isinstance(state, Sharing) else {}
+    if setup:
+        sets = {"advertised": tuple(setup.advertised), "shared": tuple(setup.shared)}
+    if isinstance(state, Unmasked | Closed):
+        sets["unmasked"] = tuple(state.unmasks)
+    return sets
+
+
+def _answerable(state: State, index: int, survivors_hash: bytes) -> Published:
+    public = shown(state)
+    if public is None or survivors_hash != public.survivors_hash:
+        raise ProtocolError("this message is not for the published survivors", code="survivors.unknown")
+    if index not in public.uploads:
         raise ProtocolError("this silo is not among the survivors of the round", code="survivors.not_member")
+    return public

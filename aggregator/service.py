@@ -24,6 +24,7 @@ METHODS: MethodTable = {
     f"/{convert.SERVICE.full_name}/Await": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/Upload": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadSum": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/DownloadUploadFrame": SILOS_ONLY,
 }
 """Which role may call each method; `authorisation.check_complete` compares it with the service."""
 
@@ -45,9 +46,10 @@ class Service:
             convert.SERVICE.full_name,
             {
                 "Submit": unary(self._submit),
-                "Await": unary(self._await),
+                "Await": stream_out(self._await),
                 "Upload": stream_in(self._upload),
                 "DownloadSum": stream_out(self._download),
+                "DownloadUploadFrame": unary(self._download_upload_frame),
             },
         )
 
@@ -55,12 +57,16 @@ class Service:
         self._coordinator.submit(caller(context).name, convert.decode_signed(request))
         return convert.RECEIPT
 
-    def _await(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        return convert.encode_board(self._coordinator.wait(convert.decode_await(request)))
+    def _await(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        for part in convert.board_parts(self._coordinator.wait(convert.decode_await(request))):
+            yield convert.encode_board(part)
 
     def _download(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         for frame in self._coordinator.sum_frames(convert.decode_sum_request(request)):
             yield convert.encode_frame(frame)
+
+    def _download_upload_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        return convert.encode_frame(self._coordinator.upload_frame(convert.decode_frame_request(request)))
 
     def _upload(self, parts: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         message = convert.decode_part(next(parts, b""))

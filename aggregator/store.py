@@ -2,12 +2,14 @@
 
     <study>/keys/request-<silo>, grant-<receiver>
     <study>/rounds/<r>/arriving-<silo>-*, upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
-    <study>/rounds/<r>/sum/frame-<i>, survivors, sign-<silo>, reject-<silo>, close-<silo>, abandon
+    <study>/rounds/<r>/{advertise,shares,sign,reject,unmask,close}-<silo>, sum/frame-<i>, survivors, abandon
+    <study>/rounds/<r>/set-{advertised,shared,unmasked}         who is in a frozen set
 
 Everything is ciphertext, digests or signed messages; there is nothing here that a key of the
 aggregator could open. It decides nothing: what may be stored when is for `aggregator.rounds`.
 """
 
+import json
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -106,6 +108,15 @@ class RoundStore:
         for path in sorted(self._folder.glob(f"{kind}-*")):
             if path.is_file():
                 yield int(path.name.removeprefix(f"{kind}-")), convert.decode_signed(path.read_bytes())
+
+    def put_set(self, name: str, silos: tuple[int, ...]) -> None:
+        """Store durably who is in a frozen set."""
+        write(self._folder / f"set-{name}", json.dumps(silos).encode())
+
+    def get_set(self, name: str) -> tuple[int, ...] | None:
+        """Who is in a frozen set, or None when it was never frozen."""
+        path = self._folder / f"set-{name}"
+        return tuple(int(silo) for silo in json.loads(path.read_bytes())) if path.exists() else None
 
     def scrub_uploads(self) -> None:
         """Drop the ciphertext frames of uploads that nobody needs again; headers, seeds and digests stay."""

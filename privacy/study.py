@@ -56,6 +56,10 @@ class Training(Strict):
 class Aggregation(Strict):
     """How silos turn the opened sum into the next global model, all alike.
 
+    `round_deadline_seconds` bounds training and uploading, `exchange_seconds` each exchange of small
+    messages; a silo that is later sits the round out. `audit_frames` is how many random frames of every
+    upload each silo adds up itself.
+
     `weights` are public FedAvg weights by silo name (equal when empty): a true sample count depends
     on patients and is never sent. `average_decay` is that of the exponential moving average which
     is evaluated and exported (0 = the last model).
@@ -67,6 +71,8 @@ class Aggregation(Strict):
     weights: dict[Name, float] = Field(default_factory=dict)
     average_decay: float = Field(default=0.0, ge=0, lt=1)
     round_deadline_seconds: int = Field(default=3600, ge=5, le=7 * 86400)
+    exchange_seconds: int = Field(default=60, ge=1, le=86400)
+    audit_frames: int = Field(default=1, ge=1, le=64)
 
 
 class Privacy(Strict):

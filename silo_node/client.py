@@ -18,7 +18,7 @@ from privacy.channel.status import calling
 from privacy.errors import Unreachable
 from privacy.he.keyholder import Ciphertext
 from privacy.wire import convert
-from privacy.wire.messages import AwaitRequest, Board, Phase, SumRequest
+from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
 
 POLL_MILLISECONDS = 20_000
 """How long the aggregator may hold a long poll; below the idle limits of common proxies."""
@@ -45,8 +45,9 @@ class AggregatorClient:
         self._channel = tls.channel(identity, target)
         prefix = f"/{convert.SERVICE.full_name}/"
         self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
-        self._await = self._channel.unary_unary(prefix + "Await", bytes, bytes)
+        self._await = self._channel.unary_stream(prefix + "Await", bytes, bytes)
         self._upload = self._channel.stream_unary(prefix + "Upload", bytes, bytes)
+        self._audit = self._channel.unary_unary(prefix + "DownloadUploadFrame", bytes, bytes)
         self._download = self._channel.unary_stream(prefix + "DownloadSum", bytes, bytes)
 
     def close(self) -> None:
@@ -88,9 +89,17 @@ class AggregatorClient:
 
         return self._patiently(call)
 
+    def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:
+        """Download one frame of a survivor's upload, for the spot audit."""
+        data = convert.encode_frame_request(FrameRequest(self._digest, round_number, silo_index, frame))
+        return self._patiently(lambda: convert.decode_frame(self._audit(data, timeout=600)))
+
     def _poll(self, round_number: int, phase: Phase, milliseconds: int) -> Board:
         data = convert.encode_await(AwaitRequest(self._digest, round_number, phase, milliseconds))
-        return convert.decode_board(self._patiently(lambda: self._await(data, timeout=milliseconds / 1000 + 30)))
+        timeout = milliseconds / 1000 + 30
+        return self._patiently(
+            lambda: convert.join_board(convert.decode_board(part) for part in self._await(data, timeout=timeout))
+        )
 
     def _patiently(self, call: Callable[[], ResultT]) -> ResultT:
         deadline = time.monotonic() + self._patience

@@ -282,6 +282,18 @@ class Frame(_message.Message):
     data: bytes
     def __init__(self, data: _Optional[bytes] = ...) -> None: ...
 
+class FrameRequest(_message.Message):
+    __slots__ = ("study_digest", "round", "silo", "frame")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    round: int
+    silo: int
+    frame: int
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., frame: _Optional[int] = ...) -> None: ...
+
 class Receipt(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -6,7 +6,8 @@ Sizes are checked before parsing; unknown fields, wrong types and out-of-range v
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -21,6 +22,7 @@ from privacy.wire.messages import (
     AwaitRequest,
     Board,
     Close,
+    FrameRequest,
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
@@ -54,6 +56,9 @@ Body = (
     | Close
     | Abandon
 )
+PART_BYTES = 2**20
+"""A part of a board holds about so many bytes of messages."""
+
 BodyT = TypeVar(
     "BodyT",
     KeyRequest,
@@ -128,8 +133,37 @@ def decode_await(data: bytes) -> AwaitRequest:
     return AwaitRequest(message.study_digest, message.round, _phase(message.phase), message.wait_milliseconds)
 
 
+def board_parts(board: Board) -> Iterator[Board]:
+    """Cut a board into parts that each fit a message; joined in order they are the board."""
+    messages: list[Signed] = []
+    size = 0
+    for message in board.messages:
+        if messages and size + len(message.body) > PART_BYTES:
+            yield replace(board, messages=tuple(messages), seeds=())
+            messages, size = [], 0
+        messages.append(message)
+        size += len(message.body)
+    yield replace(board, messages=tuple(messages), seeds=())
+    for seeds in board.seeds:
+        yield replace(board, messages=(), seeds=(seeds,))
+
+
+def join_board(parts: Iterable[Board]) -> Board:
+    """The board of its parts.
+
+    Raises:
+        ProtocolError: no part, or parts that contradict each other.
+    """
+    every = tuple(parts)
+    if not every or len({(part.reached, part.phase) for part in every}) != 1:
+        raise ProtocolError("a board has no parts, or parts of different boards", code="protocol.malformed")
+    messages = tuple(message for part in every for message in part.messages)
+    seeds = tuple(seed for part in every for seed in part.seeds)
+    return Board(every[0].reached, every[0].phase, messages, seeds)
+
+
 def encode_board(board: Board) -> bytes:
-    """What a round has published."""
+    """One part of what a round has published."""
     return pb.Board(
         reached=board.reached,
         phase=pb.Phase.Name(board.phase),
@@ -158,6 +192,22 @@ def decode_sum_request(data: bytes) -> SumRequest:
     """Raises ProtocolError for anything malformed."""
     message = _parse(pb.SumRequest, data, 1024)
     return SumRequest(message.study_digest, message.round)
+
+
+def encode_frame_request(request: FrameRequest) -> bytes:
+    """Which frame of an upload to download."""
+    return pb.FrameRequest(
+        study_digest=request.study_digest,
+        round=request.round_number,
+        silo=request.silo_index,
+        frame=request.frame,
+    ).SerializeToString()
+
+
+def decode_frame_request(data: bytes) -> FrameRequest:
+    """Raises ProtocolError for anything malformed."""
+    message = _parse(pb.FrameRequest, data, 1024)
+    return FrameRequest(message.study_digest, message.round, message.silo, message.frame)
 
 
 def encode_frame(data: bytes) -> bytes:

@@ -326,6 +326,22 @@ class Board:
 
 
 @dataclass(frozen=True)
+class FrameRequest:
+    """Which frame of a survivor's upload to download for the spot audit."""
+
+    study_digest: bytes
+    round_number: int
+    silo_index: int
+    frame: int
+
+    def __post_init__(self) -> None:
+        _digest(self.study_digest, "study digest")
+        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
+        _number(self.silo_index, 1, MAX_SILOS, "a silo index")
+        _number(self.frame, 0, MAX_FRAMES, "a frame number")
+
+
+@dataclass(frozen=True)
 class SumRequest:
     """Which sum to download."""
 

@@ -1,0 +1,104 @@
+"""M1 and M2 of a round: exchange fresh keys and shares with the other silos, before any budget is reserved.
+
+Everything that is sent is stored first, so that a restarted silo sends the same bytes. A silo that
+missed the freeze of U1 or U2, or whose secrets are gone, takes no part but follows the round: it
+checks the same sets and can open the sum.
+"""
+
+from dataclasses import dataclass
+
+from privacy.channel.identity import Identity
+from privacy.errors import ProtocolError
+from privacy.secagg import advertise, share_set
+from privacy.secagg.masks import MaskKeys
+from privacy.secagg.place import Place
+from privacy.secagg.round_keys import RoundSecrets, upload_keys
+from privacy.secagg.share_set import ShareSet
+from privacy.wire import convert
+from privacy.wire.messages import Phase
+from silo_node.client import AggregatorClient
+from silo_node.round_vault import RoundVault
+
+LATE = ("round.late", "round.not_open", "round.repeated")
+"""Answers of the aggregator that mean: too late for this round, follow it."""
+
+
+class RoundEnded(Exception):  # noqa: N818 - not an error: the round was abandoned while we took part
+    """The aggregator abandoned the round; `Board` of the next wait says why."""
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """U2 as this silo checked it, and the masks of its upload if it is a member."""
+
+    share_set: ShareSet
+    keys: MaskKeys | None
+
+
+@dataclass(frozen=True)
+class KeyExchange:
+    """One silo's key exchange of one round."""
+
+    place: Place
+    identity: Identity
+    client: AggregatorClient
+    vault: RoundVault
+
+    def take_part(self) -> Exchanged:
+        """Advertise, share, check both sets, and keep the shares of others.
+
+        Raises:
+            RoundEnded: fewer than t silos came.
+            CollegiumError: a set that is not in order; the study halts.
+        """
+        secrets = RoundSecrets.generate()
+        self.vault.keep_secrets(secrets)
+        own = convert.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
+        self.vault.keep_message("advertise", own)
+        if not self._submitted(own):
+            return self.follow()
+        advertised = advertise.check(self.place, self._board(Phase.ADVERTISED), own)
+        if self.place.silo not in advertised.members:
+            return self.follow()
+        message = convert.seal(
+            share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity
+        )
+        self.vault.keep_message("shares", message)
+        if not self._submitted(message):
+            return self.follow()
+        shared = share_set.check(self.place, self._board(Phase.SHARED), advertised, message)
+        if self.place.silo not in shared.members:
+            return self.follow()
+        received = share_set.receive(self.place, shared, secrets)
+        self.vault.keep_held(received.held)
+        keys = upload_keys(secrets, self.place.ctx, shared.digest, self.place.silo, received.seeds)
+        return Exchanged(shared, keys)
+
+    def follow(self) -> Exchanged:
+        """Check what the others exchanged, without a part in it (any more).
+
+        Raises:
+            RoundEnded, CollegiumError: as `take_part`.
+        """
+        advertised = advertise.check(self.place, self._board(Phase.ADVERTISED), self.vault.message("advertise"))
+        messages = self._board(Phase.SHARED)
+        return Exchanged(share_set.check(self.place, messages, advertised, self.vault.message("shares")), None)
+
+    @property
+    def _name(self) -> str:
+        return self.identity.member.name
+
+    def _submitted(self, message: convert.Signed) -> bool:
+        try:
+            self.client.submit(message)
+        except ProtocolError as error:
+            if error.code not in LATE:
+                raise
+            return False
+        return True
+
+    def _board(self, phase: Phase) -> tuple[convert.Signed, ...]:
+        board = self.client.wait(self.place.round_number, phase)
+        if board.phase == Phase.ABANDONED:
+            raise RoundEnded
+        return board.messages
