@@ -83,6 +83,36 @@ def test_a_worker_that_ends_is_a_failure(how: str) -> None:
         list(in_order(ends, 6, 20, 2))
 
 
+@pytest.mark.parametrize("call", ["fork", "pipe"])
+def test_workers_that_cannot_start_are_a_failure_that_leaves_nothing(
+    call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = getattr(os, call), []
+
+    def fails_the_second_time() -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            raise BlockingIOError("no more processes")
+        return real()
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, call, fails_the_second_time)
+    with pytest.raises(WorkerFailed, match="could not start"):
+        Workers(numbered, 10, 20, 3)
+    monkeypatch.undo()
+    if call == "fork":
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_worker_that_ended_after_its_result_is_a_failure() -> None:
+    with Workers(numbered, 10, 20, 1, ahead=1) as workers:
+        time.sleep(0.1)
+        os.kill(workers._pids[0], signal.SIGKILL)
+        os.waitid(os.P_PID, workers._pids[0], os.WEXITED | os.WNOWAIT)
+        with pytest.raises(WorkerFailed):
+            workers.take()
+
+
 def test_no_worker_is_further_ahead_than_it_may(tmp_path: Path) -> None:
     def marks(index: int) -> bytes:
         (tmp_path / str(index)).touch()
