@@ -86,8 +86,11 @@ class KeyHolder:
     def prepare(self, count: int, processes: int = 1) -> None:
         """Start workers that make `count` encryptions of zero for the next `encrypt`, and return at once.
 
-        They hold `count` ciphertexts in memory until then. More or fewer than `encrypt` needs is no error: what is
-        missing is made then, what is left is dropped, since none may serve twice.
+        They hold `count` ciphertexts in memory until then, or until `discard_prepared`. More or fewer than `encrypt`
+        needs is no error: what is missing is made then, what is left is dropped, since none may serve twice.
+
+        Raises:
+            WorkerFailed: they cannot be started.
         """
         self.discard_prepared()
         size = SEED_BYTES + 8 * len(self.params.primes) * self.params.degree

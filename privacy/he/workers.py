@@ -64,21 +64,24 @@ class Workers:
     Args:
         work, count, size, processes: as for `in_order`.
         ahead: results that each worker may hold before the parent takes one.
+
+    Raises:
+        WorkerFailed: they cannot be started.
     """
 
     def __init__(self, work: Work, count: int, size: int, processes: int, ahead: int = 2) -> None:
         self._count, self._taken = count, 0
         self._size, self._ahead = max(size, ERROR_BYTES), ahead
         self._processes = max(1, min(count, processes))
-        self._shared = mmap.mmap(-1, self._size * self._ahead * self._processes)
         self._pids: list[int] = []
         self._ends: list[tuple[int, int]] = []
         try:
+            self._shared = mmap.mmap(-1, self._size * self._ahead * self._processes)
             for worker in range(self._processes):
                 self._start(worker, work)
-        except BaseException:
+        except OSError as error:
             self.close()
-            raise
+            raise _ended() from error
 
     def __enter__(self) -> "Workers":
         return self
@@ -99,10 +102,7 @@ class Workers:
         ready, free = self._ends[worker]
         message = os.read(ready, MESSAGE.size)
         if len(message) != MESSAGE.size:
-            raise WorkerFailed(
-                "a helper process of this program ended before its work was done; look whether the machine "
-                "is out of memory, then start again"
-            )
+            raise _ended()
         status, used = MESSAGE.unpack(message)
         start = self._slot(worker, turn)
         result = np.frombuffer(self._shared, np.uint8, used, start).copy()
@@ -112,7 +112,10 @@ class Workers:
             raise kind(text, code=code)
         self._taken += 1
         if self._taken - 1 + self._ahead * self._processes < self._count:
-            os.write(free, b"\x00")
+            try:
+                os.write(free, b"\x00")
+            except BrokenPipeError as error:
+                raise _ended() from error
         return result
 
     def close(self) -> None:
@@ -132,7 +135,12 @@ class Workers:
         ready_read, ready_write = os.pipe()
         free_read, free_write = os.pipe()
         self._ends.append((ready_read, free_write))
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(ready_write)
+            os.close(free_read)
+            raise
         if pid == 0:
             try:
                 # A worker that held the parent's ends would not notice that the parent is gone.
@@ -164,6 +172,13 @@ class Workers:
             os.write(ready, MESSAGE.pack(status, result.size))
             if status == REFUSED:
                 return
+
+
+def _ended() -> WorkerFailed:
+    return WorkerFailed(
+        "a helper process of this program could not start or ended before its work was done; look whether the "
+        "machine is out of memory, then start again"
+    )
 
 
 def _refusal(error: CollegiumError) -> NDArray[np.uint8]:
