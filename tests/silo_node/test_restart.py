@@ -114,8 +114,9 @@ def check(world: World, rounds: int) -> None:
     assert len(world.trained) == len(set(world.trained)), "a round was trained twice"
     for index in (1, 2, 3):
         numbers = range(1, rounds + 2)
-        for kind in ("round_opened", "closed"):
-            assert [body["round"] for body in world.entries(index, kind)] == list(numbers), (index, kind)
+        assert [body["round"] for body in world.entries(index, "closed")] == list(numbers), index
+        begun = [body["round"] for body in world.entries(index, "round_opened")]
+        assert len(begun) == len(set(begun)), "a round was opened twice"
         signed = [body["round"] for body in world.entries(index, "survivors_signed")]
         assert len(signed) == len(set(signed)), "two survivor lists were signed"
         reserved = [body["round"] for body in world.entries(index, "reserved")]
