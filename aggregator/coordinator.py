@@ -174,7 +174,7 @@ class Coordinator:
         public = self._public(request.study_digest, request.round_number)
         store = self._store.round(request.round_number)
         frames = len(next(iter(public.uploads.values())).header.frame_bytes)
-        return (store.sum_frame(index) for index in range(frames))
+        return (store.sum_frame(index) for index in range(request.first_frame, frames))
 
     def upload_frame(self, request: FrameRequest) -> bytes:
         """One frame of a survivor's upload, for the spot audit of a published sum.

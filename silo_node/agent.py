@@ -1,21 +1,22 @@
 """A silo's way through the rounds of a study, in the order of persistence that the protocol fixes.
 
-    round opened (ledger) -> reserved (ledger) -> first patient read -> update -> spent (ledger), upload on
-    disk -> sent -> survivors checked, signed (ledger) -> agreed -> opened, applied (one rename) ->
-    closed (ledger) -> Close sent
+    round opened (ledger) -> keys and shares exchanged -> reserved (ledger) -> first patient read -> spent
+    (ledger), upload on disk, own secrets erased -> sent -> survivors, MAC and audit checked, signed (ledger)
+    -> shares for exactly these survivors chosen, the rest erased -> unmasked -> opened, applied (one rename)
+    -> closed (ledger) -> Close sent
 
 Restarted at any point: a round that was opened but has no stored upload is sat out (its budget stays
 spent); a stored upload is sent again, the same bytes; a sum is opened once. Rounds 1..R train; round
-R+1 sends no update, only the metrics of the final model. The masks' steps (M1, M2, M5) come between.
+R+1 sends no update, only the metrics of the final model.
 """
 
 import hashlib
 import hmac
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from imaging import metrics
@@ -29,9 +30,14 @@ from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
+from privacy.secagg import audit, unmask
 from privacy.secagg import chain as chains
-from privacy.secagg.keygrant import KeyMaterial
+from privacy.secagg.derive import group_key
+from privacy.secagg.mac import RoundMac
+from privacy.secagg.masked import open_sum
+from privacy.secagg.place import Place
 from privacy.secagg.quantise import Quantiser, public_limit
+from privacy.secagg.share_set import ShareSet
 from privacy.secagg.survivors import (
     REFUSED,
     CheckedSurvivors,
@@ -42,14 +48,16 @@ from privacy.secagg.survivors import (
 )
 from privacy.study import Study, context
 from privacy.wire import convert
-from privacy.wire.messages import Abandon, Close, Phase, Reject, Sign
+from privacy.wire.messages import Abandon, Board, Close, Phase, Reject, Sign
 from silo_node import global_model, server_optimizer
 from silo_node.client import AggregatorClient
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
 from silo_node.key_epoch import KeyEpoch
+from silo_node.key_exchange import KeyExchange, RoundEnded
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
+from silo_node.round_vault import RoundVault
 from silo_node.server_optimizer import OptimizerState
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
@@ -72,11 +80,14 @@ class Agent:
     learner: Learning
     stream: SecureStream
     progress: Progress
+    runtime: Path
+    processes: int = 1
 
     def __post_init__(self) -> None:
         self._digest = self.study.digest()
         self._layout = self.learner.layout
         self._params = CiphertextParams.for_study(self.study.encryption, len(self.study.roster.silos))
+        self._params.check_length(self._layout.length)
         self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)
@@ -106,6 +117,8 @@ class Agent:
             budget=self.budget,
             learner=self.learner,
             keyholder=self._keyholder,
+            params=self._params,
+            processes=self.processes,
             quantiser=self._quantiser,
             stream=self.stream,
             progress=self.progress,
@@ -129,46 +142,67 @@ class Agent:
             number,
             model.chain,
         )
-        upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
-        sent = 0
-        if upload is None and not self._records.has("round_opened", number) and not self._is_frozen(number):
-            upload = self._contributor.make(model, number, ctx)
-        if upload is not None:
-            sent = self._send(upload, number)
-        self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
-        board = self.client.wait(number, Phase.SURVIVORS)
-        if board.phase == Phase.ABANDONED:
-            return self._abandon(model, number, board.messages)
+        if number > 1:
+            self.client.wait(number - 1, Phase.CLOSED)
+        place = Place(self.study.roster, ctx, number, self._index)
+        vault = RoundVault(self.runtime, ctx)
+        mac = RoundMac(self._material.group_secret, ctx, self._params, self._layout.length)
         try:
-            checked = self._check(board.messages, board.seeds, ctx, number, upload)
-            verified = check_sum(checked, self.client.sum_frames(number))
+            return self._contribute_and_open(model, place, vault, mac)
+        except RoundEnded:
+            return self._abandon(model, number, self.client.wait(number, Phase.ABANDONED).messages)
+        finally:
+            if self._records.has("closed", number):
+                vault.erase()
+
+    def _contribute_and_open(self, model: GlobalModel, place: Place, vault: RoundVault, mac: RoundMac) -> GlobalModel:
+        number, ctx = place.round_number, place.ctx
+        exchange = KeyExchange(place, self.identity, self.client, vault)
+        upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
+        if upload is None and not self._records.has("round_opened", number) and not self._is_frozen(number):
+            self._records.add("round_opened", number)
+            self.progress.say("phase", number, phase="exchanging keys")
+            exchanged = exchange.take_part()
+            if exchanged.keys is not None:
+                upload = self._contributor.make(model, number, ctx, exchanged, mac)
+                vault.forget_secrets()
+        else:
+            exchanged = exchange.follow()
+        sent = self._send(upload, number) if upload is not None else 0
+        self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
+        board = self._wait(number, Phase.SURVIVORS)
+        try:
+            checked = self._check(board.messages, board.seeds, ctx, number, upload, exchanged.share_set)
+            verified = self._verify(checked, number, mac)
             self._sign(checked, number)
-            agreed = self.client.wait(number, Phase.SIGNED)
-            if agreed.phase == Phase.ABANDONED:
-                return self._abandon(model, number, agreed.messages)
-            check_signs(agreed.messages, self.study, checked)
-            self.progress.say("phase", number, phase="opening")
-            sums = self._open(verified)
+            check_signs(self._wait(number, Phase.SIGNED).messages, self.study, checked)
         except ProtocolError as error:
             if error.code == REFUSED:
                 self._halt(ctx, number, protocol_hash("survivors", board.messages[0].body) if board.messages else b"")
             raise
+        self._reveal(place, vault, checked)
+        self.progress.say("phase", number, phase="opening")
+        sums = self._open(place, exchanged.share_set, verified)
         applied = self._apply(model, sums, checked, ctx)
         self._send_close(applied)
         self._report(applied, model, sums, sent)
         return applied
+
+    def _wait(self, number: int, phase: Phase) -> Board:
+        board = self.client.wait(number, phase)
+        if board.phase == Phase.ABANDONED:
+            raise RoundEnded
+        return board
 
     def _is_frozen(self, number: int) -> bool:
         """Whether the round takes no upload any more: training for it would spend budget for nothing."""
         return self.client.board(number, Phase.SURVIVORS).reached
 
     def _send(self, upload: StoredUpload, number: int) -> int:
-        """Send a stored upload once its round is open; a repeat or a late one is not an error."""
-        if number > 1:
-            self.client.wait(number - 1, Phase.CLOSED)
+        """Send a stored upload; a repeat or a late one is not an error."""
         self.progress.say("phase", number, phase="sending")
         try:
-            return self.client.upload(upload.header, upload.ciphertext)
+            return self.client.upload(upload)
         except ProtocolError as error:
             if error.code not in ("upload.late", "upload.repeated", "round.not_open"):
                 raise
@@ -181,9 +215,16 @@ class Agent:
         ctx: bytes,
         number: int,
         upload: StoredUpload | None,
+        share_set: ShareSet,
     ) -> CheckedSurvivors:
         checked = check_survivors(
-            messages, seeds, study=self.study, params=self._params, length=self._layout.length, ctx=ctx
+            messages,
+            seeds,
+            study=self.study,
+            params=self._params,
+            length=self._layout.length,
+            ctx=ctx,
+            share_set=share_set,
         )
         headers = messages[1 : 1 + len(checked.members)]
         own = [header for header in headers if header.signer == self.identity.member.name]
@@ -192,6 +233,23 @@ class Agent:
         if upload is not None and self._index not in checked.members:
             self._records.incident("round.omitted", f"round {number}: our upload is not in the sum")
         return checked
+
+    def _verify(self, checked: CheckedSurvivors, number: int, mac: RoundMac) -> VerifiedSum:
+        """Download the sum; check digests and MAC, and add up a few random frames of the uploads ourselves."""
+        self.client.sum_frames(number, self.folder.sum)
+        verified = check_sum(checked, self._sum_frame, mac, self._params, self._layout.length, self.processes)
+        frame_count = len(checked.survivors.sum_frame_bytes)
+        for frame in audit.choose(frame_count, self.study.aggregation.audit_frames, self.stream):
+            uploaded = {index: self.client.upload_frame(number, index, frame) for index in checked.members}
+            promised = checked.frame_digests(frame)
+            audit.check(frame, uploaded, promised, self._sum_frame(frame), self._params, self._layout.length)
+        return verified
+
+    def _sum_frame(self, index: int) -> bytes:
+        path = self.folder.sum / f"frame-{index}"
+        if not path.exists():
+            raise ProtocolError("the sum has fewer frames than its list", code=REFUSED)
+        return path.read_bytes()
 
     def _sign(self, checked: CheckedSurvivors, number: int) -> None:
         """Sign H(S): once a round, ever; the ledger remembers which."""
@@ -203,10 +261,44 @@ class Agent:
                 self._records.add("survivors_signed", number, survivors=checked.survivors_hash.hex())
             self.client.submit(self._seal(Sign(checked.survivors.ctx, number, checked.survivors_hash)))
 
-    def _open(self, verified: VerifiedSum) -> NDArray[np.int64]:
+    def _reveal(self, place: Place, vault: RoundVault, checked: CheckedSurvivors) -> None:
+        """Choose the shares for exactly these survivors, forget the others, and only then send them."""
+        message = vault.message("unmask")
+        if message is None and self._index in checked.members:
+            held = vault.held()
+            if held is None:
+                return
+            revealed = held.reveal(checked.members)
+            body = unmask.build(place, self._material.group_secret, checked.survivors_hash, revealed)
+            message = self._seal(body)
+            vault.keep_message("unmask", message)
+            vault.forget_held()
+        if message is not None:
+            try:
+                self.client.submit(message)
+            except ProtocolError as error:
+                if error.code != "unmask.unexpected":
+                    raise
+
+    def _open(self, place: Place, share_set: ShareSet, verified: VerifiedSum) -> NDArray[np.int64]:
+        checked = verified.checked
+        messages = self._wait(place.round_number, Phase.UNMASKED).messages
+        recovered = unmask.recover(
+            place, self._material.group_secret, share_set, checked.members, checked.survivors_hash, messages
+        )
+        for index, code in recovered.faults.items():
+            self._records.incident(code, f"round {place.round_number}: silo {index} revealed unusable shares")
         try:
-            return self._keyholder.open(verified.frames, verified.checked.seeds, self._layout.length)
+            return open_sum(
+                self._keyholder,
+                verified.frame_of,
+                recovered.keys,
+                checked.seeds,
+                self._layout.length,
+                self.processes,
+            )
         except ProtocolError as error:
+            self._halt(place.ctx, place.round_number, checked.survivors_hash)
             raise ProtocolError("the sum cannot be one of the silos' uploads", code=REFUSED) from error
 
     def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
@@ -225,6 +317,7 @@ class Agent:
         model.store(self.folder.model_file)
         self._records.closed(model)
         StoredUpload.erase(self.folder.upload)
+        shutil.rmtree(self.folder.sum, ignore_errors=True)
         self._abandoned = self._abandoned + 1 if model.outcome is chains.Outcome.ABANDONED else 0
         return model
 
@@ -233,7 +326,7 @@ class Agent:
         if self._index not in checked.members:
             self.folder.close_file.unlink(missing_ok=True)
             return
-        key = derive(self._material, ctx, "sum")
+        key = group_key(self._material.group_secret, ctx, "sum")
         mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8").tobytes()).digest(), "sha256")
         size, root = self._records.head()
         close = Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
@@ -305,8 +398,3 @@ class Agent:
 
     def _seal(self, body: convert.Body) -> Signed:
         return convert.seal(body, self.identity.member.name, self.identity.keys.identity)
-
-
-def derive(material: KeyMaterial, ctx: bytes, label: str) -> bytes:
-    """K(label) of the protocol: HKDF-SHA256 of the group secret, salt ctx; 32 bytes."""
-    return HKDF(hashes.SHA256(), 32, ctx, label.encode("ascii")).derive(material.group_secret)

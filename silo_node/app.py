@@ -124,6 +124,9 @@ def run(
     ] = 600.0,
     progress_json: Annotated[Path | None, typer.Option(help="Append progress events to this file.")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads for training.", min=1, max=256)] = 1,
+    runtime: Annotated[
+        Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
+    ] = None,
 ) -> None:
     """Take part in an approved study to its end; a stopped run goes on where it was.
 
@@ -135,7 +138,7 @@ def run(
         name = _chosen(directory, study)
         from silo_node.program import take_part  # torch takes seconds to import
 
-        take_part(directory, name, aggregator, patience, progress_json, threads)
+        take_part(directory, name, aggregator, patience, progress_json, threads, runtime)
     print("the study is finished; 'collegium-silo export' writes the model")
 
 

@@ -6,19 +6,23 @@ their first part.
 """
 
 import secrets
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from itertools import chain
+from pathlib import Path
 from typing import TypeVar
 
+from privacy import durable
 from privacy.channel import tls
 from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import Unreachable
-from privacy.he.keyholder import Ciphertext
 from privacy.wire import convert
 from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from silo_node.stored_upload import StoredUpload
 
 POLL_MILLISECONDS = 20_000
 """How long the aggregator may hold a long poll; below the idle limits of common proxies."""
@@ -59,15 +63,20 @@ class AggregatorClient:
         data = convert.encode_signed(message)
         self._patiently(lambda: self._submit(data, timeout=60))
 
-    def upload(self, header: Signed, ciphertext: Ciphertext) -> int:
-        """Stream an upload; returns the bytes that were sent of it."""
-        parts: Sequence[bytes] = (
-            convert.encode_header_part(header),
-            convert.encode_seeds_part(ciphertext.seeds),
-            *(convert.encode_frame_part(frame) for frame in ciphertext.frames),
-        )
-        self._patiently(lambda: self._upload(iter(parts), timeout=3600))
-        return sum(len(part) for part in parts)
+    def upload(self, upload: StoredUpload) -> int:
+        """Stream an upload from disk; returns the bytes that were sent of it."""
+        sent = 0
+
+        def parts() -> Iterator[bytes]:
+            nonlocal sent
+            sent = 0
+            head = (convert.encode_header_part(upload.header), convert.encode_seeds_part(upload.seeds))
+            for part in chain(head, map(convert.encode_frame_part, upload.frames())):
+                sent += len(part)
+                yield part
+
+        self._patiently(lambda: self._upload(parts(), timeout=3600))
+        return sent
 
     def board(self, round_number: int, phase: Phase) -> Board:
         """What is published of a round now, without waiting."""
@@ -80,14 +89,20 @@ class AggregatorClient:
             if board.reached:
                 return board
 
-    def sum_frames(self, round_number: int) -> tuple[bytes, ...]:
-        """Download the published sum of a round."""
-        request = convert.encode_sum_request(SumRequest(self._digest, round_number))
+    def sum_frames(self, round_number: int, folder: Path) -> None:
+        """Download the published sum of a round into `folder`, as `frame-<i>`; goes on at the first missing frame."""
+        shutil.rmtree(folder, ignore_errors=True)
+        durable.make_folder(folder)
+        stored = 0
 
-        def call() -> tuple[bytes, ...]:
-            return tuple(convert.decode_frame(frame) for frame in self._download(request, timeout=3600))
+        def call() -> None:
+            nonlocal stored
+            request = convert.encode_sum_request(SumRequest(self._digest, round_number, stored))
+            for frame in self._download(request, timeout=3600):
+                durable.write(folder / f"frame-{stored}", convert.decode_frame(frame))
+                stored += 1
 
-        return self._patiently(call)
+        self._patiently(call)
 
     def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:
         """Download one frame of a survivor's upload, for the spot audit."""

@@ -1,4 +1,4 @@
-"""Makes a silo's upload of a round: evaluate, reserve, train, quantise, encrypt, store.
+"""Makes a silo's upload of a round: evaluate, reserve, train, quantise, encrypt, mask, store.
 
 The order is that of protocol.md's table of persistence: the ledger has the reservation before the
 first patient is read, and "spent" before the ciphertext exists outside this process. An upload is made
@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from privacy.channel.identity import Identity
 from privacy.dp.events import to_json
 from privacy.he.keyholder import KeyHolder
+from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
 from privacy.randomness import SecureStream
+from privacy.secagg.mac import RoundMac
+from privacy.secagg.masked import protect
 from privacy.secagg.quantise import Quantiser
 from privacy.study import Study
 from privacy.update import PrivateUpdate, UpdateLayout
@@ -24,11 +27,12 @@ from privacy.wire import convert
 from privacy.wire.messages import UploadHeader
 from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
+from silo_node.key_exchange import Exchanged
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.server_optimizer import Vector
 from silo_node.state import StudyDirectory
-from silo_node.stored_upload import StoredUpload
+from silo_node.stored_upload import StoredUpload, UnsignedUpload
 
 
 class Learning(Protocol):
@@ -59,12 +63,16 @@ class Contributor:
     budget: BudgetFilter
     learner: Learning
     keyholder: KeyHolder
+    params: CiphertextParams
+    processes: int
     quantiser: Quantiser
     stream: SecureStream
     progress: Progress
 
-    def make(self, model: GlobalModel, number: int, ctx: bytes) -> StoredUpload:
+    def make(self, model: GlobalModel, number: int, ctx: bytes, exchanged: Exchanged, mac: RoundMac) -> StoredUpload:
         """Make and store the upload of round `number`, whose context is `ctx`, from the state before it.
+
+        The key exchange is over: `exchanged` has this silo's masks.
 
         Raises:
             BudgetExceeded, PolicyRefused: before any patient is read.
@@ -72,7 +80,9 @@ class Contributor:
         """
         layout = self.learner.layout
         values = np.zeros(layout.length, np.uint16)
-        self.records.add("round_opened", number)
+        if exchanged.keys is None:
+            raise RuntimeError("a silo that took no part in the key exchange makes no upload")
+        self.keyholder.prepare(self.params.ciphertexts(layout.length), self.processes)
         if evaluates(self.study, number):
             self.progress.say("phase", number, phase="evaluating")
             self.records.add("release", number, what=self._released_metrics(), protected=False)
@@ -80,19 +90,20 @@ class Contributor:
         if number <= self.study.training.rounds:
             values[: layout.parameters] = self._train(model, number)
         self.progress.say("phase", number, phase="encrypting")
-        ciphertext = self.keyholder.protect(values)
+        made = UnsignedUpload(self.folder.upload)
+        for frame in protect(self.keyholder, values, exchanged.keys, mac, self.processes):
+            made.add(frame)
         header = UploadHeader(
             ctx=ctx,
             round_number=number,
             silo_index=self.index,
-            frame_bytes=tuple(len(frame) for frame in ciphertext.frames),
-            frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in ciphertext.frames),
-            seeds_sha256=hashlib.sha256(ciphertext.seeds).digest(),
+            frame_bytes=made.frame_bytes,
+            frame_sha256=made.frame_sha256,
+            seeds_sha256=hashlib.sha256(made.seeds).digest(),
+            share_set=exchanged.share_set.digest,
+            tag=mac.tag(self.index, made.residues),
         )
-        signed = convert.seal(header, self.identity.member.name, self.identity.keys.identity)
-        upload = StoredUpload(signed, ciphertext)
-        upload.store(self.folder.upload)
-        return upload
+        return made.sign(convert.seal(header, self.identity.member.name, self.identity.keys.identity))
 
     def _train(self, model: GlobalModel, number: int) -> NDArray[np.uint16]:
         event = round_event(self.study)

@@ -7,6 +7,7 @@ checks the same sets and can open the sum.
 
 from dataclasses import dataclass
 
+from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.errors import ProtocolError
 from privacy.secagg import advertise, share_set
@@ -23,7 +24,7 @@ LATE = ("round.late", "round.not_open", "round.repeated")
 """Answers of the aggregator that mean: too late for this round, follow it."""
 
 
-class RoundEnded(Exception):  # noqa: N818 - not an error: the round was abandoned while we took part
+class RoundEnded(Exception):
     """The aggregator abandoned the round; `Board` of the next wait says why."""
 
 
@@ -88,7 +89,7 @@ class KeyExchange:
     def _name(self) -> str:
         return self.identity.member.name
 
-    def _submitted(self, message: convert.Signed) -> bool:
+    def _submitted(self, message: Signed) -> bool:
         try:
             self.client.submit(message)
         except ProtocolError as error:
@@ -97,7 +98,7 @@ class KeyExchange:
             return False
         return True
 
-    def _board(self, phase: Phase) -> tuple[convert.Signed, ...]:
+    def _board(self, phase: Phase) -> tuple[Signed, ...]:
         board = self.client.wait(self.place.round_number, phase)
         if board.phase == Phase.ABANDONED:
             raise RoundEnded

@@ -6,6 +6,7 @@ import torch
 
 from imaging.cohort import Cohort
 from privacy.errors import CollegiumError, ConfigError, CorruptState
+from privacy.he.workers import cores
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration
@@ -17,11 +18,18 @@ from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
 from silo_node.learner import Learner
 from silo_node.progress import Progress
+from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
 
 
 def take_part(
-    directory: StateDirectory, name: str, target: str, patience: float, progress_file: Path | None, threads: int
+    directory: StateDirectory,
+    name: str,
+    target: str,
+    patience: float,
+    progress_file: Path | None,
+    threads: int,
+    runtime: Path | None,
 ) -> None:
     """Run an approved study to its end.
 
@@ -56,6 +64,8 @@ def take_part(
                 learner=learner,
                 stream=SecureStream(),
                 progress=progress,
+                runtime=runtime or default_folder(directory.root),
+                processes=cores(),
             ).run()
         except CollegiumError as error:
             _record(ledger, signed.digest(), error)

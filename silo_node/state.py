@@ -2,7 +2,7 @@
 
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
-cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, upload/, close}
+cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, upload/, sum/, close}
 """
 
 import re
@@ -87,6 +87,7 @@ class StudyDirectory:
         self.key_file = root / "key"
         self.model_file = root / "model"
         self.upload = root / "upload"
+        self.sum = root / "sum"
         self.close_file = root / "close"
 
     def make(self) -> None:

@@ -2,9 +2,11 @@
 
 Masking or encrypting the same update a second time would leak; therefore the ciphertext is made once
 and kept, and it is erased when the round has ended. It is ciphertext; the update itself is never stored.
+Frames are written and read one at a time: a large model is never in memory a second time.
 """
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,26 +14,75 @@ from pathlib import Path
 from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, CorruptState
-from privacy.he.keyholder import Ciphertext
+from privacy.secagg.mac import Residues
+from privacy.secagg.masked import MaskedFrame
 from privacy.wire import convert
 from privacy.wire.messages import UploadHeader
 
 
-@dataclass(frozen=True)
-class StoredUpload:
-    """The signed header, which names the round's context, and the ciphertext of one round."""
+class UnsignedUpload:
+    """An upload while it is made; it does not exist before `sign`. Every method may raise StorageError."""
 
-    header: Signed
-    ciphertext: Ciphertext
-
-    def store(self, folder: Path) -> None:
-        """Write durably; the upload exists once its header does. Raises StorageError."""
+    def __init__(self, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         durable.make_folder(folder)
-        for index, frame in enumerate(self.ciphertext.frames):
-            durable.write(folder / f"frame-{index}", frame)
-        durable.write(folder / "seeds", self.ciphertext.seeds)
-        durable.write(folder / "header", convert.encode_signed(self.header))
+        self._folder = folder
+        self._seeds: list[bytes] = []
+        self._sizes: list[int] = []
+        self._digests: list[bytes] = []
+        self._residues: list[Residues] = []
+
+    def add(self, frame: MaskedFrame) -> None:
+        """Store the next frame."""
+        durable.write(self._folder / f"frame-{len(self._sizes)}", frame.wire)
+        self._seeds.append(frame.seeds)
+        self._sizes.append(len(frame.wire))
+        self._digests.append(frame.digest)
+        self._residues.append(frame.mac)
+
+    @property
+    def seeds(self) -> bytes:
+        """The seeds of all ciphertexts, in order."""
+        return b"".join(self._seeds)
+
+    @property
+    def frame_bytes(self) -> tuple[int, ...]:
+        """Bytes of each frame."""
+        return tuple(self._sizes)
+
+    @property
+    def frame_sha256(self) -> tuple[bytes, ...]:
+        """SHA-256 of each frame."""
+        return tuple(self._digests)
+
+    @property
+    def residues(self) -> tuple[Residues, ...]:
+        """Each frame's part of the MAC."""
+        return tuple(self._residues)
+
+    def sign(self, header: Signed) -> "StoredUpload":
+        """Store the seeds and, last, the signed header: from here on the upload exists."""
+        durable.write(self._folder / "seeds", self.seeds)
+        durable.write(self._folder / "header", convert.encode_signed(header))
+        return StoredUpload(header, self._folder, len(self._sizes))
+
+
+@dataclass(frozen=True)
+class StoredUpload:
+    """The signed header, which names the round's context, and where its ciphertext lies."""
+
+    header: Signed
+    folder: Path
+    frame_count: int
+
+    @property
+    def seeds(self) -> bytes:
+        """The seeds of all ciphertexts, in order."""
+        return (self.folder / "seeds").read_bytes()
+
+    def frames(self) -> Iterator[bytes]:
+        """The frames, in order."""
+        return ((self.folder / f"frame-{index}").read_bytes() for index in range(self.frame_count))
 
     @classmethod
     def load(cls, folder: Path, ctx: bytes, public_key: bytes) -> "StoredUpload | None":
@@ -47,15 +98,14 @@ class StoredUpload:
             header = convert.open_signed(signed, UploadHeader, public_key)
             if header.ctx != ctx:
                 return None
-            frames = tuple((folder / f"frame-{index}").read_bytes() for index in range(len(header.frame_bytes)))
-            seeds = (folder / "seeds").read_bytes()
+            upload = cls(signed, folder, len(header.frame_bytes))
+            digests = tuple(sha256(frame).digest() for frame in upload.frames())
+            whole = digests == header.frame_sha256 and sha256(upload.seeds).digest() == header.seeds_sha256
         except (OSError, CollegiumError) as error:
             raise _damaged() from error
-        if tuple(sha256(frame).digest() for frame in frames) != header.frame_sha256:
+        if not whole:
             raise _damaged()
-        if sha256(seeds).digest() != header.seeds_sha256:
-            raise _damaged()
-        return cls(signed, Ciphertext(frames, seeds))
+        return upload
 
     @staticmethod
     def erase(folder: Path) -> None:

@@ -1,9 +1,9 @@
 """What a silo checks of M4 before it signs: whose uploads the aggregator says are in the sum.
 
-Pure: signed bytes in, a checked value or a typed error out. Nothing is decrypted here. Every refusal of
-a list or a sum has the one code `sum.refused`, whatever failed, so that answers tell an attacker
-nothing (Reject carries no more). The linear MAC over the ciphertext and the spot audit belong here
-and come with the masks; until then an aggregator could alter the sum undetected by this check.
+Signed bytes in, a checked value or a typed error out. Nothing is decrypted here: a sum is opened only
+after its digests, the linear MAC over the ciphertext (`mac`) and the spot audit (`audit`) were in order.
+Every refusal of a list or a sum has the one code `sum.refused`, whatever failed, so that answers tell an
+attacker nothing (Reject carries no more).
 """
 
 import hashlib
@@ -15,6 +15,9 @@ from privacy.digest import protocol_hash
 from privacy.errors import CollegiumError, ProtocolError
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
+from privacy.secagg.mac import RoundMac
+from privacy.secagg.masked import FrameOf, verify_sum
+from privacy.secagg.share_set import ShareSet
 from privacy.study import Study
 from privacy.wire import convert
 from privacy.wire.messages import Sign, Survivors, UploadHeader
@@ -29,19 +32,29 @@ class CheckedSurvivors:
     survivors: Survivors
     survivors_hash: bytes
     seeds: tuple[bytes, ...]
+    headers: tuple[UploadHeader, ...]
 
     @property
     def members(self) -> tuple[int, ...]:
         """Roster indices in the sum, ascending."""
         return tuple(index for index, _ in self.survivors.members)
 
+    @property
+    def tags(self) -> dict[int, bytes]:
+        """The MAC tag of each member, from its signed header."""
+        return {header.silo_index: header.tag for header in self.headers}
+
+    def frame_digests(self, frame: int) -> dict[int, bytes]:
+        """SHA-256 that each member signed for one frame of its upload."""
+        return {header.silo_index: header.frame_sha256[frame] for header in self.headers}
+
 
 @dataclass(frozen=True)
 class VerifiedSum:
-    """The frames that the survivors list describes; the only thing that is ever opened."""
+    """A sum that its digests and the MAC vouch for; the only thing that is ever opened."""
 
     checked: CheckedSurvivors
-    frames: tuple[bytes, ...]
+    frame_of: FrameOf
 
 
 def check_survivors(
@@ -52,6 +65,7 @@ def check_survivors(
     params: CiphertextParams,
     length: int,
     ctx: bytes,
+    share_set: ShareSet,
 ) -> CheckedSurvivors:
     """Check the aggregator's signed list, every survivor's signed header and all seeds.
 
@@ -60,6 +74,7 @@ def check_survivors(
         seeds: each survivor's seeds, in the same order.
         length: integers in an upload.
         ctx: this silo's own context of the round.
+        share_set: U2, as this silo checked it.
 
     Raises:
         ProtocolError: `sum.refused`.
@@ -71,30 +86,44 @@ def check_survivors(
         survivors = convert.open_signed(messages[0], Survivors, aggregator)
         members = survivors.members
         headers = messages[1 : 1 + len(members)]
-        if survivors.ctx != ctx or len(members) < study.roster.threshold or members[-1][0] > len(study.roster.silos):
+        if (survivors.ctx, survivors.share_set) != (ctx, share_set.digest) or len(members) < study.roster.threshold:
             raise ProtocolError("the survivor list is for another context or too short")
+        if not {index for index, _ in members} <= set(share_set.members):
+            raise ProtocolError("the survivor list names a silo that shared no keys")
         if len(headers) != len(members) or len(seeds) != len(members):
             raise ProtocolError("a survivor's header or seeds are missing")
+        opened = []
         for (index, header_hash), message, seed in zip(members, headers, seeds, strict=True):
-            _check_header(index, header_hash, message, seed, study, survivors)
+            opened.append(_check_header(index, header_hash, message, seed, study, survivors))
             frames.check_seeds(seed, length, params)
         if survivors.sum_frame_bytes != params.frame_sizes(length):
             raise ProtocolError("the sum has another shape than an upload")
     except CollegiumError as error:
         raise _refusal() from error
-    return CheckedSurvivors(survivors, protocol_hash("survivors", messages[0].body), tuple(seeds))
+    return CheckedSurvivors(survivors, protocol_hash("survivors", messages[0].body), tuple(seeds), tuple(opened))
 
 
-def check_sum(checked: CheckedSurvivors, sum_frames: Sequence[bytes]) -> VerifiedSum:
-    """Check the downloaded frames against the signed list.
+def check_sum(
+    checked: CheckedSurvivors, frame_of: FrameOf, mac: RoundMac, params: CiphertextParams, length: int, processes: int
+) -> "VerifiedSum":
+    """Check the sum's frames against the signed list and against the survivors' tags, before anything is opened.
+
+    Args:
+        checked: the list.
+        frame_of: gives a downloaded frame by index.
+        mac: the round's MAC.
+        params: the study's ciphertext parameters.
+        length: integers in an upload.
+        processes: workers at most.
 
     Raises:
         ProtocolError: `sum.refused`.
     """
-    digests = tuple(hashlib.sha256(frame).digest() for frame in sum_frames)
-    if digests != checked.survivors.sum_frame_sha256:
-        raise _refusal()
-    return VerifiedSum(checked, tuple(sum_frames))
+    try:
+        verify_sum(frame_of, checked.survivors.sum_frame_sha256, checked.tags, mac, params, length, processes)
+    except ProtocolError as error:
+        raise _refusal() from error
+    return VerifiedSum(checked, frame_of)
 
 
 def check_signs(messages: Sequence[Signed], study: Study, checked: CheckedSurvivors) -> None:
@@ -120,7 +149,7 @@ def check_signs(messages: Sequence[Signed], study: Study, checked: CheckedSurviv
 
 def _check_header(
     index: int, header_hash: bytes, message: Signed, seeds: bytes, study: Study, survivors: Survivors
-) -> None:
+) -> UploadHeader:
     party = study.roster.silos[index - 1]
     header = convert.open_signed(message, UploadHeader, bytes.fromhex(party.identity))
     same = (header.silo_index, header.ctx, header.round_number, header.share_set) == (
@@ -133,6 +162,7 @@ def _check_header(
         raise ProtocolError("a survivor's header is not the one in the list")
     if hashlib.sha256(seeds).digest() != header.seeds_sha256:
         raise ProtocolError("a survivor's seeds are not those of its header")
+    return header
 
 
 def _refusal() -> ProtocolError:

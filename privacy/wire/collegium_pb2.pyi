@@ -269,12 +269,14 @@ class Board(_message.Message):
     def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class SumRequest(_message.Message):
-    __slots__ = ("study_digest", "round")
+    __slots__ = ("study_digest", "round", "first_frame")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FRAME_FIELD_NUMBER: _ClassVar[int]
     study_digest: bytes
     round: int
-    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ...) -> None: ...
+    first_frame: int
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., first_frame: _Optional[int] = ...) -> None: ...
 
 class Frame(_message.Message):
     __slots__ = ("data",)

@@ -185,13 +185,15 @@ def decode_board(data: bytes) -> Board:
 
 def encode_sum_request(request: SumRequest) -> bytes:
     """Which sum to download."""
-    return pb.SumRequest(study_digest=request.study_digest, round=request.round_number).SerializeToString()
+    return pb.SumRequest(
+        study_digest=request.study_digest, round=request.round_number, first_frame=request.first_frame
+    ).SerializeToString()
 
 
 def decode_sum_request(data: bytes) -> SumRequest:
     """Raises ProtocolError for anything malformed."""
     message = _parse(pb.SumRequest, data, 1024)
-    return SumRequest(message.study_digest, message.round)
+    return SumRequest(message.study_digest, message.round, message.first_frame)
 
 
 def encode_frame_request(request: FrameRequest) -> bytes:

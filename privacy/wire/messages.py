@@ -343,11 +343,13 @@ class FrameRequest:
 
 @dataclass(frozen=True)
 class SumRequest:
-    """Which sum to download."""
+    """Which sum to download, from which frame on."""
 
     study_digest: bytes
     round_number: int
+    first_frame: int = 0
 
     def __post_init__(self) -> None:
         _digest(self.study_digest, "study digest")
+        _number(self.first_frame, 0, MAX_FRAMES, "a frame number")
         _number(self.round_number, 1, MAX_ROUNDS, "a round number")

@@ -164,6 +164,7 @@ class Federation:
             learner=MadeUpLearner(index, round_event(signed), parameters),
             stream=SecureStream(),
             progress=Progress(root / "progress.jsonl", signed.training.rounds),
+            runtime=root / "runtime",
         )
 
 

@@ -140,6 +140,7 @@ class World:
             learner=CountingLearner(self, index),
             stream=SecureStream(),
             progress=Progress(None, self.members.study.training.rounds),
+            runtime=self.root / "runtime",
         )
 
     def start(self, index: int, line: Line | None = None, **options: float) -> Running:
