@@ -135,10 +135,9 @@ def run(
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     directory = StateDirectory(state)
     with durable.lock(state):
-        name = _chosen(directory, study)
-        from silo_node.program import take_part  # torch takes seconds to import
+        from silo_node.program import take_part
 
-        take_part(directory, name, aggregator, patience, progress_json, threads, runtime)
+        take_part(directory, _chosen(directory, study), aggregator, patience, progress_json, threads, runtime)
     print("the study is finished; 'collegium-silo export' writes the model")
 
 

@@ -1,8 +1,6 @@
-"""Builds and runs a silo's part in a study from its state directory (imports torch)."""
+"""Builds and runs a silo's part in a study from its state directory; torch is imported once nothing refuses."""
 
 from pathlib import Path
-
-import torch
 
 from imaging.cohort import Cohort
 from privacy.errors import CollegiumError, ConfigError, CorruptState
@@ -16,7 +14,6 @@ from silo_node.client import AggregatorClient
 from silo_node.export import Card
 from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
-from silo_node.learner import Learner
 from silo_node.progress import Progress
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
@@ -36,7 +33,6 @@ def take_part(
     Raises:
         CollegiumError: whatever refuses; a refusal by policy, budget or preflight is in the ledger too.
     """
-    torch.set_num_threads(threads)
     identity = directory.identity()
     policy = configuration.read(directory.root).policy
     folder = directory.study(name)
@@ -50,6 +46,11 @@ def take_part(
             with imaging_errors():
                 cohort = Cohort.open(directory.cohort(approved.cohort))
             _check_recorded(ledger, cohort)
+            import torch  # seconds to import, which a refusal need not wait for
+
+            from silo_node.learner import Learner
+
+            torch.set_num_threads(threads)
             learner = Learner(signed, cohort, SecureStream())
             progress.say("phase", 0, phase="preflight")
             learner.preflight()
