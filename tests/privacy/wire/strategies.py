@@ -5,8 +5,12 @@ from hypothesis import strategies as st
 from privacy.channel.envelope import Signed
 from privacy.wire import convert
 from privacy.wire.messages import (
+    BOX_C_BYTES,
+    BOX_S_BYTES,
+    KEM_PUBLIC_BYTES,
     MAX_FRAME_BYTES,
     Abandon,
+    Advertise,
     AwaitRequest,
     Board,
     Close,
@@ -15,9 +19,12 @@ from privacy.wire.messages import (
     KeyRequest,
     Phase,
     Reject,
+    ShareBox,
+    Shares,
     Sign,
     SumRequest,
     Survivors,
+    Unmask,
     UploadHeader,
 )
 
@@ -49,14 +56,32 @@ def survivors(draw: st.DrawFn) -> Survivors:
     return Survivors(draw(digests), draw(numbers), tuple(members), sizes, hashes, draw(maybe_digests))
 
 
+def exactly(length: int) -> st.SearchStrategy[bytes]:
+    """One repeated byte: boxes and keys are long, and nothing looks into them."""
+    return st.binary(min_size=1, max_size=1).map(lambda byte: byte * length)
+
+
+@st.composite
+def shares(draw: st.DrawFn) -> Shares:
+    receivers = sorted(draw(st.sets(indices, min_size=1, max_size=4)))
+    boxes = tuple(
+        ShareBox(receiver, draw(exactly(BOX_C_BYTES)), draw(exactly(BOX_S_BYTES)), draw(digests), draw(digests))
+        for receiver in receivers
+    )
+    return Shares(draw(digests), draw(numbers), draw(indices), draw(digests), boxes)
+
+
 bodies: st.SearchStrategy[convert.Body] = st.one_of(
     st.builds(KeyRequest, digests, words, indices, st.binary(min_size=1216, max_size=1216)),
     st.builds(KeyAnnounce, digests, words, digests, digests),
     st.builds(KeyGrant, signeds, indices, indices, digests, st.binary(max_size=200)),
+    st.builds(Advertise, digests, numbers, indices, exactly(KEM_PUBLIC_BYTES), exactly(KEM_PUBLIC_BYTES), digests),
+    shares(),
     headers(),
     survivors(),
     st.builds(Sign, digests, words, digests),
     st.builds(Reject, digests, words, maybe_digests, codes),
+    st.builds(Unmask, digests, numbers, indices, digests, st.binary(min_size=16, max_size=112)),
     st.builds(Close, digests, words, digests, digests, digests, st.integers(0, 2**64 - 1), digests),
     st.builds(Abandon, digests, words, texts),
 )

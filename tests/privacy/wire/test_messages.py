@@ -9,9 +9,13 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import messages
 from privacy.wire.messages import (
+    BOX_C_BYTES,
+    BOX_S_BYTES,
+    KEM_PUBLIC_BYTES,
     MAX_FRAME_BYTES,
     MAX_FRAMES,
     Abandon,
+    Advertise,
     AwaitRequest,
     Board,
     Close,
@@ -20,13 +24,17 @@ from privacy.wire.messages import (
     KeyRequest,
     Phase,
     Reject,
+    ShareBox,
+    Shares,
     Sign,
     SumRequest,
     Survivors,
+    Unmask,
     UploadHeader,
 )
 
 D = b"d" * 32
+BOX = ShareBox(1, bytes(BOX_C_BYTES), bytes(BOX_S_BYTES), D, D)
 SIGNED = Signed("sign", b"", "north", bytes(64))
 VALID: list[Any] = [
     KeyRequest(D, 1, 1, bytes(1216)),
@@ -40,6 +48,10 @@ VALID: list[Any] = [
     Abandon(D, 1, "too_few_uploads"),
     AwaitRequest(D, 0, Phase.SURVIVORS, 0),
     SumRequest(D, 1),
+    Advertise(D, 1, 1, bytes(KEM_PUBLIC_BYTES), bytes(KEM_PUBLIC_BYTES), D),
+    BOX,
+    Shares(D, 1, 1, D, (BOX,)),
+    Unmask(D, 1, 1, D, bytes(16)),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
