@@ -12,7 +12,7 @@ from compliance.evidence import Evidence, LedgerEvidence, StudyEvidence
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.ledger.entry import Entry
-from privacy.study import Privacy, fingerprint
+from privacy.study import Encryption, Privacy, fingerprint
 
 RLWE_BITS = {4096: ((58, 256), (75, 192), (109, 128)), 16384: ((237, 256), (305, 192), (438, 128))}
 """Largest modulus in bits, and classical security in bits it gives, by ring degree: HomomorphicEncryption.org security
@@ -99,7 +99,7 @@ class Rounds:
 
 @dataclass(frozen=True)
 class Trust:
-    """Encryption as the signed study fixes it, and the parties."""
+    """Encryption as the signed study fixes it, the parties, and what the threshold tolerates."""
 
     ring_degree: int
     modulus_bits: int
@@ -109,6 +109,8 @@ class Trust:
     steward: str
     aggregator: str
     threshold: int
+    dropouts_tolerated: int
+    collusion_tolerated: int
     roster_code: str
 
 
@@ -139,6 +141,12 @@ class StudyView:
     approvals: tuple[Approval, ...]
     rounds: tuple[Rounds, ...]
     exports: tuple[Export, ...]
+
+
+def security_bits(encryption: Encryption) -> int:
+    """Classical security, in bits, of a study's ring by the table; 0 if the modulus is too large for any level."""
+    levels = RLWE_BITS[encryption.ring_degree]
+    return next((bits for largest, bits in levels if encryption.modulus_bits <= largest), 0)
 
 
 def views(
@@ -227,17 +235,17 @@ def _as_signed(mechanism: Mechanism, signed: Privacy) -> bool:
 
 def _trust(found: StudyEvidence) -> Trust:
     study = found.study
-    levels = RLWE_BITS[study.encryption.ring_degree]
-    security = next((bits for largest, bits in levels if study.encryption.modulus_bits <= largest), 0)
     return Trust(
         study.encryption.ring_degree,
         study.encryption.modulus_bits,
-        security,
+        security_bits(study.encryption),
         study.encryption.bits,
         tuple(silo.name for silo in study.roster.silos),
         study.roster.steward,
         study.roster.aggregator.name,
         study.roster.threshold,
+        study.roster.dropouts_tolerated,
+        study.roster.collusion_tolerated,
         study.roster.code,
     )
 

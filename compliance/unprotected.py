@@ -28,11 +28,12 @@ class Exposure:
 
 _STANDING = (
     Exposure(
-        "One hospital together with the aggregator",
-        "Every hospital of a study holds the key that opens sums. In this version updates carry no masks yet, so a "
-        "hospital that colludes with the aggregator could open another hospital's single update. If the study has "
+        "More hospitals together with the aggregator than a study tolerates",
+        "Masks hide each update within the sum, also from the aggregator together with as many hospitals as section 3 "
+        "states for the study. Beyond that number they could open another hospital's single update, and all other "
+        "hospitals of a sum together know what is left when they take their own updates away. If the study has "
         "differential privacy, that update carries its hospital's noise and the loss stated here holds for it too. "
-        "Exact metrics that travel with it, and updates of a study without differential privacy, it would see bare.",
+        "Exact metrics that travel with it, and updates of a study without differential privacy, they would see bare.",
         "",
     ),
     Exposure(
@@ -43,9 +44,10 @@ _STANDING = (
     ),
     Exposure(
         "A hospital that lies",
-        "A hospital that sends a false update can spoil the model, and nothing here detects that. It does not lower "
-        "the noise that protects another hospital's patients. What a hospital's ledger says about its own training "
-        "rests on that hospital running the software unaltered.",
+        "A hospital that sends a false update can spoil the model, and nothing here detects that. It can also make "
+        "rounds end without a usable sum, which spends the others' budget, and in one way of doing so it is not "
+        "named. It does not lower the noise that protects another hospital's patients. What a hospital's ledger says "
+        "about its own training rests on that hospital running the software unaltered.",
         "",
     ),
     Exposure(

@@ -164,6 +164,20 @@ class Roster(Strict):
             )
         return self
 
+    @property
+    def dropouts_tolerated(self) -> int:
+        """Silos that may be missing from a round, which then still closes with the sum of the others: n - t."""
+        return len(self.silos) - self.threshold
+
+    @property
+    def collusion_tolerated(self) -> int:
+        """Silos that may collude with the aggregator while every other silo's update stays hidden in the sum.
+
+        min(2t - n - 1, t - 2), protocol.md section 1: with one more, two groups shown different survivors can both
+        reach t (first term), or fewer than two honest updates may be in a sum (second).
+        """
+        return max(0, min(2 * self.threshold - len(self.silos) - 1, self.threshold - 2))
+
     def index(self, name: str) -> int:
         """The roster index (from 1) of a silo.
 

@@ -16,7 +16,7 @@ from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
 from privacy.errors import CorruptState, PolicyRefused, StudyError
 from privacy.ledger.budget import BudgetFilter, Cap, charged
 from privacy.ledger.store import Ledger
-from privacy.study import Study
+from privacy.study import Roster, Study
 from silo_node.configuration import Policy
 from silo_node.state import StudyDirectory
 
@@ -82,7 +82,7 @@ def check_claims(signed: Study) -> None:
     """Recompute the study's epsilon with two accountants.
 
     Raises:
-        StudyError: the threshold is too low, or the noise does not give the epsilon that the study claims.
+        StudyError: the noise does not give the epsilon that the study claims.
     """
     if signed.privacy.mechanism == "none" or signed.privacy.delta is None or signed.privacy.epsilon is None:
         return
@@ -130,7 +130,7 @@ Study         {signed.name} of consortium {signed.consortium}
 Will be read  cohort '{cohort}': {patients} patients, de-identified images and the label '{signed.task.label}'
 Will train    {signed.model.name}, {training.rounds} rounds of {training.local_steps} step(s); each patient is drawn
               with probability {privacy.sampling_rate:g} a step
-Will leave    an encrypted model update a round; only the sum over the silos can be opened, by the silos.
+Will leave    a masked and encrypted model update a round; only the sum over the silos can be opened, by the silos.
               Counts of correct and wrong predictions on held-out patients ({signed.evaluation.split}), in the same
               encrypted sum: exact, NOT covered by differential privacy. Times and sizes of messages.
 Guarantee     {guarantee}
@@ -138,9 +138,20 @@ Budget        {cost_line}
 Roster        code {signed.roster.code} (read it to the other hospitals; all must have the same)
 {silos}
     aggregator {signed.roster.aggregator.name:<9} {signed.roster.aggregator.fingerprint}
-    threshold {signed.roster.threshold} of {len(signed.roster.silos)}; in this version one hospital together with the
-    aggregator could open another's update: the masks that prevent it come next.
+Threshold     {_threshold(signed.roster)}
 """
+
+
+def _threshold(roster: Roster) -> str:
+    """What a round needs and who would have to work together to see one hospital's update."""
+    silos, together = len(roster.silos), roster.collusion_tolerated
+    needs = f"a round needs {roster.threshold} of {silos} hospitals; {roster.dropouts_tolerated} may be missing."
+    if silos == 2:
+        return f"""{needs}
+              With two hospitals the masks hide nothing between them: each can subtract its own update from the sum."""
+    return f"""{needs}
+              This hospital's update stays hidden within the sum, even from the aggregator working together with
+              {together} of the other hospitals. The sum itself is known to every hospital."""
 
 
 def record(

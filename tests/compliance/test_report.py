@@ -59,7 +59,8 @@ def test_a_study_is_described_from_file_and_ledgers(trained: Consortium, account
     assert (mechanism.unit, mechanism.adjacency, mechanism.noise_at) == ("patient", "add_remove", "local")
     assert study.trust is not None
     assert (study.trust.ring_degree, study.trust.modulus_bits, study.trust.security_bits) == (4096, 50, 256)
-    assert study.trust.threshold == 3
+    trust = study.trust
+    assert (trust.threshold, trust.dropouts_tolerated, trust.collusion_tolerated) == (3, 0, 1)
     assert [approval.by for approval in study.approvals] == ["Dr. Alpha", "Dr. Beta", "Dr. Gamma"]
     assert study.approvals[0].confirmed == ("beta: telephone", "gamma: telephone")
     rounds = {row.party: (row.opened, row.closed, row.abandoned, row.without_result) for row in study.rounds}

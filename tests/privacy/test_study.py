@@ -13,15 +13,25 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from privacy.errors import ConfigError, StudyError
-from privacy.study import Study, context, dump, fingerprint, least_threshold, load_signed, sign
+from privacy.study import Party, Roster, Study, context, dump, fingerprint, least_threshold, load_signed, sign
 from tests.privacy.studies import NAMES, draft, key, study
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
 
-TABLE = {3: 3, 4: 3, 5: 4, 6: 5, 7: 5, 8: 6, 10: 7, 16: 11, 32: 22, 64: 43}
-"""protocol.md section 1: roster size and default threshold."""
-COLLUDING = {3: 1, 4: 1, 5: 2, 6: 3, 7: 2, 8: 3, 10: 3, 16: 5, 32: 11, 64: 21}
+TABLE = {
+    3: (3, 0, 1),
+    4: (3, 1, 1),
+    5: (4, 1, 2),
+    6: (5, 1, 3),
+    7: (5, 2, 2),
+    8: (6, 2, 3),
+    10: (7, 3, 3),
+    16: (11, 5, 5),
+    32: (22, 10, 11),
+    64: (43, 21, 21),
+}
+"""protocol.md section 1, by roster size: default threshold, dropouts tolerated, colluding silos tolerated."""
 
 
 @pytest.fixture
@@ -34,10 +44,28 @@ def file(tmp_path: Path) -> Path:
 # ---- the threshold
 
 
-@pytest.mark.parametrize(("silos", "threshold"), TABLE.items())
-def test_the_threshold_is_that_of_the_protocol(silos: int, threshold: int) -> None:
-    assert least_threshold(silos) == threshold
-    assert min(2 * threshold - silos - 1, threshold - 2) == COLLUDING[silos]
+def roster(silos: int, threshold: int) -> Roster:
+    parties = tuple(Party(name=f"silo-{index}", identity=key(index)) for index in range(silos))
+    hub = Party(name="hub", identity=key(999))
+    return Roster(threshold=threshold, steward="silo-0", aggregator=hub, silos=parties)
+
+
+@pytest.mark.parametrize(("silos", "row"), TABLE.items())
+def test_the_threshold_and_what_it_tolerates_are_those_of_the_protocol(silos: int, row: tuple[int, int, int]) -> None:
+    made = roster(silos, least_threshold(silos))
+    assert (made.threshold, made.dropouts_tolerated, made.collusion_tolerated) == row
+
+
+@given(st.integers(4, 64), st.data())
+def test_a_higher_threshold_trades_dropouts_for_collusion(silos: int, data: st.DataObject) -> None:
+    threshold = data.draw(st.integers(least_threshold(silos), silos - 1))
+    lower, higher = roster(silos, threshold), roster(silos, threshold + 1)
+    assert higher.dropouts_tolerated == lower.dropouts_tolerated - 1
+    assert lower.collusion_tolerated < higher.collusion_tolerated <= silos - 2
+
+
+def test_two_silos_have_no_secret_from_each_other() -> None:
+    assert (roster(2, 2).dropouts_tolerated, roster(2, 2).collusion_tolerated) == (0, 0)
 
 
 @pytest.mark.parametrize("silos", range(3, 17))
@@ -54,7 +82,7 @@ def test_a_study_below_or_above_its_threshold_is_refused(silos: int) -> None:
 @given(st.integers(3, 64))
 def test_two_disjoint_groups_of_honest_silos_cannot_both_reach_the_threshold(silos: int) -> None:
     threshold = least_threshold(silos)
-    colluding = min(2 * threshold - silos - 1, threshold - 2)
+    colluding = roster(silos, threshold).collusion_tolerated
     assert colluding >= 1
     assert 2 * (threshold - colluding) > silos - colluding
 
@@ -103,7 +131,7 @@ def parsed(data: dict[str, Any]) -> Study:
         lambda d: d.update(aggregation={"weights": dict.fromkeys((*NAMES[:3], "stranger"), 1.0)}),
         lambda d: d.update(aggregation={"weights": {NAMES[0]: 0.0, NAMES[1]: 1.0, NAMES[2]: 1.0}}),
         lambda d: d.update(aggregation={"round_deadline_seconds": 4}),
-        lambda d: d.update(encryption={"ring_degree": 2048}),
+        lambda d: d.update(encryption={"ring": "medium"}),
     ],
 )
 def test_what_is_not_a_study_is_refused(change: Callable[[dict[str, Any]], None]) -> None:
@@ -166,7 +194,7 @@ def test_the_digest_does_not_depend_on_the_order_of_keys(file: Path) -> None:
         {"description": "x"},
         {"training": {"rounds": 21, "local_steps": 1, "learning_rate": 0.5}},
         {"evaluation": {"split": "val"}},
-        {"encryption": {"prime_bits": 50}},
+        {"encryption": {"ring": "large"}},
     ],
 )
 def test_every_change_changes_the_digest(changes: dict[str, Any]) -> None:

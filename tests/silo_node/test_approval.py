@@ -149,6 +149,21 @@ def test_the_description_says_what_leaves_what_it_costs_and_who_takes_part(site:
     assert "NONE" in unprotected
 
 
+@pytest.mark.parametrize(
+    ("silos", "threshold", "said"),
+    [
+        (3, 3, ("needs 3 of 3 hospitals; 0 may be missing", "together with 1 of the other hospitals")),
+        (8, 6, ("needs 6 of 8 hospitals; 2 may be missing", "together with 3 of the other hospitals")),
+        (8, 8, ("needs 8 of 8 hospitals; 0 may be missing", "together with 6 of the other hospitals")),
+        (2, 2, ("needs 2 of 2 hospitals", "hide nothing between them")),
+    ],
+)
+def test_the_description_says_what_the_threshold_tolerates(silos: int, threshold: int, said: tuple[str, ...]) -> None:
+    text = " ".join(approval.describe(study(silos, threshold), "chest", 1, approval.Cost(0, 1, 1e-4), OPEN).split())
+    for words in said:
+        assert words in text
+
+
 # ---- the record
 
 
