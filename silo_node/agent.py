@@ -327,7 +327,7 @@ class Agent:
             self.folder.close_file.unlink(missing_ok=True)
             return
         key = group_key(self._material.group_secret, ctx, "sum")
-        mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8").tobytes()).digest(), "sha256")
+        mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8", copy=False).data).digest(), "sha256")
         size, root = self._records.head()
         close = Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
         durable.write(self.folder.close_file, convert.encode_signed(self._seal(close)))

@@ -56,8 +56,9 @@ class GlobalModel:
             model = cls(optimizer, int(metadata["round"]), chain, Outcome(metadata["outcome"]))
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise CorruptState("the stored model is damaged; restore the state directory from a backup") from error
-        shape = (vectors[0].size if parameters is None else parameters,)
-        if any(vector.shape != shape or vector.dtype != np.float64 for vector in vectors) or len(chain) != 32:
+        shape = (weights.size if parameters is None else parameters,)
+        sound = weights.shape == shape and all(vector.shape in (shape, (0,)) for vector in vectors[1:])
+        if not sound or any(vector.dtype != np.float64 for vector in vectors) or len(chain) != 32:
             raise CorruptState("the stored model does not fit the study; restore the state directory from a backup")
         return model
 

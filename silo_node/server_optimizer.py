@@ -22,7 +22,10 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class OptimizerState:
-    """Weights, their moving average and the optimiser's moments, all (P,) float64; `steps` taken."""
+    """Weights, their moving average and the optimiser's moments, all (P,) float64; `steps` taken.
+
+    What the study's optimiser does not keep is empty, shape (0,): it is neither in memory nor written every round.
+    """
 
     weights: Vector
     average: Vector
@@ -33,11 +36,12 @@ class OptimizerState:
     @classmethod
     def initial(cls, weights: Vector) -> "OptimizerState":
         """The state before the first round."""
-        return cls(weights, weights.copy(), np.zeros_like(weights), np.zeros_like(weights), 0)
+        none = np.empty(0)
+        return cls(weights, none, none, none, 0)
 
     def released(self, aggregation: Aggregation) -> Vector:
         """The vector that is evaluated and exported: the average if the study keeps one."""
-        return self.average if aggregation.average_decay else self.weights
+        return self.average if aggregation.average_decay and self.average.size else self.weights
 
 
 def step(state: OptimizerState, mean_update: Vector, aggregation: Aggregation) -> OptimizerState:
@@ -53,14 +57,21 @@ def step(state: OptimizerState, mean_update: Vector, aggregation: Aggregation) -
     if aggregation.optimizer == "sgd":
         direction = mean_update
     elif aggregation.optimizer == "momentum":
-        first = direction = decay * first + mean_update
+        first = direction = decay * _kept(first, mean_update) + mean_update
     else:
-        first = decay * first + (1 - decay) * mean_update
-        second = ADAM_SECOND_DECAY * second + (1 - ADAM_SECOND_DECAY) * mean_update**2
+        first = decay * _kept(first, mean_update) + (1 - decay) * mean_update
+        second = ADAM_SECOND_DECAY * _kept(second, mean_update) + (1 - ADAM_SECOND_DECAY) * mean_update**2
         direction = first / (np.sqrt(second) + ADAM_FLOOR)
-    weights = state.weights + rate * direction
-    # The average is corrected for its start, so that early rounds are not held at the initial model.
-    steps = state.steps + 1
-    keep = min(aggregation.average_decay, steps / (steps + 10))
-    average = keep * state.average + (1 - keep) * weights
+    weights = rate * direction
+    weights += state.weights
+    steps, average = state.steps + 1, state.average
+    if aggregation.average_decay:
+        # The average is corrected for its start, so that early rounds are not held at the initial model.
+        keep = min(aggregation.average_decay, steps / (steps + 10))
+        average = keep * (average if average.size else state.weights) + (1 - keep) * weights
     return replace(state, weights=weights, average=average, first=first, second=second, steps=steps)
+
+
+def _kept(moment: Vector, like: Vector) -> Vector:
+    """A moment, or zeros before its first step."""
+    return moment if moment.size else np.zeros_like(like)
