@@ -75,7 +75,7 @@ def test_it_says_what_it_must(report: Report) -> None:
         "patient; neighbours differ by adding or removing one patient with all images",
         "standard deviation 1.45 times the clip",
         "Poisson: each patient takes part in a step with probability 0.118",
-        "may work together with the aggregator",
+        "1 of 3 hospitals may work together with the aggregator",
         "256 bits against classical attack",
         "dicom.truncated 3",
         "Round 2 ended without a sum",
