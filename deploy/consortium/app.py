@@ -158,6 +158,27 @@ def study_sign(
     console.emit(lines, as_json=False)
 
 
+@study_app.command("explain")
+def study_explain(
+    file: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A signed study or a draft.")],
+    parameters: Annotated[
+        int | None, typer.Option(min=1, help="Trainable values of the model: adds bytes and seconds a round.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a study tolerates, how it encrypts, and what a round costs a silo. Needs no key.
+
+    \b
+    Example:
+    collegium-consortium study explain study.yaml --parameters 6000
+    """
+    from deploy.consortium import explanation  # numpy, which no other command needs
+
+    study, signed_by = explanation.read(file)
+    found = explanation.explain(study, signed_by, parameters)
+    console.emit(explanation.as_json(found) if as_json else explanation.in_words(found), as_json=as_json)
+
+
 def _hand_over(authority: Authority, admission: Admission, asked: Request, output: Path, as_json: bool) -> None:
     publish(output, admission.model_dump_json(indent=2).encode() + b"\n")
     hosts: list[Json] = list(asked.hosts)

@@ -5,7 +5,9 @@ threshold, the steward and the noise multiplier. Models, tasks and transforms ar
 silo, which alone has them; the mathematics of the privacy target is checked here and there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -81,24 +83,42 @@ def sign_draft(authority: Authority, draft_file: Path) -> Completed:
     draft = load(draft_file, Draft)
     if draft.consortium not in (None, authority.name):
         raise StudyError(f"{draft_file.name} is for consortium '{draft.consortium}', this is '{authority.name}'")
-    silos = tuple(_party(authority, Role.SILO, silo) for silo in draft.roster.silos)
+    steps = draft.training.rounds * draft.training.local_steps
+    privacy, epsilon = _with_noise(draft.privacy, steps, draft_file.name)
+    study = complete(draft, draft_file.name, authority.name, privacy, partial(_party, authority))
+    return Completed(sign(study, authority.study_key), epsilon)
+
+
+def complete(
+    draft: Draft, file_name: str, consortium: str, privacy: Privacy, party_of: Callable[[Role, str | Party], Party]
+) -> Study:
+    """The study that a draft stands for, unsigned.
+
+    Args:
+        draft: the draft.
+        file_name: of the draft, for messages.
+        consortium: whose study it is.
+        privacy: the mechanism, with its noise.
+        party_of: the member that a role and what the draft gives for it mean.
+
+    Raises:
+        StudyError: the roster, or something else that concerns more than one key, is not sound.
+    """
+    silos = tuple(party_of(Role.SILO, silo) for silo in draft.roster.silos)
     roster = {
         "epoch": draft.roster.epoch,
         "threshold": least_threshold(len(silos)) if draft.roster.threshold is None else draft.roster.threshold,
         "steward": draft.roster.steward or silos[0].name,
-        "aggregator": _party(authority, Role.AGGREGATOR, draft.roster.aggregator),
+        "aggregator": party_of(Role.AGGREGATOR, draft.roster.aggregator),
         "silos": silos,
     }
-    steps = draft.training.rounds * draft.training.local_steps
-    privacy, epsilon = _with_noise(draft.privacy, steps, draft_file.name)
     fields = {name: getattr(draft, name) for name in Draft.model_fields}
     try:
-        study = Study.model_validate({**fields, "consortium": authority.name, "privacy": privacy, "roster": roster})
+        return Study.model_validate({**fields, "consortium": consortium, "privacy": privacy, "roster": roster})
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise StudyError(f"{draft_file.name}: {place or 'study'}: {first['msg']}; correct the draft") from error
-    return Completed(sign(study, authority.study_key), epsilon)
+        raise StudyError(f"{file_name}: {place or 'study'}: {first['msg']}; correct the draft") from error
 
 
 def _party(authority: Authority, role: Role, given: str | Party) -> Party:

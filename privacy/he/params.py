@@ -99,9 +99,11 @@ class CiphertextParams:
         A coefficient of the opened sum is `2^shift * (sum of fields) + noise`, |noise| <= 21 silos < 2^(shift-1).
         Adding half a unit before the shift rounds the noise away if it neither wraps below zero nor reaches Q.
         """
+        return self._worst(fields) < self.modulus - (self.modulus >> HEADROOM_BITS)
+
+    def _worst(self, fields: int) -> int:
         worst = sum(self.largest_sum << (self.shift + self.field_bits * index) for index in range(fields))
-        worst += (1 << (self.shift - 1)) + NOISE_BOUND * self.silos
-        return worst < self.modulus - (self.modulus >> HEADROOM_BITS)
+        return worst + (1 << (self.shift - 1)) + NOISE_BOUND * self.silos
 
     @classmethod
     def for_study(cls, encryption: Encryption, silos: int) -> "CiphertextParams":
@@ -136,6 +138,11 @@ class CiphertextParams:
     def modulus(self) -> int:
         """Q, the product of the primes."""
         return math.prod(self.primes)
+
+    @property
+    def worst_coefficient(self) -> int:
+        """The largest coefficient that opening a sum can meet, half a unit for rounding included; it is below Q."""
+        return self._worst(self.fields)
 
     @property
     def prime_bits(self) -> int:

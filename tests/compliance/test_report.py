@@ -125,7 +125,11 @@ def test_what_is_not_protected_is_listed(trained: Consortium, accountants: Accou
     assert exposures[0].title == "Released without noise: global metrics (test)"
     assert exposures[0].recorded == "alpha: 1 times, beta: 1 times, gamma: 1 times"
     titles = {item.title for item in exposures}
-    assert {"More hospitals together with the aggregator than a study tolerates", "Patients of two hospitals", "A hospital that lies"} <= titles
+    assert {
+        "More hospitals together with the aggregator than a study tolerates",
+        "Patients of two hospitals",
+        "A hospital that lies",
+    } <= titles
 
 
 def test_training_without_protection_is_said_first(consortium: Consortium, accountants: Accountants) -> None:
