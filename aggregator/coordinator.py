@@ -146,7 +146,7 @@ class Coordinator:
             if self._arriving.get(header.silo_index) is not incoming:
                 raise ProtocolError("this upload was begun again by its silo", code="upload.superseded")
             incoming.commit()
-            self._move(header.round_number, rounds.uploaded(state, Upload(message, header), self._clock()))
+            self._move(header.round_number, rounds.uploaded(state, Upload(message, header)))
             self._changed.notify_all()
 
     def wait(self, request: AwaitRequest) -> Board:
@@ -154,7 +154,7 @@ class Coordinator:
         if request.study_digest != self._digest:
             raise ProtocolError("this aggregator does not serve that study", code="study.unknown")
         with self._changed:
-            # A look (no waiting time) leaves the deadline alone; a silo that waits for a sum starts it.
+            # A look (no waiting time) leaves the patience alone; a silo that waits for a round starts it.
             if (
                 request.wait_milliseconds
                 and request.phase > Phase.KEYS_GRANTED
@@ -231,9 +231,10 @@ class Coordinator:
     def _share(self, index: int, public_key: bytes, message: Signed) -> None:
         body = convert.open_signed(message, Shares, public_key)
         _own(index, body.silo_index)
-        state = setup.shared(self._open(body.round_number), message, body, self._clock())
+        state = setup.shared(self._open(body.round_number), message, body)
         self._store.round(body.round_number).put(f"shares-{index}", message)
-        self._move(body.round_number, rounds.opened(state) if isinstance(state, setup.Setup) else state)
+        opened = rounds.opened(state, self._clock()) if isinstance(state, setup.Setup) else state
+        self._move(body.round_number, opened)
 
     def _unmask(self, index: int, public_key: bytes, message: Signed) -> None:
         body = convert.open_signed(message, Unmask, public_key)
@@ -270,11 +271,8 @@ class Coordinator:
             if not isinstance(before, rounds.Closed):
                 self._records.ended(close.round_number, "closed", close.chain.hex())
                 self._states.setdefault(close.round_number + 1, setup.Advertising())
-            store = self._store.round(close.round_number)
-            if len(state.closes) == len(state.published.uploads):
-                store.scrub_uploads()
             if len(state.closes) == self._rules.silos:
-                store.scrub_sum()
+                self._store.round(close.round_number).scrub()
 
     # ---- the sum
 
@@ -302,6 +300,7 @@ class Coordinator:
     def _abandon(self, number: int, reason: str) -> None:
         message = convert.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
         self._store.round(number).put("abandon", message)
+        self._store.round(number).scrub()
         with self._changed:
             self._records.ended(number, "abandoned")
             self._states[number + 1] = setup.Advertising()
@@ -346,9 +345,7 @@ class Coordinator:
 
     def _move(self, number: int, state: rounds.State) -> None:
         """Make a new state the round's: what it freezes is durable before anyone sees it."""
-        for name, silos in rounds.frozen_sets(state).items():
-            if name not in rounds.frozen_sets(self._states[number]):
-                self._store.round(number).put_set(name, silos)
+        self._store.round(number).keep_sets(rounds.frozen_sets(state))
         self._states[number] = state
         self._changed.notify_all()
 

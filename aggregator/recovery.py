@@ -29,6 +29,8 @@ class Recovery:
         """
         numbers = range(1, max(1, self._store.last_round()) + 1)
         states = {number: self._round(number, self._store.round(number)) for number in numbers}
+        for number, state in states.items():
+            self._store.round(number).keep_sets(rounds.frozen_sets(state))
         last = max(states)
         if self._is_over(last, states[last]):
             states[last + 1] = setup.Advertising()
@@ -49,7 +51,7 @@ class Recovery:
         state = self._set_up(store)
         for index, message in sorted(store.uploads()):
             header = convert.open_signed(message, UploadHeader, self._identity(index))
-            state = rounds.uploaded(state, Upload(message, header), self._now)
+            state = rounds.uploaded(state, Upload(message, header))
         survivors = store.get("survivors")
         if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
             return state
@@ -59,17 +61,17 @@ class Recovery:
         return self._answered(number, store, rounds.published(frozen, survivors, survivors_hash, self._now))
 
     def _set_up(self, store: RoundStore) -> rounds.State:
-        """U1 and U2 as they were frozen; a set that was not frozen yet goes on filling."""
+        """U1 and U2 as they were frozen; a set that was not frozen yet goes on filling, or is frozen now if full."""
         advertised = dict(sorted(store.all("advertise")))
         frozen = store.get_set("advertised")
-        if frozen is None:
+        if frozen is None and len(advertised) < self._rules.silos:
             return setup.Advertising(advertised, self._now if advertised else None)
-        advertised = {index: advertised[index] for index in frozen}
+        advertised = {index: advertised[index] for index in frozen or advertised}
         shared = dict(sorted(store.all("shares")))
         frozen = store.get_set("shared")
-        if frozen is None:
+        if frozen is None and len(shared) < len(advertised):
             return setup.Sharing(advertised, self._now, shared)
-        return rounds.opened(setup.Setup(advertised, {index: shared[index] for index in frozen}))
+        return rounds.opened(setup.Setup(advertised, {index: shared[index] for index in frozen or shared}), self._now)
 
     def _answered(self, number: int, store: RoundStore, state: rounds.State) -> rounds.State:
         """Hand in the stored answers. Rejects come first: none was taken after t silos had signed."""
@@ -94,9 +96,9 @@ class Recovery:
             return state
         unmasks = dict(sorted(store.all("unmask")))
         frozen = store.get_set("unmasked")
-        if frozen is not None:
-            return rounds.Unmasked(state.published, {index: unmasks[index] for index in frozen})
-        return rounds.Agreed(state.published, self._now, unmasks)
+        if frozen is None and len(unmasks) < len(state.published.uploads):
+            return rounds.Agreed(state.published, self._now, unmasks)
+        return rounds.Unmasked(state.published, {index: unmasks[index] for index in frozen or unmasks})
 
     def _identity(self, index: int) -> bytes:
         return bytes.fromhex(self._study.roster.silos[index - 1].identity)

@@ -30,11 +30,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class Uploading:
-    """Headers are taken; the deadline runs from the first, or from the first silo that waits for the sum."""
+    """Silos train and send their uploads since `at`, from which the deadline runs."""
 
     setup: Setup
+    at: float
     uploads: Mapping[int, Upload] = field(default_factory=dict)
-    first_at: float | None = None
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Unmasked:
 
 @dataclass(frozen=True)
 class Closed:
-    """At least t silos reported the same chain; the next round may open. Later Closes still count."""
+    """At least t silos reported the same chain and sum; the next round may open. Later Closes still count."""
 
     published: Published
     unmasks: Messages
@@ -135,7 +135,7 @@ def check_header(state: State, header: UploadHeader) -> None:
             raise ProtocolError("this upload has another shape than the others'", code="upload.shape")
 
 
-def uploaded(state: State, upload: Upload, now: float) -> State:
+def uploaded(state: State, upload: Upload) -> State:
     """A complete upload was stored. Freezes the set when all of U2 are in.
 
     Raises:
@@ -147,13 +147,11 @@ def uploaded(state: State, upload: Upload, now: float) -> State:
     uploads = dict(sorted({**state.uploads, upload.header.silo_index: upload}.items()))
     if len(uploads) == len(state.setup.shared):
         return Folding(state.setup, uploads)
-    return Uploading(state.setup, uploads, now if state.first_at is None else state.first_at)
+    return replace(state, uploads=uploads)
 
 
 def awaited(state: State, now: float) -> State:
-    """A silo waits for the sum: the deadline runs, even if every silo lost its upload and none will come."""
-    if isinstance(state, Uploading) and state.first_at is None:
-        return replace(state, first_at=now)
+    """A silo waits for the others' keys: the patience runs, even if no silo can take part and none will come."""
     if isinstance(state, Advertising) and state.first_at is None:
         return replace(state, first_at=now)
     return state
@@ -163,8 +161,8 @@ def tick(state: State, rules: Rules, now: float) -> State:
     """Time passed: a set that is large enough is frozen, a round that cannot go on is abandoned."""
     if isinstance(state, Advertising | Sharing):
         after = waited(state, rules, now)
-        return opened(after) if isinstance(after, Setup) else after
-    if isinstance(state, Uploading) and state.first_at is not None and now >= state.first_at + rules.deadline:
+        return opened(after, now) if isinstance(after, Setup) else after
+    if isinstance(state, Uploading) and now >= state.at + rules.deadline:
         enough = len(state.uploads) >= rules.threshold
         return Folding(state.setup, state.uploads) if enough else Abandoned("too_few_uploads")
     if isinstance(state, Published) and now >= state.at + rules.patience:
@@ -175,9 +173,9 @@ def tick(state: State, rules: Rules, now: float) -> State:
     return state
 
 
-def opened(setup: Setup) -> Uploading:
+def opened(setup: Setup, now: float) -> Uploading:
     """U2 is frozen: uploads are taken from now on."""
-    return Uploading(setup)
+    return Uploading(setup, now)
 
 
 def published(state: State, survivors: Signed, survivors_hash: bytes, now: float) -> State:
@@ -237,14 +235,14 @@ def unmasked(state: State, index: int, message: Signed, unmask: Unmask) -> State
 
 
 def closed(state: State, index: int, message: Signed, close: Close, rules: Rules) -> State:
-    """A silo opened the sum and applied it.
+    """A silo opened the sum and applied it; one whose upload is not in the sum does so too.
 
     Raises:
         ProtocolError: not unmasked yet, other survivors, or a chain or sum that differs from the others'.
     """
     if not isinstance(state, Unmasked | Closed):
         raise ProtocolError("this round cannot have been opened yet", code="close.early")
-    _answerable(state, index, close.survivors_hash)
+    _shown_as(state, close.survivors_hash)
     for _, other in state.closes.values():
         if (other.chain, other.sum_mac) != (close.chain, close.sum_mac):
             raise ProtocolError(
@@ -288,10 +286,15 @@ def frozen_sets(state: State) -> dict[str, tuple[int, ...]]:
     return sets
 
 
-def _answerable(state: State, index: int, survivors_hash: bytes) -> Published:
+def _shown_as(state: State, survivors_hash: bytes) -> Published:
     public = shown(state)
     if public is None or survivors_hash != public.survivors_hash:
         raise ProtocolError("this message is not for the published survivors", code="survivors.unknown")
+    return public
+
+
+def _answerable(state: State, index: int, survivors_hash: bytes) -> Published:
+    public = _shown_as(state, survivors_hash)
     if index not in public.uploads:
         raise ProtocolError("this silo is not among the survivors of the round", code="survivors.not_member")
     return public

@@ -80,7 +80,7 @@ def advertised(state: object, message: Signed, body: Advertise, rules: Rules, no
     return Advertising(messages, now if state.first_at is None else state.first_at)
 
 
-def shared(state: object, message: Signed, body: Shares, now: float) -> Sharing | Setup:
+def shared(state: object, message: Signed, body: Shares) -> Sharing | Setup:
     """A silo of U1 sent its shares.
 
     Raises:

@@ -12,7 +12,7 @@ aggregator could open. It decides nothing: what may be stored when is for `aggre
 import json
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from privacy.channel.envelope import Signed
@@ -68,8 +68,8 @@ class RoundStore:
             yield int(folder.name.removeprefix("upload-")), convert.decode_signed((folder / "header").read_bytes())
 
     def frame(self, silo: int, index: int) -> bytes:
-        """One stored frame of an upload."""
-        return (self._folder / f"upload-{silo}" / f"frame-{index}").read_bytes()
+        """One stored frame of an upload. Raises ProtocolError when it is no longer kept."""
+        return _kept(self._folder / f"upload-{silo}" / f"frame-{index}")
 
     def seeds(self, silo: int) -> bytes:
         """The stored encryption seeds of an upload."""
@@ -81,18 +81,8 @@ class RoundStore:
         write(self._folder / "sum" / f"frame-{index}", frame)
 
     def sum_frame(self, index: int) -> bytes:
-        """One stored frame of the sum.
-
-        Raises:
-            ProtocolError: it is no longer kept.
-        """
-        try:
-            return (self._folder / "sum" / f"frame-{index}").read_bytes()
-        except FileNotFoundError as error:
-            raise ProtocolError(
-                "the sum of this round is no longer kept, as every silo has applied it; restore a newer state",
-                code="sum.gone",
-            ) from error
+        """One stored frame of the sum. Raises ProtocolError when it is no longer kept."""
+        return _kept(self._folder / "sum" / f"frame-{index}")
 
     def put(self, name: str, message: Signed) -> None:
         """Store a signed message durably under a name such as `sign-2`."""
@@ -109,23 +99,21 @@ class RoundStore:
             if path.is_file():
                 yield int(path.name.removeprefix(f"{kind}-")), convert.decode_signed(path.read_bytes())
 
-    def put_set(self, name: str, silos: tuple[int, ...]) -> None:
-        """Store durably who is in a frozen set."""
-        write(self._folder / f"set-{name}", json.dumps(silos).encode())
+    def keep_sets(self, frozen: Mapping[str, tuple[int, ...]]) -> None:
+        """Store durably, once, who is in each frozen set."""
+        for name, silos in frozen.items():
+            path = self._folder / f"set-{name}"
+            if not path.exists():
+                write(path, json.dumps(silos).encode())
 
     def get_set(self, name: str) -> tuple[int, ...] | None:
         """Who is in a frozen set, or None when it was never frozen."""
         path = self._folder / f"set-{name}"
         return tuple(int(silo) for silo in json.loads(path.read_bytes())) if path.exists() else None
 
-    def scrub_uploads(self) -> None:
-        """Drop the ciphertext frames of uploads that nobody needs again; headers, seeds and digests stay."""
-        for frame in self._folder.glob("upload-*/frame-*"):
-            frame.unlink()
-
-    def scrub_sum(self) -> None:
-        """Drop the frames of a sum that every silo has applied."""
-        for frame in self._folder.glob("sum/frame-*"):
+    def scrub(self) -> None:
+        """Drop all ciphertext frames, once no silo needs them to check and open the sum; headers and seeds stay."""
+        for frame in (*self._folder.glob("upload-*/frame-*"), *self._folder.glob("sum/frame-*")):
             frame.unlink()
 
 
@@ -145,3 +133,14 @@ class StudyStore:
         """The highest round that was ever opened, or 0."""
         numbers = [int(path.name) for path in (self._folder / "rounds").glob("[0-9]*")]
         return max(numbers, default=0)
+
+
+def _kept(frame: Path) -> bytes:
+    try:
+        return frame.read_bytes()
+    except FileNotFoundError as error:
+        raise ProtocolError(
+            "the ciphertext of this round is no longer kept, as every silo has applied its sum or the round was "
+            "abandoned; restore a newer state",
+            code="sum.gone",
+        ) from error

@@ -63,7 +63,9 @@ from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
 
 ABANDONED_IN_A_ROW = 2
-"""After so many the silo pauses: an aggregator could otherwise burn budgets."""
+"""After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
+OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown")
+"""Answers of the aggregator to a silo whose round was abandoned while it was still at work."""
 
 
 @dataclass
@@ -91,7 +93,6 @@ class Agent:
         self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)
-        self._abandoned = 0
 
     def run(self) -> GlobalModel:
         """Take part until the study is over; returns the final state.
@@ -102,6 +103,7 @@ class Agent:
             ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
             Unreachable: the aggregator did not answer for longer than our patience.
         """
+        self._refuse_if_halted()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
         keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger)
         material = keys.obtain()
@@ -127,6 +129,7 @@ class Agent:
         while model.round_number < self.study.training.rounds + 1:
             keys.grant_open_requests(material)
             model = self._round(model)
+        self._forget_round()
         self.progress.say("finished", model.round_number)
         return model
 
@@ -150,10 +153,12 @@ class Agent:
         try:
             return self._contribute_and_open(model, place, vault, mac)
         except RoundEnded:
-            return self._abandon(model, number, self.client.wait(number, Phase.ABANDONED).messages)
-        finally:
-            if self._records.has("closed", number):
-                vault.erase()
+            pass
+        except ProtocolError as error:
+            if error.code not in OVERTAKEN or self.client.wait(number, Phase.CLOSED).phase != Phase.ABANDONED:
+                self._records.incident(error.code, f"round {number}: {error}")
+                raise
+        return self._abandon(model, number, self.client.wait(number, Phase.ABANDONED).messages)
 
     def _contribute_and_open(self, model: GlobalModel, place: Place, vault: RoundVault, mac: RoundMac) -> GlobalModel:
         number, ctx = place.round_number, place.ctx
@@ -165,9 +170,9 @@ class Agent:
             exchanged = exchange.take_part()
             if exchanged.keys is not None:
                 upload = self._contributor.make(model, number, ctx, exchanged, mac)
-                vault.forget_secrets()
         else:
             exchanged = exchange.follow()
+        vault.forget_secrets()
         sent = self._send(upload, number) if upload is not None else 0
         self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
         board = self._wait(number, Phase.SURVIVORS)
@@ -316,16 +321,17 @@ class Agent:
     def _advance(self, model: GlobalModel) -> GlobalModel:
         model.store(self.folder.model_file)
         self._records.closed(model)
+        self._forget_round()
+        return model
+
+    def _forget_round(self) -> None:
+        """Erase what the round that ended needed, also what a stop left of it."""
         StoredUpload.erase(self.folder.upload)
         shutil.rmtree(self.folder.sum, ignore_errors=True)
-        self._abandoned = self._abandoned + 1 if model.outcome is chains.Outcome.ABANDONED else 0
-        return model
+        RoundVault.clear(self.runtime)
 
     def _keep_close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> None:
         """Make our Close and store it before the model moves on, so that a restart can still send it."""
-        if self._index not in checked.members:
-            self.folder.close_file.unlink(missing_ok=True)
-            return
         key = group_key(self._material.group_secret, ctx, "sum")
         mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8", copy=False).data).digest(), "sha256")
         size, root = self._records.head()
@@ -348,23 +354,32 @@ class Agent:
         if abandon.round_number != number or abandon.study_digest != self._digest:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
-        ended = self._advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
         self._records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
+        ended = self._advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
         self.progress.say("phase", number, phase="abandoned")
-        if self._abandoned >= ABANDONED_IN_A_ROW:
+        in_a_row = self._records.abandoned_in_a_row()
+        if in_a_row % ABANDONED_IN_A_ROW == 0:
             raise RoundAbandoned(
-                f"{self._abandoned} rounds in a row ended without a sum ({abandon.reason}); this silo pauses so that "
+                f"{in_a_row} rounds in a row ended without a sum ({abandon.reason}); this silo pauses so that "
                 "no more budget is lost: find out which silos were missing, then run again"
             )
         return ended
 
     def _halt(self, ctx: bytes, number: int, survivors_hash: bytes) -> None:
-        """Record a refused sum and tell the aggregator; the caller raises."""
-        self._records.incident(REFUSED, f"round {number}: sum refused, study halted")
+        """Tell the aggregator of a refused sum; the caller raises."""
         try:
             self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
         except CollegiumError as refusal:
             self._records.incident(refusal.code, "the refusal could not be delivered")
+
+    def _refuse_if_halted(self) -> None:
+        """Nothing starts a halted study again by itself: each sum that is fetched and answered tells about the key."""
+        if self.folder.halted.exists():
+            raise ProtocolError(
+                "this study was halted when a sum was refused (see the ledger); find out with the other hospitals what "
+                f"the aggregator did, then remove the file '{self.folder.halted.name}' of the study to go on",
+                code="study.halted",
+            )
 
     # ---- records
 

@@ -21,7 +21,7 @@ from silo_node.client import AggregatorClient
 from silo_node.round_vault import RoundVault
 
 LATE = ("round.late", "round.not_open", "round.repeated")
-"""Answers of the aggregator that mean: too late for this round, follow it."""
+"""Answers of the aggregator that mean: too late for this round, or there already."""
 
 
 class RoundEnded(Exception):
@@ -56,8 +56,7 @@ class KeyExchange:
         self.vault.keep_secrets(secrets)
         own = convert.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
         self.vault.keep_message("advertise", own)
-        if not self._submitted(own):
-            return self.follow()
+        self._submit(own)
         advertised = advertise.check(self.place, self._board(Phase.ADVERTISED), own)
         if self.place.silo not in advertised.members:
             return self.follow()
@@ -65,8 +64,7 @@ class KeyExchange:
             share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity
         )
         self.vault.keep_message("shares", message)
-        if not self._submitted(message):
-            return self.follow()
+        self._submit(message)
         shared = share_set.check(self.place, self._board(Phase.SHARED), advertised, message)
         if self.place.silo not in shared.members:
             return self.follow()
@@ -89,14 +87,13 @@ class KeyExchange:
     def _name(self) -> str:
         return self.identity.member.name
 
-    def _submitted(self, message: Signed) -> bool:
+    def _submit(self, message: Signed) -> None:
+        """Send a message; whether it came in time is seen from the frozen set, as an answer may be lost."""
         try:
             self.client.submit(message)
         except ProtocolError as error:
             if error.code not in LATE:
                 raise
-            return False
-        return True
 
     def _board(self, phase: Phase) -> tuple[Signed, ...]:
         board = self.client.wait(self.place.round_number, phase)

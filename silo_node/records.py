@@ -1,10 +1,12 @@
 """What a silo writes into its ledger about the rounds of a study, and what it asks of it."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
+from privacy.secagg.chain import Outcome
 from silo_node.global_model import GlobalModel
 
 
@@ -34,6 +36,15 @@ class RoundRecords:
     def incident(self, code: str, detail: str) -> None:
         """Something that a person should look at."""
         self._ledger.append("incident", {"code": code, "detail": detail})
+
+    def abandoned_in_a_row(self) -> int:
+        """How many rounds, the newest of them last, ended without a sum one after the other."""
+        outcomes = [
+            entry.body["outcome"]
+            for entry in self._ledger.entries
+            if entry.kind == "closed" and entry.body["study_digest"] == self._digest
+        ]
+        return len(list(takewhile(lambda outcome: outcome == Outcome.ABANDONED.value, reversed(outcomes))))
 
     def has(self, kind: str, round_number: int) -> bool:
         """Whether the round has an entry of this kind."""

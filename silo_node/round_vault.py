@@ -45,7 +45,7 @@ class RoundVault:
         durable.make_folder(self.folder)
         mark = self.folder / "ctx"
         if not mark.exists() or mark.read_bytes() != self.ctx:
-            self.erase()
+            self.clear(self.folder)
             durable.write(mark, self.ctx)
 
     def keep_secrets(self, secrets: RoundSecrets) -> None:
@@ -90,10 +90,11 @@ class RoundVault:
         """Erase all held shares: those for the one survivor list are in the stored Unmask."""
         self._forget("held")
 
-    def erase(self) -> None:
+    @staticmethod
+    def clear(folder: Path) -> None:
         """Erase everything: the round has ended."""
-        for path in self.folder.iterdir():
-            self._forget(path.name)
+        for path in folder.glob("*"):
+            _overwrite_and_unlink(path)
 
     def _read(self, name: str) -> bytes | None:
         path = self.folder / name
@@ -102,8 +103,12 @@ class RoundVault:
     def _forget(self, name: str) -> None:
         path = self.folder / name
         if path.exists():
-            with path.open("r+b") as file:
-                file.write(bytes(path.stat().st_size))
-                file.flush()
-                os.fsync(file.fileno())
-            path.unlink()
+            _overwrite_and_unlink(path)
+
+
+def _overwrite_and_unlink(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()

@@ -25,7 +25,24 @@ from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import convert
-from privacy.wire.messages import AwaitRequest, Board, Close, Phase, Sign, SumRequest, UploadHeader
+from privacy.wire.messages import (
+    BOX_C_BYTES,
+    BOX_S_BYTES,
+    KEM_PUBLIC_BYTES,
+    Advertise,
+    AwaitRequest,
+    Board,
+    Close,
+    FrameRequest,
+    Phase,
+    ShareBox,
+    Shares,
+    Sign,
+    SumRequest,
+    Unmask,
+    UploadHeader,
+)
+from privacy.wire.sets import advertise_set_digest, share_set_digest
 from tests.consortium import Consortium
 from tests.integration.federation import make_study
 
@@ -84,27 +101,28 @@ class MadeUpUpload:
 
     @classmethod
     def random(
-        cls, params: CiphertextParams, silo: int, number: int = 1, length: int = 40, seed: int = 0
+        cls, hub: "Hub", silo: int, number: int = 1, length: int = 40, seed: int = 0
     ) -> "MadeUpUpload":
         generator = np.random.default_rng([silo, number, seed])
+        params = hub.params
         counts = params.frame_ciphertexts(length)
         made = []
         for count in counts:
             words = generator.integers(0, params.primes[0], (count, 1, params.degree), np.uint64)
             made.append(frames.encode(words, params))
-        return cls.of(silo, number, tuple(made), generator.bytes(SEED_BYTES * sum(counts)))
+        return cls.of(hub, silo, number, tuple(made), generator.bytes(SEED_BYTES * sum(counts)))
 
     @classmethod
-    def of(
-        cls, silo: int, number: int, made: tuple[bytes, ...], seeds: bytes, ctx: bytes | None = None
-    ) -> "MadeUpUpload":
+    def of(cls, hub: "Hub", silo: int, number: int, made: tuple[bytes, ...], seeds: bytes) -> "MadeUpUpload":
+        shared = hub.board(number, Phase.SHARED).messages
         header = UploadHeader(
-            ctx=ctx or context(number),
+            ctx=context(number),
             round_number=number,
             silo_index=silo,
             frame_bytes=tuple(len(frame) for frame in made),
             frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in made),
             seeds_sha256=hashlib.sha256(seeds).digest(),
+            share_set=share_set_digest(shared) if shared else b"",
         )
         return cls(header, made, seeds)
 
@@ -117,6 +135,10 @@ class MadeUpUpload:
             convert.encode_seeds_part(self.seeds),
             *(convert.encode_frame_part(frame) for frame in self.frames),
         ]
+
+
+PATIENCE, DEADLINE = 20.0, 60.0
+"""What the made-up studies allow, in seconds, for an exchange of small messages and for training and uploading."""
 
 
 def context(number: int) -> bytes:
@@ -174,11 +196,17 @@ class Hub:
 
     def board(self, number: int, phase: Phase, milliseconds: int = 0, index: int = 1) -> Board:
         request = AwaitRequest(self.members.study.digest(), number, phase, milliseconds)
-        return convert.decode_board(self._service._await(convert.encode_await(request), self._caller(index)))
+        parts = self._service._await(convert.encode_await(request), self._caller(index))
+        return convert.join_board(convert.decode_board(part) for part in parts)
 
     def sum(self, number: int, index: int = 1) -> tuple[bytes, ...]:
         request = convert.encode_sum_request(SumRequest(self.members.study.digest(), number))
         return tuple(convert.decode_frame(data) for data in self._service._download(request, self._caller(index)))
+
+    def upload_frame(self, number: int, silo: int, frame: int, index: int = 1) -> bytes:
+        request = FrameRequest(self.members.study.digest(), number, silo, frame)
+        data = self._service._download_upload_frame(convert.encode_frame_request(request), self._caller(index))
+        return convert.decode_frame(data)
 
     # ---- whole steps
 
@@ -190,14 +218,45 @@ class Hub:
         board = self.board(number, Phase.SURVIVORS)
         return protocol_hash("survivors", board.messages[0].body)
 
+    @property
+    def everyone(self) -> tuple[int, ...]:
+        return tuple(range(1, len(self.members.silos) + 1))
+
+    def advertise(self, index: int, number: int = 1, version: int = 0) -> None:
+        keys = (bytes([index, kind, version]).ljust(KEM_PUBLIC_BYTES, b"k") for kind in (1, 2))
+        self.submit(index, Advertise(context(number), number, index, *keys, bytes([index, version]).ljust(32, b"b")))
+
+    def share(self, index: int, number: int = 1, version: int = 0) -> None:
+        advertised = self.board(number, Phase.ADVERTISED).messages
+        boxes = tuple(
+            ShareBox(receiver, bytes(BOX_C_BYTES), bytes(BOX_S_BYTES), bytes([version]) * 32, b"\2" * 32)
+            for receiver in (self.members.study.roster.index(message.signer) for message in advertised)
+        )
+        self.submit(index, Shares(context(number), number, index, advertise_set_digest(advertised), boxes))
+
+    def set_up(self, number: int = 1, silos: Sequence[int] = ()) -> None:
+        """From a new round to one that takes uploads; time moves on if not all silos are there."""
+        for step in (self.advertise, self.share):
+            for index in silos or self.everyone:
+                step(index, number)
+            if silos and tuple(silos) != self.everyone:
+                self.now += PATIENCE
+                self.work()
+
     def upload_all(self, number: int = 1, silos: Sequence[int] = (1, 2, 3)) -> list[MadeUpUpload]:
-        uploads = [MadeUpUpload.random(self.params, silo, number) for silo in silos]
+        """From a round in which everybody shares to the uploads of some."""
+        if not self.board(number, Phase.SHARED).reached:
+            self.set_up(number)
+        uploads = [MadeUpUpload.random(self, silo, number) for silo in silos]
         for upload in uploads:
             self.upload(upload)
         return uploads
 
     def sign(self, index: int, number: int = 1, survivors_hash: bytes | None = None) -> None:
         self.submit(index, Sign(context(number), number, survivors_hash or self.survivors_hash(number)))
+
+    def unmask(self, index: int, number: int = 1, sealed: bytes = b"sealed shares of everybody") -> None:
+        self.submit(index, Unmask(context(number), number, index, self.survivors_hash(number), sealed))
 
     def close(self, index: int, number: int = 1, chain: bytes = b"\7" * 32) -> None:
         digest = self.survivors_hash(number)

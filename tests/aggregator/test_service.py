@@ -9,16 +9,22 @@ from privacy.errors import CollegiumError, IdentityError, ProtocolError, StudyEr
 from privacy.he import frames
 from privacy.wire import convert
 from privacy.wire.messages import Phase
-from tests.aggregator.hub import Hub, MadeUpUpload, Members, context
+from tests.aggregator.hub import DEADLINE, Hub, MadeUpUpload, Members, context
 
-LENGTH = 40
 LONG = 1_500_000
 """Values of an upload of several frames."""
 
 
 @pytest.fixture
+def hub(hub: Hub) -> Hub:
+    """In the middle of a round: uploads are taken."""
+    hub.set_up()
+    return hub
+
+
+@pytest.fixture
 def upload(hub: Hub) -> MadeUpUpload:
-    return MadeUpUpload.random(hub.params, 1)
+    return MadeUpUpload.random(hub, 1)
 
 
 def refused(hub: Hub, upload: MadeUpUpload, sender: int | None = None) -> str:
@@ -27,7 +33,7 @@ def refused(hub: Hub, upload: MadeUpUpload, sender: int | None = None) -> str:
         hub.upload(upload, sender)
     rounds = hub.root / "study" / "rounds"
     assert not [path for path in rounds.glob("*/*") if path.is_dir()]
-    hub.upload(MadeUpUpload.random(hub.params, 1))
+    hub.upload(MadeUpUpload.random(hub, 1))
     return caught.value.code
 
 
@@ -50,7 +56,7 @@ def test_three_uploads_are_added_word_by_word(hub: Hub) -> None:
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
 def test_a_torn_upload_never_counts(hub: Hub, cut: int) -> None:
-    upload = MadeUpUpload.random(hub.params, 1, length=LONG)
+    upload = MadeUpUpload.random(hub, 1, length=LONG)
     parts = parts_of(hub, upload)
     assert len(parts) >= 4
     with pytest.raises(ProtocolError) as caught:
@@ -69,12 +75,12 @@ def test_a_connection_that_breaks_leaves_nothing(hub: Hub, upload: MadeUpUpload)
 
     with pytest.raises(ConnectionResetError):
         hub.stream(1, broken())  # type: ignore[arg-type]
-    assert not list((hub.root / "study").glob("rounds/*/*-1*"))
+    assert not list((hub.root / "study").glob("rounds/*/*-1*/*"))
 
 
 def test_a_silo_that_begins_again_while_its_first_stream_hangs_is_served(hub: Hub) -> None:
     """The retry's pieces never mix with those of the stream that it replaces."""
-    upload = MadeUpUpload.random(hub.params, 1, length=LONG)
+    upload = MadeUpUpload.random(hub, 1, length=LONG)
     parts = parts_of(hub, upload)
 
     def hanging() -> object:
@@ -89,7 +95,7 @@ def test_a_silo_that_begins_again_while_its_first_stream_hangs_is_served(hub: Hu
 
 
 def test_of_two_streams_the_older_one_never_counts(hub: Hub) -> None:
-    upload = MadeUpUpload.random(hub.params, 1, length=LONG)
+    upload = MadeUpUpload.random(hub, 1, length=LONG)
     parts = parts_of(hub, upload)
 
     def newer() -> object:
@@ -103,7 +109,7 @@ def test_of_two_streams_the_older_one_never_counts(hub: Hub) -> None:
     hub.stream(1, newer())  # type: ignore[arg-type]
 
     def superseded() -> object:
-        second = MadeUpUpload.random(hub.params, 2, length=LONG)
+        second = MadeUpUpload.random(hub, 2, length=LONG)
         mine = second.parts(hub.members.seal(2, second.header))
         yield from mine[:-1]
         with pytest.raises(ProtocolError):
@@ -116,7 +122,7 @@ def test_of_two_streams_the_older_one_never_counts(hub: Hub) -> None:
 
 
 def test_a_frame_that_is_not_what_the_header_says_is_refused(hub: Hub, upload: MadeUpUpload) -> None:
-    other = MadeUpUpload.random(hub.params, 2)
+    other = MadeUpUpload.random(hub, 2)
     assert refused(hub, upload.__class__(upload.header, other.frames, upload.seeds)) == "upload.digest"
 
 
@@ -127,21 +133,21 @@ def test_seeds_that_are_not_what_the_header_says_are_refused(hub: Hub, upload: M
 @pytest.mark.parametrize("change", [-1, 1, 64])
 def test_seeds_of_another_length_are_refused(hub: Hub, upload: MadeUpUpload, change: int) -> None:
     seeds = (upload.seeds + b"\0" * 64)[: len(upload.seeds) + change]
-    assert refused(hub, MadeUpUpload.of(1, 1, upload.frames, seeds)) == "upload.seeds"
+    assert refused(hub, MadeUpUpload.of(hub, 1, 1, upload.frames, seeds)) == "upload.seeds"
 
 
 def test_a_word_outside_its_modulus_is_refused(hub: Hub, upload: MadeUpUpload) -> None:
     words = frames.decode(upload.frames[0], 1, hub.params)
     words[0, 0, 17] = hub.params.primes[0]
     made = (frames.encode(words, hub.params),)
-    assert refused(hub, MadeUpUpload.of(1, 1, made, upload.seeds)) == "protocol.frame_range"
+    assert refused(hub, MadeUpUpload.of(hub, 1, 1, made, upload.seeds)) == "protocol.frame_range"
 
 
 @pytest.mark.parametrize("size", [1, 24_575, 24_577])
 def test_frames_that_are_no_whole_ciphertexts_are_refused_by_the_header(
     hub: Hub, upload: MadeUpUpload, size: int
 ) -> None:
-    assert refused(hub, MadeUpUpload.of(1, 1, (b"\0" * size,), upload.seeds)) == "upload.shape"
+    assert refused(hub, MadeUpUpload.of(hub, 1, 1, (b"\0" * size,), upload.seeds)) == "upload.shape"
 
 
 def test_a_frame_longer_than_the_header_says_is_refused(hub: Hub, upload: MadeUpUpload) -> None:
@@ -164,7 +170,7 @@ def test_parts_in_another_order_are_refused(hub: Hub, upload: MadeUpUpload, orde
 def test_an_upload_larger_than_the_limit_is_refused_before_a_frame_is_read(hub: Hub) -> None:
     hub.max_upload_bytes = 100_000
     hub.restart()
-    upload = MadeUpUpload.random(hub.params, 1, length=LONG)
+    upload = MadeUpUpload.random(hub, 1, length=LONG)
 
     def parts() -> object:
         yield parts_of(hub, upload)[0]
@@ -175,8 +181,31 @@ def test_an_upload_larger_than_the_limit_is_refused_before_a_frame_is_read(hub: 
     assert caught.value.code == "upload.too_large"
 
 
+def test_a_frame_of_an_upload_is_served_for_the_audit_and_no_other(large: Hub) -> None:
+    uploads = large.upload_all(silos=(1, 2, 4))
+    large.now += DEADLINE
+    large.work()
+    for upload in uploads:
+        assert large.upload_frame(1, upload.header.silo_index, 0, index=3) == upload.frames[0]
+    for silo, frame in ((3, 0), (1, 1), (1, 9), (64, 0)):
+        with pytest.raises(ProtocolError) as caught:
+            large.upload_frame(1, silo, frame)
+        assert caught.value.code == "sum.no_frame"
+
+
+def test_uploads_are_taken_only_of_silos_that_shared_and_after_they_did(large: Hub) -> None:
+    upload = MadeUpUpload.random(large, 1)
+    with pytest.raises(ProtocolError) as caught:
+        large.upload(upload)
+    assert caught.value.code == "upload.early"
+    large.set_up(silos=(1, 2, 3))
+    with pytest.raises(ProtocolError) as caught:
+        large.upload(MadeUpUpload.random(large, 4))
+    assert caught.value.code == "upload.not_member"
+
+
 def test_a_silo_cannot_upload_for_another(hub: Hub) -> None:
-    upload = MadeUpUpload.random(hub.params, 2)
+    upload = MadeUpUpload.random(hub, 2)
     with pytest.raises(ProtocolError) as caught:
         hub.upload(upload, sender=1)
     assert caught.value.code == "upload.foreign"
@@ -196,19 +225,22 @@ def test_a_repeat_is_refused_and_changes_nothing(hub: Hub, upload: MadeUpUpload)
     hub.upload(upload)
     before = (hub.root / "study/rounds/000001/upload-1/frame-0").read_bytes()
     with pytest.raises(ProtocolError) as caught:
-        hub.upload(MadeUpUpload.random(hub.params, 1, seed=5))
+        hub.upload(MadeUpUpload.random(hub, 1, seed=5))
     assert caught.value.code == "upload.repeated"
     assert (hub.root / "study/rounds/000001/upload-1/frame-0").read_bytes() == before
 
 
 def test_another_context_or_shape_is_refused(hub: Hub, upload: MadeUpUpload) -> None:
     hub.upload(upload)
-    other = MadeUpUpload.random(hub.params, 2)
+    other = MadeUpUpload.random(hub, 2)
     with pytest.raises(ProtocolError) as caught:
         hub.upload(other.with_header(ctx=context(9)))
-    assert caught.value.code == "protocol.split_view"
+    assert caught.value.code == "round.split_view"
     with pytest.raises(ProtocolError) as caught:
-        hub.upload(MadeUpUpload.random(hub.params, 2, length=10_000))
+        hub.upload(other.with_header(share_set=b"\3" * 32))
+    assert caught.value.code == "round.split_view"
+    with pytest.raises(ProtocolError) as caught:
+        hub.upload(MadeUpUpload.random(hub, 2, length=10_000))
     assert caught.value.code == "upload.shape"
 
 
@@ -223,13 +255,16 @@ def test_a_stranger_is_refused(hub: Hub, upload: MadeUpUpload, four: Members) ->
         hub.root / "other", Members(hub.members.hub, hub.members.silos[:2] + four.silos[3:], hub.members.study)
     )
     with pytest.raises(StudyError):
-        stranger.upload(MadeUpUpload.random(hub.params, 3))
+        stranger.upload(MadeUpUpload.random(hub, 3))
 
 
 def test_a_sum_is_served_only_once_it_is_published(hub: Hub) -> None:
     uploads = hub.upload_all()
     with pytest.raises(ProtocolError) as caught:
         hub.sum(1)
+    assert caught.value.code == "sum.not_published"
+    with pytest.raises(ProtocolError) as caught:
+        hub.upload_frame(1, 2, 0)
     assert caught.value.code == "sum.not_published"
     hub.work()
     assert len(hub.sum(1)) == len(uploads[0].frames)
@@ -239,10 +274,11 @@ def test_a_sum_is_served_only_once_it_is_published(hub: Hub) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x0a\x02ab", b"garbage" * 100])
 def test_garbage_is_a_protocol_error(hub: Hub, data: bytes) -> None:
-    for call in (hub._service._submit, hub._service._await):
+    for unary in (hub._service._submit, hub._service._download_upload_frame):
         with pytest.raises(ProtocolError):
-            call(data, hub._caller(1))
-    with pytest.raises(ProtocolError):
-        list(hub._service._download(data, hub._caller(1)))
+            unary(data, hub._caller(1))
+    for streamed in (hub._service._await, hub._service._download):
+        with pytest.raises(ProtocolError):
+            list(streamed(data, hub._caller(1)))
     with pytest.raises(ProtocolError):
         hub.stream(1, [data])

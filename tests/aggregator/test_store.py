@@ -68,22 +68,25 @@ def test_messages_are_found_by_kind_and_silo(store: StudyStore) -> None:
     assert store.round(1).get("abandon") is None
 
 
-def test_a_scrubbed_sum_is_gone_by_name(store: StudyStore) -> None:
+def test_scrubbed_ciphertext_is_gone_by_name_and_headers_and_seeds_stay(store: StudyStore) -> None:
+    arrive(store, 1)
     store.round(1).put_sum(0, b"sum")
     assert store.round(1).sum_frame(0) == b"sum"
-    store.round(1).scrub_sum()
-    with pytest.raises(ProtocolError) as caught:
-        store.round(1).sum_frame(0)
-    assert caught.value.code == "sum.gone"
-
-
-def test_scrubbing_uploads_keeps_headers_and_seeds(store: StudyStore) -> None:
-    arrive(store, 1)
-    store.round(1).scrub_uploads()
+    store.round(1).scrub()
     assert list(store.round(1).uploads()) == [(1, MESSAGE)]
     assert store.round(1).seeds(1) == b"seeds"
-    with pytest.raises(FileNotFoundError):
-        store.round(1).frame(1, 0)
+    for gone in (lambda: store.round(1).sum_frame(0), lambda: store.round(1).frame(1, 0)):
+        with pytest.raises(ProtocolError) as caught:
+            gone()
+        assert caught.value.code == "sum.gone"
+
+
+def test_a_frozen_set_is_stored_once(store: StudyStore) -> None:
+    assert store.round(1).get_set("shared") is None
+    store.round(1).keep_sets({"advertised": (1, 2, 10), "shared": (1, 2)})
+    store.round(1).keep_sets({"advertised": (1, 2), "shared": (1, 2)})
+    assert store.round(1).get_set("advertised") == (1, 2, 10)
+    assert store.round(1).get_set("shared") == (1, 2)
 
 
 def test_the_last_round_is_the_highest(store: StudyStore) -> None:

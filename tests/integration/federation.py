@@ -21,7 +21,7 @@ from privacy.channel.identity import Identity
 from privacy.dp.events import DpEvent
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
-from privacy.study import Study
+from privacy.study import Study, least_threshold
 from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
@@ -35,7 +35,13 @@ BINS = 8
 
 
 def make_study(
-    aggregator: Identity, silos: list[Identity], *, rounds: int = 2, deadline: int = 60, **privacy: object
+    aggregator: Identity,
+    silos: list[Identity],
+    *,
+    rounds: int = 2,
+    deadline: int = 60,
+    exchange: int = 20,
+    **privacy: object,
 ) -> Study:
     """A small study over given members."""
     mechanism: dict[str, object] = {
@@ -55,11 +61,11 @@ def make_study(
         "model": {"name": "resnet", "seed": 1},
         "transforms": [{"name": "standardise"}],
         "training": {"rounds": rounds, "local_steps": 1, "learning_rate": 1.0},
-        "aggregation": {"round_deadline_seconds": deadline},
+        "aggregation": {"round_deadline_seconds": deadline, "exchange_seconds": exchange},
         "privacy": mechanism | privacy,
         "evaluation": {"bins": BINS},
         "roster": {
-            "threshold": min(3, len(silos)),
+            "threshold": least_threshold(len(silos)),
             "steward": silos[0].member.name,
             "aggregator": {"name": aggregator.member.name, "identity": aggregator.keys.public_identity.hex()},
             "silos": [{"name": s.member.name, "identity": s.keys.public_identity.hex()} for s in silos],

@@ -10,6 +10,7 @@ from aggregator.app import Program
 from privacy.errors import BudgetExceeded, RoundAbandoned, Unreachable
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
+from silo_node.stored_upload import StoredUpload
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
@@ -32,13 +33,13 @@ class Gone(Exception):
     """A silo that had its key and is never seen again."""
 
 
-def falls_out(model: GlobalModel) -> GlobalModel:
+def falls_out(upload: StoredUpload, number: int) -> int:
     raise Gone
 
 
 def hurry(program: Program) -> None:
-    """A deadline shorter than a study may name, so that tests need not wait."""
-    program.coordinator._rules = replace(program.coordinator._rules, deadline=0.5)
+    """Less time than a study may allow, so that tests need not wait."""
+    program.coordinator._rules = replace(program.coordinator._rules, deadline=1.0, patience=1.0)
 
 
 def test_running_silos_go_on_when_the_aggregator_is_killed_and_started_again(tmp_path: Path) -> None:
@@ -81,17 +82,18 @@ def test_too_few_silos_at_the_deadline_cost_budget_and_pause_after_two_rounds(tm
     federation = Federation(tmp_path, Consortium(tmp_path), rounds=4)
     with federation.serving() as program:
         agents = [federation.agent(index, program.port) for index in (1, 2, 3)]
-        agents[2]._round = falls_out  # type: ignore[method-assign]
+        agents[2]._send = falls_out  # type: ignore[method-assign]
         hurry(program)
         results = run_all(agents)
     assert [type(result) for result in results] == [RoundAbandoned, RoundAbandoned, Gone], results
     for agent in agents[:2]:
         kinds = [entry.kind for entry in agent.ledger.entries]
-        assert kinds.count("reserved") == kinds.count("spent") == 2
+        assert kinds.count("reserved") == kinds.count("spent") == 1
         assert outcomes(agent) == ["abandoned"] * 2
         incidents = [entry.body for entry in agent.ledger.entries if entry.kind == "incident"]
         assert [body["code"] for body in incidents] == ["round.abandoned"] * 2
         assert "too_few_uploads" in str(incidents[0]["detail"])
+        assert "too_few_advertised" in str(incidents[1]["detail"]), "without keys of t silos nothing is spent"
 
 
 def test_a_silo_whose_budget_runs_out_refuses_before_it_trains(tmp_path: Path) -> None:
