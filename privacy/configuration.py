@@ -67,9 +67,7 @@ def parse(data: bytes, model: type[ModelT], *, name: str) -> ModelT:
     except ValidationError as error:
         raise ConfigError(_explain(error, lines, name)) from error
     except (yaml.YAMLError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{name} holds a value that is not plain data (dates need quotes, no tags, no NaN)"
-        ) from error
+        raise ConfigError(f"{name} holds what is not plain data (dates need quotes; no tags, no NaN)") from error
 
 
 class _NoAliases(yaml.SafeLoader):

@@ -37,11 +37,11 @@ class Card:
         lines = [
             f"# {data['study']}",
             "",
-            str(data["description"]) or "(no description)",
+            str(data["description"]).strip() or "(no description)",
             "",
             f"- Task: {data['task']} of '{data['label']}'",
             f"- Network: MONAI {data['network']}, {data['parameters']} parameters",
-            f"- Trained: {rounds} rounds over {data['silos']} hospitals; no image and no single update left a hospital",
+            f"- Trained: {rounds} rounds over {data['silos']} hospitals; no image left one, and no update unencrypted",
             f"- Weights: `model.safetensors`, SHA-256 `{data['weights_sha256']}`",
             f"- Study digest: `{data['study_digest']}`",
             f"- Privacy: {privacy}",

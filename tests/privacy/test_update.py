@@ -1,4 +1,6 @@
 import copy
+import pickle
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -42,9 +44,13 @@ def test_an_update_is_consumed_once() -> None:
     np.testing.assert_array_equal(update.consume(), [0, 1, 2])
     with pytest.raises(RuntimeError, match="already sent"):
         update.consume()
-    with pytest.raises(RuntimeError):
-        copy.copy(update).consume()
     assert update.size == 3
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_an_update_is_never_copied(duplicate: Callable[[PrivateUpdate], object]) -> None:
+    with pytest.raises(TypeError, match="never copied"):
+        duplicate(PrivateUpdate(np.arange(3.0), EVENT, 4))
 
 
 @pytest.mark.parametrize(
