@@ -11,7 +11,7 @@ CLEAR, PRIVATE, SEALED = "#f7d9c4", "#cfe8d5", "#cbdcf3"
 LEGEND = (
     (CLEAR, "patient data, never leaves the hospital"),
     (PRIVATE, "differentially private for each patient"),
-    (SEALED, "CKKS ciphertext"),
+    (SEALED, "CKKS ciphertext under masks"),
 )
 
 
@@ -65,9 +65,9 @@ def draw() -> str:
         box(340, 52, ("training", "clip each patient,", "add noise"), CLEAR),
         box(492, 52, ("private update", "epsilon charged first"), PRIVATE),
         box(492, 142, ("16-bit integers", "exact to add"), PRIVATE),
-        box(492, 232, ("ciphertext", "CKKS, seeded"), SEALED),
+        box(492, 232, ("ciphertext", "CKKS, then masked"), SEALED),
         box(764, 142, ("sum", "adds, cannot open"), SEALED),
-        box(340, 232, ("opened sum", "of all hospitals"), PRIVATE),
+        box(340, 232, ("opened sum", "verified, then", "unmasked"), PRIVATE),
         box(196, 232, ("global model", "same at every silo"), PRIVATE),
         box(46, 232, ("export", "safetensors, card"), PRIVATE),
         box(46, 142, ("budget, ledger", "signed, append-only"), PAPER),
