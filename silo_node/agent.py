@@ -366,7 +366,8 @@ class Agent:
         return ended
 
     def _halt(self, ctx: bytes, number: int, survivors_hash: bytes) -> None:
-        """Tell the aggregator of a refused sum; the caller raises."""
+        """Halt the study, durably, and tell the aggregator of a refused sum; the caller raises."""
+        durable.write(self.folder.halted, f"round {number}\n".encode())
         try:
             self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
         except CollegiumError as refusal:

@@ -89,6 +89,7 @@ class StudyDirectory:
         self.upload = root / "upload"
         self.sum = root / "sum"
         self.close_file = root / "close"
+        self.halted = root / "halted"
 
     def make(self) -> None:
         """Create the folder."""
