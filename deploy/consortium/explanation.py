@@ -133,14 +133,16 @@ def as_json(found: Explanation) -> dict[str, Json]:
 
 def in_words(found: Explanation) -> dict[str, Json]:
     """The explanation as lines for a person."""
-    pair = found.silos == 2
-    masks = "nothing: each of two silos can subtract its own update" if pair else f"{found.collusion_tolerated} silos"
+    together = found.collusion_tolerated
+    collusion = f"the aggregator with {together} silo{'' if together == 1 else 's'}"
+    if found.silos == 2:
+        collusion = "the aggregator alone: each of two silos can subtract its own update from the sum"
     lines: dict[str, Json] = {
         "study": found.study,
         "signed_by": found.signed_by or "not signed: a draft",
         "silos": f"{found.silos}; a round needs {found.threshold}",
         "dropouts_tolerated": found.dropouts_tolerated,
-        "collusion_tolerated": f"the aggregator with {masks}",
+        "collusion_tolerated": collusion,
         "ring": f"{found.ring}: degree {found.degree}, {found.primes} x {found.prime_bits} bits",
         "security_level": f"{found.security_bits} bits (classical; HomomorphicEncryption.org standard, table 1)",
         "bits_kept": f"{found.bits_kept} of each value, in a field of {found.field_bits}",

@@ -100,6 +100,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
         (walk.folder / hospital / "silo.yaml").write_text(policy)
     walk.both(HOSPITAL, "Read the images")
     walk.run(OPERATOR, "Sign a study")
+    assert "each of two silos" in walk.run(OPERATOR, "See what a study means")
     walk.both(HOSPITAL, "Approve a study", said="y\n")
     walk.start(OPERATOR, "Serve it")
     silos = [walk.start(HOSPITAL, "Take part", hospital) for hospital in HOSPITALS]

@@ -48,7 +48,7 @@ def test_a_signed_study_is_explained_with_the_key_that_signed_it(full: Consortiu
     text = run(app, "study", "explain", path, "--parameters", 6000).output
     groups = re.search(r"signed by +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})", text)
     assert groups
-    for said in ("3; a round needs 3", "the aggregator with 1 silos", "6,000 parameters", "estimate", "degree 4096"):
+    for said in ("3; a round needs 3", "the aggregator with 1 silo\n", "6,000 parameters", "estimate", "degree 4096"):
         assert said in text
     path.write_text(path.read_text().replace("rounds: 3", "rounds: 4"))
     with pytest.raises(StudyError) as caught:
