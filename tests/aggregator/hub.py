@@ -100,9 +100,7 @@ class MadeUpUpload:
     seeds: bytes
 
     @classmethod
-    def random(
-        cls, hub: "Hub", silo: int, number: int = 1, length: int = 40, seed: int = 0
-    ) -> "MadeUpUpload":
+    def random(cls, hub: "Hub", silo: int, number: int = 1, length: int = 40, seed: int = 0) -> "MadeUpUpload":
         generator = np.random.default_rng([silo, number, seed])
         params = hub.params
         counts = params.frame_ciphertexts(length)

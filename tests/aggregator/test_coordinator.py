@@ -13,17 +13,22 @@ from privacy.errors import CollegiumError, IdentityError, ProtocolError, Storage
 from privacy.ledger.store import Ledger
 from privacy.wire import convert
 from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Phase, Reject, Sign, Survivors
-from tests.aggregator.hub import Hub, MadeUpUpload, Members, context
-
-DEADLINE = 60.0
+from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context
 
 
 def finish(hub: Hub, number: int, silos: tuple[int, ...] = (1, 2, 3)) -> None:
     """From published survivors to the round's end."""
+    agree(hub, number, silos)
+    for index in silos:
+        hub.close(index, number)
+
+
+def agree(hub: Hub, number: int = 1, silos: tuple[int, ...] = (1, 2, 3)) -> None:
+    """From published survivors to a sum that silos can open."""
     for index in silos:
         hub.sign(index, number)
     for index in silos:
-        hub.close(index, number)
+        hub.unmask(index, number)
 
 
 def opened(hub: Hub, message: Signed, kind: type[convert.BodyT]) -> convert.BodyT:
@@ -44,7 +49,7 @@ def test_two_rounds_from_uploads_to_close(hub: Hub) -> None:
         finish(hub, number)
         assert hub.board(number, Phase.CLOSED).phase == Phase.CLOSED
     assert hub.kinds() == ["survivors", "closed"] * 2
-    assert hub.coordinator.progress() == (3, Phase.UPLOADING)
+    assert hub.coordinator.progress() == (3, Phase.KEYS_GRANTED)
 
 
 def test_the_frames_of_a_round_that_all_have_applied_are_erased(hub: Hub) -> None:
@@ -63,8 +68,12 @@ def test_a_silo_that_was_left_out_can_still_apply_the_sum_of_the_others(large: H
     large.work()
     finish(large, 1)
     assert large.board(1, Phase.SURVIVORS, index=4).phase == Phase.CLOSED
+    large.restart()
     assert len(large.sum(1, index=4)) == 1
-    assert not list(large.root.rglob("upload-*/frame-*"))
+    for silo in (1, 2, 3):
+        large.upload_frame(1, silo, 0, index=4)
+    large.close(4)
+    assert not list(large.root.rglob("frame-*"))
 
 
 def test_a_study_that_this_aggregator_does_not_serve_is_unknown(hub: Hub, four: Members) -> None:
@@ -111,11 +120,18 @@ class Silos:
         self.hub, self.rounds = hub, rounds
         self.signed: dict[int, bytes] = {}
         self.frames: dict[int, tuple[bytes, ...]] = {}
+        self.sets: dict[int, tuple[tuple[Signed, ...], ...]] = {}
+        self.unmasks: dict[int, tuple[Signed, ...]] = {}
 
     def run(self) -> None:
         for number in range(1, self.rounds + 1):
+            for step in (self.hub.advertise, self.hub.share):
+                for index in (1, 2, 3):
+                    self.insist(step, index, number)
+            sets = tuple(self.hub.board(number, phase).messages for phase in (Phase.ADVERTISED, Phase.SHARED))
+            assert self.sets.setdefault(number, sets) == sets, "a second set was frozen"
             for index in (1, 2, 3):
-                self.insist(MadeUpUpload.random(self.hub.params, index, number))
+                self.insist(self.hub.upload, MadeUpUpload.random(self.hub, index, number))
             if not self.hub.board(number, Phase.SURVIVORS).reached:
                 self.hub.work()
             digest = self.hub.survivors_hash(number)
@@ -126,13 +142,23 @@ class Silos:
             for index in (1, 2, 3):
                 self.hub.sign(index, number)
             for index in (1, 2, 3):
+                self.insist(self.hub.unmask, index, number)
+            unmasks = self.hub.board(number, Phase.UNMASKED).messages
+            assert self.unmasks.setdefault(number, unmasks) == unmasks, "a second unmask set was frozen"
+            for index in (1, 2, 3):
                 self.hub.close(index, number)
 
-    def insist(self, upload: MadeUpUpload) -> None:
+    def insist(self, step: Callable[..., None], *arguments: object) -> None:
         try:
-            self.hub.upload(upload)
+            step(*arguments)
         except ProtocolError as error:
-            if error.code not in ("upload.late", "upload.repeated", "round.not_open"):
+            if error.code not in (
+                "round.late",
+                "round.not_open",
+                "upload.late",
+                "upload.repeated",
+                "unmask.unexpected",
+            ):
                 raise
 
 
@@ -166,7 +192,13 @@ def test_answers_are_kept_over_a_stop_whatever_their_order(large: Hub) -> None:
     before = large.board(1, Phase.SIGNED)
     large.restart()
     assert large.board(1, Phase.SIGNED) == before
-    assert [message.kind for message in before.messages].count("sign") == 3
+    assert [message.kind for message in before.messages] == ["sign"] * 3
+    large.unmask(2)
+    large.restart()
+    large.unmask(3)
+    large.now = PATIENCE
+    large.work()
+    assert large.board(1, Phase.UNMASKED).phase == Phase.ABANDONED
 
 
 def test_a_false_late_signature_does_not_keep_it_from_starting_again(large: Hub) -> None:
@@ -206,9 +238,56 @@ def test_a_rejected_round_is_announced_even_if_it_stopped_just_before(hub: Hub) 
     assert board.phase == Phase.ABANDONED
     assert opened(hub, board.messages[0], Abandon) == Abandon(hub.members.study.digest(), 1, "rejected")
     assert hub.kinds() == ["survivors", "incident", "closed"]
+    assert not list(hub.root.rglob("frame-*"))
     hub.restart()
     assert hub.board(1, Phase.SIGNED) == board
     hub.upload_all(2)
+
+
+def test_a_full_set_that_was_not_recorded_as_frozen_is_frozen_by_the_next_start(hub: Hub) -> None:
+    def lost(name: str) -> None:
+        (hub.root / "study" / "rounds" / "000001" / f"set-{name}").unlink()
+        hub.restart()
+        assert (hub.root / "study" / "rounds" / "000001" / f"set-{name}").exists()
+
+    for index in hub.everyone:
+        hub.advertise(index)
+    lost("advertised")
+    for index in hub.everyone:
+        hub.share(index)
+    lost("shared")
+    hub.upload_all()
+    hub.work()
+    agree(hub)
+    lost("unmasked")
+    for index in hub.everyone:
+        hub.close(index)
+    assert hub.board(1, Phase.CLOSED).phase == Phase.CLOSED
+
+
+def test_a_frozen_set_stays_what_it_was_over_a_stop(large: Hub) -> None:
+    large.set_up(silos=(1, 2, 4))
+    before = [large.board(1, phase) for phase in (Phase.ADVERTISED, Phase.SHARED)]
+    large.restart()
+    for step in (large.advertise, large.share):
+        with pytest.raises(ProtocolError) as caught:
+            step(3)
+        assert caught.value.code == "round.late"
+    assert [large.board(1, phase) for phase in (Phase.ADVERTISED, Phase.SHARED)] == before
+    assert [message.signer for message in before[0].messages] == ["north", "south", "west"]
+
+
+def test_a_partly_filled_set_goes_on_filling_after_a_stop(hub: Hub) -> None:
+    for step, before, after in (
+        (hub.advertise, Phase.KEYS_GRANTED, Phase.ADVERTISED),
+        (hub.share, Phase.ADVERTISED, Phase.UPLOADING),
+    ):
+        for index in (1, 3):
+            step(index)
+        hub.restart()
+        assert hub.coordinator.progress() == (1, before)
+        step(2)
+        assert hub.coordinator.progress() == (1, after)
 
 
 # ---- deadlines
@@ -216,6 +295,7 @@ def test_a_rejected_round_is_announced_even_if_it_stopped_just_before(hub: Hub) 
 
 def test_too_few_uploads_at_the_deadline_abandon_the_round_and_open_the_next(hub: Hub) -> None:
     hub.upload_all(silos=(1, 2))
+    late = MadeUpUpload.random(hub, 3)
     hub.now = DEADLINE - 0.1
     hub.work()
     assert hub.board(1, Phase.SURVIVORS).reached is False
@@ -224,19 +304,99 @@ def test_too_few_uploads_at_the_deadline_abandon_the_round_and_open_the_next(hub
     board = hub.board(1, Phase.SURVIVORS)
     assert opened(hub, board.messages[0], Abandon).reason == "too_few_uploads"
     with pytest.raises(ProtocolError) as caught:
-        hub.upload(MadeUpUpload.random(hub.params, 3))
+        hub.upload(late)
     assert caught.value.code == "round.not_open"
     hub.upload_all(2)
 
 
+def ended(hub: Hub, number: int = 1) -> str:
+    """Why the round was abandoned, as everybody is told; the next one is open."""
+    board = hub.board(number, Phase.CLOSED)
+    assert board.phase == Phase.ABANDONED
+    assert hub.coordinator.progress() == (number + 1, Phase.KEYS_GRANTED)
+    assert hub.kinds()[-1] == "closed"
+    assert hub.ledger.entries[-1].body["outcome"] == "abandoned"
+    return opened(hub, board.messages[0], Abandon).reason
+
+
+def test_a_round_that_nobody_can_join_ends_once_silos_wait_for_it(hub: Hub) -> None:
+    hub.now = 10 * PATIENCE
+    hub.board(1, Phase.ADVERTISED)
+    hub.now = 20 * PATIENCE
+    hub.work()
+    assert hub.board(1, Phase.ADVERTISED, milliseconds=1).reached is False
+    hub.now += PATIENCE
+    hub.work()
+    assert ended(hub) == "too_few_advertised"
+
+
 def test_a_round_whose_uploads_were_all_lost_ends(hub: Hub) -> None:
-    hub.board(1, Phase.SURVIVORS)
-    hub.now = 10 * DEADLINE
+    hub.set_up()
+    hub.now = DEADLINE
     hub.work()
-    assert hub.board(1, Phase.SURVIVORS, milliseconds=1).reached is False
-    hub.now += DEADLINE
-    hub.work()
-    assert hub.board(1, Phase.SURVIVORS).phase == Phase.ABANDONED
+    assert ended(hub) == "too_few_uploads"
+
+
+@pytest.mark.parametrize("present", [(1,), (1, 4)])
+def test_too_few_keys_or_shares_abandon_the_round(large: Hub, present: tuple[int, ...]) -> None:
+    for index in present:
+        large.advertise(index)
+    large.now += PATIENCE
+    large.work()
+    assert ended(large, 1) == "too_few_advertised"
+    for index in large.everyone:
+        large.advertise(index, 2)
+    for index in present:
+        large.share(index, 2)
+    large.now += PATIENCE
+    large.work()
+    assert ended(large, 2) == "too_few_shared"
+
+
+def test_each_step_may_lose_a_silo_as_long_as_t_are_left(large: Hub) -> None:
+    """Of four silos one is missing in each set, and another one in each: three are enough every time."""
+    for index in large.everyone:
+        large.advertise(index)
+    for index in (1, 2, 3, 4):
+        large.share(index)
+    large.upload_all(silos=(2, 3, 4))
+    large.now += DEADLINE
+    large.work()
+    agree(large, silos=(2, 3, 4))
+    for index in (1, 2, 3):
+        large.close(index)
+    assert large.board(1, Phase.CLOSED).phase == Phase.CLOSED
+
+
+def test_a_survivor_that_is_gone_before_unmasking_costs_only_patience(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 3, 4))
+    large.work()
+    agree(large, silos=(1, 2, 4))
+    large.work()
+    assert large.board(1, Phase.UNMASKED).reached is False
+    large.now = PATIENCE
+    large.work()
+    assert [message.signer for message in large.board(1, Phase.UNMASKED).messages] == ["north", "south", "west"]
+    with pytest.raises(ProtocolError) as caught:
+        large.unmask(3)
+    assert caught.value.code == "unmask.unexpected"
+    for index in large.everyone:
+        large.close(index)
+    assert large.kinds() == ["survivors", "closed"]
+
+
+def test_too_few_revealed_shares_abandon_the_round(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 3, 4))
+    large.work()
+    for index in large.everyone:
+        large.sign(index)
+    for index in (1, 3):
+        large.unmask(index)
+    large.now = PATIENCE
+    large.work()
+    assert ended(large) == "too_few_unmasked"
+    with pytest.raises(ProtocolError):
+        large.unmask(2)
 
 
 def test_a_round_that_too_few_sign_ends(hub: Hub) -> None:
@@ -244,7 +404,7 @@ def test_a_round_that_too_few_sign_ends(hub: Hub) -> None:
     hub.work()
     hub.sign(1)
     hub.sign(2)
-    hub.now = DEADLINE
+    hub.now = PATIENCE
     hub.work()
     assert opened(hub, hub.board(1, Phase.SIGNED).messages[0], Abandon).reason == "too_few_signatures"
     with pytest.raises(ProtocolError):
@@ -253,10 +413,11 @@ def test_a_round_that_too_few_sign_ends(hub: Hub) -> None:
 
 def test_a_late_silo_is_left_out_of_the_frozen_set(large: Hub) -> None:
     large.upload_all(silos=(1, 2, 4))
+    late = MadeUpUpload.random(large, 3)
     large.now = DEADLINE
     large.work()
     with pytest.raises(ProtocolError) as caught:
-        large.upload(MadeUpUpload.random(large.params, 3))
+        large.upload(late)
     assert caught.value.code == "upload.late"
     survivors = opened(large, large.board(1, Phase.SURVIVORS).messages[0], Survivors)
     assert [index for index, _ in survivors.members] == [1, 2, 4]
@@ -268,15 +429,14 @@ def test_a_late_silo_is_left_out_of_the_frozen_set(large: Hub) -> None:
 def test_closes_that_differ_are_an_incident_and_stop_the_round(hub: Hub) -> None:
     hub.upload_all()
     hub.work()
-    for index in (1, 2, 3):
-        hub.sign(index)
+    agree(hub)
     hub.close(1)
     with pytest.raises(ProtocolError) as caught:
         hub.close(2, chain=b"\6" * 32)
     assert caught.value.code == "close.differs"
     assert hub.ledger.entries[-1].body["code"] == "close.differs"
     hub.close(3)
-    assert hub.coordinator.progress() == (1, Phase.SIGNED)
+    assert hub.coordinator.progress() == (1, Phase.UNMASKED)
 
 
 def test_a_message_signed_by_another_is_refused(hub: Hub) -> None:
@@ -353,7 +513,8 @@ def test_a_full_disk_refuses_the_upload_and_keeps_nothing(hub: Hub, monkeypatch:
     def full(*_: object, **__: object) -> None:
         raise StorageError("the disk refused a write")
 
-    upload = MadeUpUpload.random(hub.params, 1)
+    hub.set_up()
+    upload = MadeUpUpload.random(hub, 1)
     with monkeypatch.context() as patch:
         patch.setattr(storage, "write", full)
         with pytest.raises(CollegiumError) as caught:

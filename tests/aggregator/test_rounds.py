@@ -1,30 +1,42 @@
 """The state machine of a round under arbitrary orders of messages, repeats, lies and time."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from aggregator import rounds
-from aggregator.rounds import Abandoned, Agreed, Closed, Folding, Published, Rules, State, Upload, Uploading
+from aggregator import rounds, setup
+from aggregator.rounds import Agreed, Closed, Folding, Published, State, Unmasked, Upload, Uploading
+from aggregator.setup import Abandoned, Advertising, Rules, Setup, Sharing
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import Close, Phase, Reject, Sign, UploadHeader
+from privacy.wire.messages import (
+    BOX_C_BYTES,
+    BOX_S_BYTES,
+    KEM_PUBLIC_BYTES,
+    Advertise,
+    Close,
+    Phase,
+    Reject,
+    ShareBox,
+    Shares,
+    Sign,
+    Unmask,
+    UploadHeader,
+)
+from privacy.wire.sets import advertise_set_digest, share_set_digest
 
 CTX, OTHER_CTX = b"c" * 32, b"d" * 32
 SHOWN, OTHER = b"s" * 32, b"t" * 32
 CHAIN, OTHER_CHAIN = b"n" * 32, b"m" * 32
 SURVIVORS = Signed("survivors", b"list", "hub", b"\0" * 64)
-RANK = {
-    Uploading: 0,
-    Folding: 1,
-    Published: 2,
-    Agreed: 3,
-    Closed: 4,
-    Abandoned: 5,
-}
+ORDER = (Advertising, Sharing, Uploading, Folding, Published, Agreed, Unmasked, Closed)
+RANK = {kind: position for position, kind in enumerate(ORDER)}
+FINAL = (Unmasked, Closed)
+"""Once these are reached a round is never abandoned."""
 silos = st.integers(1, 5)
 
 
@@ -32,9 +44,22 @@ def message(kind: str, index: int, version: int = 0) -> Signed:
     return Signed(kind, bytes([index, version]), f"silo-{index}", b"\0" * 64)
 
 
-def upload(index: int, ctx: bytes = CTX, size: int = 8, share_set: bytes = b"") -> Upload:
+def advertise(index: int) -> Advertise:
+    return Advertise(CTX, 1, index, b"c" * KEM_PUBLIC_BYTES, b"s" * KEM_PUBLIC_BYTES, b"b" * 32)
+
+
+def shares(index: int, advertise_set: bytes) -> Shares:
+    box = ShareBox(1, bytes(BOX_C_BYTES), bytes(BOX_S_BYTES), bytes(32), bytes(32))
+    return Shares(CTX, 1, index, advertise_set, (box,))
+
+
+def upload(index: int, share_set: bytes, ctx: bytes = CTX, size: int = 8) -> Upload:
     header = UploadHeader(ctx, 1, index, (size,), (b"f" * 32,), b"e" * 32, share_set)
     return Upload(message("upload-header", index), header)
+
+
+def unmask(index: int, survivors_hash: bytes = SHOWN) -> Unmask:
+    return Unmask(CTX, 1, index, survivors_hash, b"sealed" * 4)
 
 
 def close(survivors_hash: bytes = SHOWN, chain: bytes = CHAIN, mac: bytes = b"a" * 32) -> Close:
@@ -42,61 +67,99 @@ def close(survivors_hash: bytes = SHOWN, chain: bytes = CHAIN, mac: bytes = b"a"
 
 
 def uploads_of(state: State) -> dict[int, Upload]:
-    if isinstance(state, Agreed | Closed):
-        return dict(state.published.uploads)
-    return dict(state.uploads) if isinstance(state, Uploading | Folding | Published) else {}
+    public = rounds.shown(state)
+    held = public.uploads if public else state.uploads if isinstance(state, Uploading | Folding) else {}
+    return dict(held)
+
+
+def setup_of(state: State) -> Setup | None:
+    public = rounds.shown(state)
+    return public.setup if public else state.setup if isinstance(state, Uploading | Folding) else None
+
+
+def share_set_of(state: State) -> bytes:
+    frozen = setup_of(state)
+    return share_set_digest(tuple(frozen.shared.values())) if frozen else b"\0" * 32
 
 
 class Round(RuleBasedStateMachine):
-    """Five silos, four needed; every refusal must leave the state as it was."""
+    """Up to five silos; every refusal must leave the state as it was."""
 
     @initialize(silos=st.integers(3, 5), threshold=st.integers(2, 5))
     def begin(self, silos: int, threshold: int) -> None:
-        self.rules = Rules(silos, min(threshold, silos), 10.0)
-        self.state: State = Uploading()
+        self.rules = Rules(silos, min(threshold, silos), patience=5.0, deadline=10.0)
+        self.state: State = Advertising()
         self.now = 0.0
-        self.frozen: dict[int, Upload] | None = None
-        self.first_answers: dict[int, Signed] = {}
+        self.frozen: dict[str, tuple[int, ...]] = {}
+        self.first: dict[tuple[str, int], Signed] = {}
         self.rank = 0
-
-    def step(self, new: State) -> None:
-        self.state = new
 
     def attempt(self, call: object, *arguments: object) -> bool:
         before = self.state
         try:
-            self.step(call(self.state, *arguments))  # type: ignore[operator]
+            self.state = call(self.state, *arguments)  # type: ignore[operator]
         except ProtocolError:
             assert self.state is before
             return False
+        if isinstance(self.state, Setup):
+            self.state = rounds.opened(self.state, self.now)  # type: ignore[unreachable]
         return True
 
-    @rule(index=silos, ctx=st.sampled_from([CTX, CTX, CTX, OTHER_CTX]), size=st.sampled_from([8, 8, 8, 9]))
-    def upload(self, index: int, ctx: bytes, size: int) -> None:
+    def final(self, kind: str, given: Signed, index: int) -> None:
+        """A silo's first message of a kind is final."""
+        assert self.first.setdefault((kind, index), given) == given
+
+    @rule(index=silos, version=st.sampled_from([0, 0, 0, 1]))
+    def advertise(self, index: int, version: int) -> None:
         if index > self.rules.silos:
             return
-        held = uploads_of(self.state)
-        taken = self.attempt(rounds.uploaded, upload(index, ctx, size), self.rules, self.now)
-        if taken:
+        given = message("advertise", index, version)
+        if self.attempt(setup.advertised, given, advertise(index), self.rules, self.now):
+            self.final("advertise", given, index)
+
+    @rule(index=silos, version=st.sampled_from([0, 0, 0, 1]), right=st.sampled_from([True, True, True, False]))
+    def share(self, index: int, version: int, right: bool) -> None:
+        before = self.state
+        known = before.advertised if isinstance(before, Sharing) else {}
+        digest = advertise_set_digest(tuple(known.values())) if right else b"\1" * 32
+        given = message("shares", index, version)
+        if self.attempt(setup.shared, given, shares(index, digest)):
+            assert right
+            assert index in known
+            self.final("shares", given, index)
+
+    @rule(
+        index=silos,
+        ctx=st.sampled_from([CTX, CTX, CTX, OTHER_CTX]),
+        size=st.sampled_from([8, 8, 8, 9]),
+        right=st.sampled_from([True, True, True, False]),
+    )
+    def upload(self, index: int, ctx: bytes, size: int, right: bool) -> None:
+        before, held = setup_of(self.state), uploads_of(self.state)
+        share_set = share_set_of(self.state) if right else b"\1" * 32
+        if self.attempt(rounds.uploaded, upload(index, share_set, ctx, size)):
+            assert right
+            assert before is not None
+            assert index in before.shared
             assert index not in held
             assert all(other.header.ctx == ctx and other.header.frame_bytes == (size,) for other in held.values())
 
-    @rule(seconds=st.sampled_from([0.0, 1.0, 5.0, 10.0, 20.0]))
+    @rule(seconds=st.sampled_from([0.0, 1.0, 2.0, 5.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         before = self.state
-        self.step(rounds.tick(self.state, self.rules, self.now))
-        if isinstance(before, Folding | Agreed | Closed | Abandoned):
+        self.state = rounds.tick(self.state, self.rules, self.now)
+        if isinstance(before, Folding | Unmasked | Closed | Abandoned):
             assert self.state is before
 
     @rule()
     def somebody_waits(self) -> None:
-        self.step(rounds.awaited(self.state, self.now))
+        self.state = rounds.awaited(self.state, self.now)
 
     @rule()
     def publish(self) -> None:
         if isinstance(self.state, Folding):
-            self.step(rounds.published(self.state, SURVIVORS, SHOWN, self.now))
+            self.state = rounds.published(self.state, SURVIVORS, SHOWN, self.now)
         else:
             with pytest.raises(RuntimeError):
                 rounds.published(self.state, SURVIVORS, SHOWN, self.now)
@@ -104,18 +167,26 @@ class Round(RuleBasedStateMachine):
     @rule(index=silos, version=st.integers(0, 1), survivors_hash=st.sampled_from([SHOWN, SHOWN, SHOWN, OTHER]))
     def sign(self, index: int, version: int, survivors_hash: bytes) -> None:
         given = message("sign", index, version)
-        if self.attempt(rounds.signed, index, given, Sign(CTX, 1, survivors_hash), self.rules):
+        if self.attempt(rounds.signed, index, given, Sign(CTX, 1, survivors_hash), self.rules, self.now):
             assert survivors_hash == SHOWN
-            assert self.first_answers.setdefault(index, given) == given
-            assert self.frozen is not None
-            assert index in self.frozen
+            assert index in uploads_of(self.state)
+            self.final("answer", given, index)
 
     @rule(index=silos, version=st.integers(0, 1), survivors_hash=st.sampled_from([SHOWN, SHOWN, OTHER]))
     def reject(self, index: int, version: int, survivors_hash: bytes) -> None:
         given = message("reject", index, version)
         if self.attempt(rounds.rejected, index, given, Reject(CTX, 1, survivors_hash, "sum.refused"), self.rules):
             assert survivors_hash == SHOWN
-            assert self.first_answers.setdefault(index, given) == given
+            self.final("answer", given, index)
+
+    @rule(index=silos, version=st.sampled_from([0, 0, 1]), survivors_hash=st.sampled_from([SHOWN, SHOWN, OTHER]))
+    def reveal(self, index: int, version: int, survivors_hash: bytes) -> None:
+        before, given = self.state, message("unmask", index, version)
+        if self.attempt(rounds.unmasked, index, given, unmask(index, survivors_hash)):
+            assert isinstance(before, Agreed)
+            assert survivors_hash == SHOWN
+            assert index in uploads_of(self.state)
+            self.final("unmask", given, index)
 
     @rule(
         index=silos, survivors_hash=st.sampled_from([SHOWN, SHOWN, OTHER]), chain=st.sampled_from([CHAIN, OTHER_CHAIN])
@@ -123,27 +194,30 @@ class Round(RuleBasedStateMachine):
     def close(self, index: int, survivors_hash: bytes, chain: bytes) -> None:
         before = self.state
         if self.attempt(rounds.closed, index, message("close", index), close(survivors_hash, chain), self.rules):
-            assert isinstance(before, Agreed | Closed)
+            assert isinstance(before, FINAL)
+            assert survivors_hash == SHOWN
             assert all(other.chain == chain for _, other in before.closes.values())
 
     @invariant()
-    def the_phase_never_goes_back(self) -> None:
-        rank = RANK[type(self.state)]
-        assert rank >= self.rank
-        if self.rank == RANK[Abandoned]:
-            assert isinstance(self.state, Abandoned)
-        if self.rank in (RANK[Agreed], RANK[Closed]):
-            assert isinstance(self.state, Agreed | Closed)
-        self.rank = rank
+    def the_phase_never_goes_back_and_no_round_is_abandoned_once_it_may_be_open(self) -> None:
+        if isinstance(self.state, Abandoned):
+            assert self.rank < RANK[Unmasked]
+            self.rank = -1
+        else:
+            assert 0 <= self.rank <= RANK[type(self.state)]
+            self.rank = RANK[type(self.state)]
 
     @invariant()
-    def a_frozen_set_never_changes(self) -> None:
-        if isinstance(self.state, Folding | Published | Agreed | Closed):
-            now = uploads_of(self.state)
-            self.frozen = self.frozen or now
-            assert now == self.frozen
-            assert list(now) == sorted(now)
-            assert len(now) >= self.rules.threshold
+    def a_frozen_set_never_changes_and_has_t_members_at_least(self) -> None:
+        frozen = rounds.frozen_sets(self.state)
+        if isinstance(self.state, Folding) or rounds.shown(self.state):
+            frozen["uploads"] = tuple(uploads_of(self.state))
+        for name, members in frozen.items():
+            assert self.frozen.setdefault(name, members) == members
+            assert members == tuple(sorted(set(members)))
+            assert len(members) >= self.rules.threshold
+        chain = [set(frozen[name]) for name in ("advertised", "shared", "uploads", "unmasked") if name in frozen]
+        assert all(later <= earlier for earlier, later in pairwise(chain))
 
     @invariant()
     def each_silo_is_in_the_set_at_most_once_and_agrees_on_the_context(self) -> None:
@@ -153,48 +227,129 @@ class Round(RuleBasedStateMachine):
 
     @invariant()
     def agreement_needs_t_signs_and_an_end_needs_t_closes(self) -> None:
-        if isinstance(self.state, Agreed | Closed):
+        if isinstance(self.state, Agreed | Unmasked | Closed):
             published = self.state.published
             assert len(published.signs) >= self.rules.threshold
             assert not set(published.signs) & set(published.rejects)
+        if isinstance(self.state, FINAL):
             assert len({(c.chain, c.sum_mac) for _, c in self.state.closes.values()}) <= 1
-            assert set(self.state.closes) <= set(published.uploads)
             assert isinstance(self.state, Closed) == (len(self.state.closes) >= self.rules.threshold)
 
     @invariant()
-    def the_board_shows_signed_messages_in_the_order_of_the_protocol(self) -> None:
-        order = ["survivors", "upload-header", "sign", "close"]
-        kinds = [order.index(shown.kind) for shown in rounds.board(self.state)]
-        assert kinds == sorted(kinds)
-        assert bool(kinds) == isinstance(self.state, Published | Agreed | Closed)
+    def each_board_shows_the_messages_of_its_phase_and_none_is_shown_before(self) -> None:
+        kinds = {
+            Phase.ADVERTISED: (Sharing, {"advertise"}),
+            Phase.SHARED: (Uploading, {"shares"}),
+            Phase.SURVIVORS: (Published, {"survivors", "upload-header"}),
+            Phase.SIGNED: (Published, {"sign"}),
+            Phase.UNMASKED: (Unmasked, {"unmask"}),
+            Phase.CLOSED: (Closed, {"close"}),
+        }
+        rank = RANK.get(type(self.state), -1)
+        for phase, (since, allowed) in kinds.items():
+            found = rounds.board(self.state, phase)
+            assert {shown.kind for shown in found} <= allowed
+            assert not found or rank >= RANK[since]
+            if rank >= RANK[since] and phase != Phase.SIGNED:
+                assert found
 
 
-Round.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Round.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestRound = Round.TestCase
 
-RULES = Rules(4, 3, 60.0)
+RULES = Rules(4, 3, patience=20.0, deadline=60.0)
+ALL = (1, 2, 3, 4)
+
+
+def advertising(*indices: int, now: float = 0.0) -> State:
+    state: State = Advertising()
+    for index in indices:
+        state = setup.advertised(state, message("advertise", index), advertise(index), RULES, now)
+    return state
+
+
+def sharing(*indices: int, now: float = 0.0) -> State:
+    state: State = advertising(*ALL, now=now)
+    assert isinstance(state, Sharing)
+    digest = advertise_set_digest(tuple(state.advertised.values()))
+    for index in indices:
+        after = setup.shared(state, message("shares", index), shares(index, digest))
+        state = rounds.opened(after, now) if isinstance(after, Setup) else after
+    return state
 
 
 def uploading(*indices: int, now: float = 0.0) -> State:
-    state: State = Uploading()
+    state = sharing(*ALL, now=now)
     for index in indices:
-        state = rounds.uploaded(state, upload(index), RULES, now)
+        state = rounds.uploaded(state, upload(index, share_set_of(state)))
     return state
 
 
 def shown(*indices: int) -> State:
     state = uploading(*indices)
-    return rounds.published(Folding(uploads_of(state)), SURVIVORS, SHOWN, 0.0)
+    frozen = setup_of(state)
+    assert frozen is not None
+    return rounds.published(Folding(frozen, uploads_of(state)), SURVIVORS, SHOWN, 0.0)
 
 
 def agreed(*indices: int) -> State:
     state = shown(*indices)
     for index in indices[:3]:
-        state = rounds.signed(state, index, message("sign", index), Sign(CTX, 1, SHOWN), RULES)
+        state = rounds.signed(state, index, message("sign", index), Sign(CTX, 1, SHOWN), RULES, 0.0)
     return state
 
 
-def test_the_last_silo_freezes_the_set() -> None:
+def revealed(*indices: int) -> State:
+    state = agreed(*indices)
+    for index in indices:
+        state = rounds.unmasked(state, index, message("unmask", index), unmask(index))
+    return state
+
+
+def test_the_last_silo_freezes_each_set() -> None:
+    assert isinstance(advertising(2, 1, 4), Advertising)
+    keys = advertising(2, 1, 4, 3)
+    assert isinstance(keys, Sharing)
+    assert list(keys.advertised) == [1, 2, 3, 4]
+    assert isinstance(sharing(4, 1, 2), Sharing)
+    assert isinstance(sharing(4, 1, 2, 3), Uploading)
+    assert isinstance(agreed(*ALL), Agreed)
+    assert isinstance(revealed(*ALL), Unmasked)
+
+
+@pytest.mark.parametrize(
+    ("present", "after"),
+    [((1,), Abandoned("too_few_advertised")), ((1, 3), Abandoned("too_few_advertised")), ((1, 2, 4), None)],
+)
+def test_patience_freezes_t_advertisers_and_abandons_fewer(present: tuple[int, ...], after: Abandoned | None) -> None:
+    state = advertising(*present, now=5.0)
+    assert rounds.tick(state, RULES, 24.9) is state
+    ended = rounds.tick(state, RULES, 25.0)
+    assert isinstance(ended, Sharing) if after is None else ended == after
+
+
+@pytest.mark.parametrize(
+    ("present", "after"),
+    [((), Abandoned("too_few_shared")), ((1, 3), Abandoned("too_few_shared")), ((1, 2, 4), None)],
+)
+def test_patience_freezes_t_sharers_and_abandons_fewer(present: tuple[int, ...], after: Abandoned | None) -> None:
+    state = sharing(*present, now=5.0)
+    assert rounds.tick(state, RULES, 24.9) is state
+    ended = rounds.tick(state, RULES, 25.0)
+    assert isinstance(ended, Uploading) if after is None else ended == after
+
+
+@pytest.mark.parametrize(("present", "enough"), [((), False), ((1, 3), False), ((1, 2, 4), True)])
+def test_patience_freezes_t_unmasks_and_abandons_fewer(present: tuple[int, ...], enough: bool) -> None:
+    state = agreed(*ALL)
+    for index in present:
+        state = rounds.unmasked(state, index, message("unmask", index), unmask(index))
+    assert rounds.tick(state, RULES, 19.9) is state
+    ended = rounds.tick(state, RULES, 20.0)
+    assert isinstance(ended, Unmasked) if enough else ended == Abandoned("too_few_unmasked")
+
+
+def test_the_last_upload_freezes_the_set() -> None:
     assert isinstance(uploading(2, 1, 4), Uploading)
     state = uploading(2, 1, 4, 3)
     assert isinstance(state, Folding)
@@ -202,7 +357,7 @@ def test_the_last_silo_freezes_the_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("present", "after"), [((), Uploading), ((1,), Abandoned), ((1, 3), Abandoned), ((1, 2, 4), Folding)]
+    ("present", "after"), [((), Abandoned), ((1,), Abandoned), ((1, 3), Abandoned), ((1, 2, 4), Folding)]
 )
 def test_the_deadline_freezes_t_uploads_and_abandons_fewer(present: tuple[int, ...], after: type[State]) -> None:
     state = uploading(*present, now=5.0)
@@ -210,66 +365,113 @@ def test_the_deadline_freezes_t_uploads_and_abandons_fewer(present: tuple[int, .
     assert isinstance(rounds.tick(state, RULES, 65.0), after)
 
 
-def test_the_deadline_does_not_run_before_somebody_is_there() -> None:
-    assert rounds.tick(Uploading(), RULES, 1e9) == Uploading()
+def test_patience_does_not_run_before_somebody_is_there() -> None:
+    assert rounds.tick(Advertising(), RULES, 1e9) == Advertising()
 
 
-def test_a_round_whose_uploads_were_all_lost_ends_when_silos_wait_for_it() -> None:
-    state = rounds.awaited(Uploading(), 100.0)
-    assert rounds.awaited(state, 150.0) == state
-    assert rounds.tick(state, RULES, 160.0) == Abandoned("too_few_uploads")
+def test_a_round_whose_silos_all_lost_their_keys_ends_when_they_wait_for_it() -> None:
+    state = rounds.awaited(Advertising(), 100.0)
+    assert rounds.awaited(state, 110.0) == state
+    assert rounds.tick(state, RULES, 120.0) == Abandoned("too_few_advertised")
 
 
-def test_waiting_does_not_move_the_deadline_of_uploads() -> None:
-    state = uploading(1, now=5.0)
-    assert rounds.awaited(state, 50.0) == state
+def test_waiting_moves_no_deadline() -> None:
+    for state in (advertising(1, now=5.0), sharing(1, now=5.0), uploading(1, now=5.0)):
+        assert rounds.awaited(state, 15.0) == state
 
 
 def test_too_few_signatures_abandon_the_round_at_its_deadline() -> None:
-    state = rounds.signed(shown(1, 2, 3), 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES)
-    assert rounds.tick(state, RULES, 59.0) is state
-    assert rounds.tick(state, RULES, 60.0) == Abandoned("too_few_signatures")
+    state = rounds.signed(shown(1, 2, 3), 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES, 0.0)
+    assert rounds.tick(state, RULES, 19.0) is state
+    assert rounds.tick(state, RULES, 20.0) == Abandoned("too_few_signatures")
 
 
-def test_a_round_that_t_silos_agreed_on_is_never_abandoned() -> None:
-    state = agreed(1, 2, 3)
+def test_a_round_whose_unmask_set_exists_is_never_abandoned() -> None:
+    state = revealed(1, 2, 3)
     assert rounds.tick(state, RULES, 1e9) is state
     with pytest.raises(ProtocolError):
         rounds.rejected(state, 3, message("reject", 3), Reject(CTX, 1, SHOWN, "sum.refused"), RULES)
 
 
-@pytest.mark.parametrize("state", [uploading(1, 2, 3, 4), shown(1, 2, 3), agreed(1, 2, 3), Abandoned("rejected")])
+@pytest.mark.parametrize("state", [uploading(*ALL), shown(1, 2, 3), agreed(1, 2, 3), Abandoned("no")])
 def test_a_late_upload_is_refused(state: State) -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.check_header(state, upload(4).header)
+        rounds.check_header(state, upload(4, share_set_of(state)).header)
     assert caught.value.code == "upload.late"
+
+
+@pytest.mark.parametrize("state", [advertising(1, 2, 4), sharing(1, 2, 4)])
+def test_an_early_upload_is_refused(state: State) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        rounds.check_header(state, upload(4, b"\1" * 32).header)
+    assert caught.value.code == "upload.early"
+
+
+def test_a_silo_that_shared_no_keys_cannot_upload() -> None:
+    state = rounds.tick(sharing(1, 2, 3), RULES, 20.0)
+    with pytest.raises(ProtocolError) as caught:
+        rounds.check_header(state, upload(4, share_set_of(state)).header)
+    assert caught.value.code == "upload.not_member"
+    for index in (1, 2, 3):
+        state = rounds.uploaded(state, upload(index, share_set_of(state)))
+    assert isinstance(state, Folding)
 
 
 def test_a_share_set_that_differs_is_refused() -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.check_header(uploading(1), upload(2, share_set=b"h" * 32).header)
-    assert caught.value.code == "upload.shape"
+        rounds.check_header(uploading(1), upload(2, b"h" * 32).header)
+    assert caught.value.code == "round.split_view"
 
 
-def test_a_silo_that_is_left_out_can_neither_sign_nor_close() -> None:
+def test_shares_for_another_advertise_set_or_of_a_silo_that_did_not_advertise_are_refused() -> None:
+    state = rounds.tick(advertising(1, 2, 3), RULES, 20.0)
+    assert isinstance(state, Sharing)
+    with pytest.raises(ProtocolError) as caught:
+        setup.shared(state, message("shares", 1), shares(1, b"h" * 32))
+    assert caught.value.code == "round.split_view"
+    with pytest.raises(ProtocolError) as caught:
+        setup.shared(state, message("shares", 4), shares(4, advertise_set_digest(tuple(state.advertised.values()))))
+    assert caught.value.code == "round.late"
+
+
+def test_a_silo_that_is_left_out_can_neither_sign_nor_reveal_but_close() -> None:
     with pytest.raises(ProtocolError, match="not among the survivors"):
-        rounds.signed(shown(1, 2, 3), 4, message("sign", 4), Sign(CTX, 1, SHOWN), RULES)
+        rounds.signed(shown(1, 2, 3), 4, message("sign", 4), Sign(CTX, 1, SHOWN), RULES, 0.0)
     with pytest.raises(ProtocolError, match="not among the survivors"):
-        rounds.closed(agreed(1, 2, 3), 4, message("close", 4), close(), RULES)
+        rounds.unmasked(agreed(1, 2, 3), 4, message("unmask", 4), unmask(4))
+    state = revealed(1, 2, 3)
+    for index in (1, 2, 4):
+        state = rounds.closed(state, index, message("close", index), close(), RULES)
+    assert isinstance(state, Closed)
+
+
+def test_shares_for_another_list_or_other_shares_than_before_are_refused() -> None:
+    state = rounds.unmasked(agreed(*ALL), 1, message("unmask", 1), unmask(1))
+    assert rounds.unmasked(state, 1, message("unmask", 1), unmask(1)) == state
+    with pytest.raises(ProtocolError) as caught:
+        rounds.unmasked(state, 1, message("unmask", 1, 1), unmask(1))
+    assert caught.value.code == "unmask.repeated"
+    with pytest.raises(ProtocolError) as caught:
+        rounds.unmasked(state, 2, message("unmask", 2), unmask(2, OTHER))
+    assert caught.value.code == "survivors.unknown"
+    for other in (shown(*ALL), revealed(*ALL)):
+        with pytest.raises(ProtocolError) as caught:
+            rounds.unmasked(other, 1, message("unmask", 1), unmask(1))
+        assert caught.value.code == "unmask.unexpected"
 
 
 @pytest.mark.parametrize("state", [shown(1, 2, 3, 4), agreed(1, 2, 3, 4)])
 def test_a_second_different_signature_is_refused(state: State) -> None:
-    first = rounds.signed(state, 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES)
-    assert rounds.signed(first, 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES) == first
+    first = rounds.signed(state, 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES, 0.0)
+    assert rounds.signed(first, 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES, 0.0) == first
     for survivors_hash in (SHOWN, OTHER):
         with pytest.raises(ProtocolError):
-            rounds.signed(first, 1, message("sign", 1, 1), Sign(CTX, 1, survivors_hash), RULES)
+            rounds.signed(first, 1, message("sign", 1, 1), Sign(CTX, 1, survivors_hash), RULES, 0.0)
 
 
 def test_a_late_signature_for_other_survivors_is_refused_after_agreement() -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.signed(agreed(1, 2, 3, 4), 4, message("sign", 4), Sign(CTX, 1, OTHER), RULES)
+        rounds.signed(agreed(1, 2, 3, 4), 4, message("sign", 4), Sign(CTX, 1, OTHER), RULES, 0.0)
     assert caught.value.code == "survivors.unknown"
 
 
@@ -281,25 +483,26 @@ def test_rejects_abandon_the_round_once_t_can_no_longer_sign() -> None:
 
 
 def test_a_silo_cannot_both_sign_and_reject() -> None:
-    state = rounds.signed(shown(1, 2, 3, 4), 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES)
+    state = rounds.signed(shown(1, 2, 3, 4), 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES, 0.0)
     with pytest.raises(ProtocolError):
         rounds.rejected(state, 1, message("reject", 1), Reject(CTX, 1, SHOWN, "sum.refused"), RULES)
     state = rounds.rejected(shown(1, 2, 3, 4), 1, message("reject", 1), Reject(CTX, 1, SHOWN, "sum.refused"), RULES)
     with pytest.raises(ProtocolError):
-        rounds.signed(state, 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES)
+        rounds.signed(state, 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES, 0.0)
 
 
 @pytest.mark.parametrize("other", [close(chain=OTHER_CHAIN), close(mac=b"b" * 32)])
 def test_a_close_that_differs_is_refused(other: Close) -> None:
-    state = rounds.closed(agreed(1, 2, 3), 1, message("close", 1), close(), RULES)
+    state = rounds.closed(revealed(1, 2, 3), 1, message("close", 1), close(), RULES)
     with pytest.raises(ProtocolError) as caught:
         rounds.closed(state, 2, message("close", 2), other, RULES)
     assert caught.value.code == "close.differs"
 
 
-def test_a_close_before_agreement_is_refused() -> None:
+@pytest.mark.parametrize("state", [shown(1, 2, 3), agreed(1, 2, 3)])
+def test_a_close_before_unmasking_is_refused(state: State) -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.closed(shown(1, 2, 3), 1, message("close", 1), close(), RULES)
+        rounds.closed(state, 1, message("close", 1), close(), RULES)
     assert caught.value.code == "close.early"
 
 
@@ -309,10 +512,28 @@ def test_the_order_of_uploads_does_not_matter(order: list[int]) -> None:
 
 
 def test_phases_are_those_of_the_wire() -> None:
-    states: list[State] = [uploading(1), uploading(1, 2, 3, 4), shown(1, 2, 3), agreed(1, 2, 3), Abandoned("rejected")]
-    phases = [Phase.UPLOADING, Phase.UPLOADING, Phase.SURVIVORS, Phase.SIGNED, Phase.ABANDONED]
+    states: list[State] = [
+        advertising(1),
+        sharing(1),
+        uploading(1),
+        uploading(*ALL),
+        shown(1, 2, 3),
+        agreed(1, 2, 3),
+        revealed(1, 2, 3),
+        Abandoned("rejected"),
+    ]
+    phases = [
+        Phase.KEYS_GRANTED,
+        Phase.ADVERTISED,
+        Phase.UPLOADING,
+        Phase.UPLOADING,
+        Phase.SURVIVORS,
+        Phase.SIGNED,
+        Phase.UNMASKED,
+        Phase.ABANDONED,
+    ]
     assert [rounds.phase(state) for state in states] == phases
-    finished = agreed(1, 2, 3)
-    assert isinstance(finished, Agreed)
+    finished = revealed(1, 2, 3)
+    assert isinstance(finished, Unmasked)
     closes = {index: (message("close", index), close()) for index in (1, 2, 3)}
-    assert rounds.phase(Closed(replace(finished.published), closes)) == Phase.CLOSED
+    assert rounds.phase(Closed(replace(finished.published), finished.unmasks, closes)) == Phase.CLOSED
