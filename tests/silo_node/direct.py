@@ -4,6 +4,7 @@ Messages still pass through the encoders and the service of both sides; only TLS
 rounds have them).
 """
 
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -12,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from aggregator import rounds
+from aggregator.setup import Abandoned
+from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.errors import Unreachable
-from privacy.he.keyholder import Ciphertext
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.wire import convert
@@ -24,6 +26,7 @@ from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
 from silo_node.state import StateDirectory
+from silo_node.stored_upload import StoredUpload
 from tests.aggregator.hub import Hub, Members, Turns
 from tests.integration.federation import MadeUpLearner
 
@@ -40,11 +43,11 @@ class Line:
     def submit(self, message: Signed) -> None:
         self.world.hub.submit(self.index, message)
 
-    def upload(self, header: Signed, ciphertext: Ciphertext) -> int:
+    def upload(self, upload: StoredUpload) -> int:
         parts = [
-            convert.encode_header_part(header),
-            convert.encode_seeds_part(ciphertext.seeds),
-            *(convert.encode_frame_part(frame) for frame in ciphertext.frames),
+            convert.encode_header_part(upload.header),
+            convert.encode_seeds_part(upload.seeds),
+            *(convert.encode_frame_part(frame) for frame in upload.frames()),
         ]
         self.world.hub.stream(self.index, parts)
         return sum(len(part) for part in parts)
@@ -63,8 +66,14 @@ class Line:
             self.waits_for = None
         raise Unreachable("the test has stopped the aggregator")
 
-    def sum_frames(self, round_number: int) -> tuple[bytes, ...]:
-        return self.world.hub.sum(round_number, self.index)
+    def sum_frames(self, round_number: int, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        durable.make_folder(folder)
+        for index, frame in enumerate(self.world.hub.sum(round_number, self.index)):
+            durable.write(folder / f"frame-{index}", frame)
+
+    def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:
+        return self.world.hub.upload_frame(round_number, silo_index, frame, self.index)
 
     def close(self) -> None:
         pass
@@ -117,7 +126,7 @@ class World:
         while not self.stopped.wait(0.005):
             state = coordinator._states[max(coordinator._states)]
             due = rounds.tick(state, coordinator._rules, self.hub.now)
-            if due is not state or isinstance(state, rounds.Folding | rounds.Abandoned):
+            if due is not state or isinstance(state, rounds.Folding | Abandoned):
                 coordinator.work(Turns(1))
 
     def agent(self, index: int, line: Line | None = None, cap: float = 100.0) -> Agent:
@@ -140,7 +149,7 @@ class World:
             learner=CountingLearner(self, index),
             stream=SecureStream(),
             progress=Progress(None, self.members.study.training.rounds),
-            runtime=self.root / "runtime",
+            runtime=root / "runtime",
         )
 
     def start(self, index: int, line: Line | None = None, **options: float) -> Running:
@@ -153,7 +162,7 @@ class World:
         return one
 
     def finish(self, seconds: float = 20.0) -> None:
-        """Until all have ended; moves time on to the deadline when nothing else can happen."""
+        """Until all have ended; moves time on, past any deadline, when nothing else can happen."""
         end = time.monotonic() + seconds
         while any(one.thread.is_alive() for one in self.running.values()):
             if time.monotonic() > end:
@@ -164,15 +173,16 @@ class World:
             time.sleep(0.02)
 
     def stuck(self) -> bool:
-        """Whether every agent that still runs waits for a round that has not all uploads or signatures."""
-        waits = {one.line.waits_for for one in self.running.values() if one.thread.is_alive()}
-        number, _ = self.hub.coordinator.progress()
-        state = self.hub.coordinator._states[number]
-        if isinstance(state, rounds.Uploading):
-            # A silo that asks for its key again is answered by the steward between two rounds.
-            sum_of_this, key = (number, Phase.SURVIVORS), (0, Phase.KEYS_GRANTED)
-            return sum_of_this in waits and waits <= {sum_of_this, key}
-        return isinstance(state, rounds.Published) and waits <= {(number, Phase.SIGNED)}
+        """Whether every agent that still runs waits for a phase that its round has not reached."""
+        waits = [one.line.waits_for for one in self.running.values() if one.thread.is_alive()]
+        # A silo that asks for its key again is answered by the steward between two rounds.
+        waits = [wait for wait in waits if wait != (0, Phase.KEYS_GRANTED)]
+        state = self.hub.coordinator._states[self.hub.coordinator.progress()[0]]
+        return (
+            bool(waits)
+            and not isinstance(state, rounds.Folding | Abandoned)
+            and not any(wait is None or self.hub.board(*wait).reached for wait in waits)
+        )
 
     def folder(self, index: int) -> Path:
         return self.root / f"silo-{index}"

@@ -8,7 +8,6 @@ import pytest
 
 from privacy import durable
 from privacy.channel.envelope import Signed
-from privacy.he.keyholder import Ciphertext
 from privacy.ledger.store import Ledger
 from privacy.wire.messages import Board, Phase
 from silo_node.global_model import GlobalModel
@@ -46,9 +45,9 @@ class BurningLine(Line):
         super().submit(message)
         self.fuse.burn(f"sent {message.kind}")
 
-    def upload(self, header: Signed, ciphertext: Ciphertext) -> int:
+    def upload(self, upload: StoredUpload) -> int:
         self.fuse.burn("send upload")
-        sent = super().upload(header, ciphertext)
+        sent = super().upload(upload)
         self.fuse.burn("sent upload")
         return sent
 
