@@ -524,6 +524,7 @@ def test_something_else_at_the_aggregators_address_is_said_so(approved: Scene, c
         ("silo", ("enrol", "none.json", "--state", "nowhere")),
         ("aggregator", ("serve", "--state", "nowhere", "--study", "none.yaml", "--listen", "127.0.0.1:0")),
         ("consortium", ("admit", "none.json", "--dir", "nowhere", "-o", "admission.json")),
+        ("consortium", ("study", "explain", "none.yaml")),
         ("consortium", ("study", "sign", "none.yaml", "--dir", "nowhere", "-o", "study.yaml")),
         ("compliance", ("report", "nowhere", "-o", "report.html")),
     ],
