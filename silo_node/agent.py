@@ -136,6 +136,13 @@ class Agent:
     # ---- one round
 
     def _round(self, model: GlobalModel) -> GlobalModel:
+        try:
+            return self._closed_or_abandoned(model)
+        except ProtocolError as error:
+            self._records.incident(error.code, f"round {model.round_number + 1}: {error}")
+            raise
+
+    def _closed_or_abandoned(self, model: GlobalModel) -> GlobalModel:
         number = model.round_number + 1
         ctx = context(
             self.study,
@@ -156,7 +163,6 @@ class Agent:
             pass
         except ProtocolError as error:
             if error.code not in OVERTAKEN or self.client.wait(number, Phase.CLOSED).phase != Phase.ABANDONED:
-                self._records.incident(error.code, f"round {number}: {error}")
                 raise
         return self._abandon(model, number, self.client.wait(number, Phase.ABANDONED).messages)
 

@@ -18,6 +18,12 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Members:
     return Members.enrol(tmp_path_factory.mktemp("four"), ("north", "south", "east", "west"))
 
 
+@pytest.fixture(scope="session")
+def fives(tmp_path_factory: pytest.TempPathFactory) -> Members:
+    """Five silos, of which four are needed."""
+    return Members.enrol(tmp_path_factory.mktemp("five"), ("north", "south", "east", "west", "centre"))
+
+
 @pytest.fixture
 def world(tmp_path: Path, members: Members) -> Iterator[World]:
     made = World(tmp_path / "world", members)
@@ -28,5 +34,12 @@ def world(tmp_path: Path, members: Members) -> Iterator[World]:
 @pytest.fixture
 def large(tmp_path: Path, four: Members) -> Iterator[World]:
     made = World(tmp_path / "world", four)
+    with made.working():
+        yield made
+
+
+@pytest.fixture
+def five(tmp_path: Path, fives: Members) -> Iterator[World]:
+    made = World(tmp_path / "world", fives)
     with made.working():
         yield made
