@@ -1,0 +1,113 @@
+"""Real silos and a real aggregator over mutual TLS, one of them dishonest in one method, for the attacks' tests."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from aggregator.coordinator import Coordinator
+from aggregator.rounds import Folding, Uploading
+from aggregator.store import Incoming, RoundStore, StudyStore
+from privacy.channel.envelope import Signed
+from privacy.errors import CollegiumError
+from privacy.he.keyholder import KeyHolder
+from privacy.wire import convert
+from privacy.wire.messages import Reject, UploadHeader
+from silo_node.agent import Agent
+from silo_node.global_model import GlobalModel
+from tests.consortium import Consortium
+from tests.integration.federation import Federation, run_all
+
+Result = GlobalModel | BaseException
+
+
+class HidesRejects(Coordinator):
+    """An aggregator that keeps silos' refusals to itself, so that each silo must find out alone."""
+
+    def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
+        reject = convert.open_signed(message, Reject, public_key)
+        self._store.round(reject.round_number).put(f"hidden-{index}", message)
+
+
+class DeclaresDropped(HidesRejects):
+    """An aggregator that freezes the first round without the last silo of the roster, which is merely slow."""
+
+    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
+        with self._changed:
+            super().finish_upload(message, header, incoming)
+            state = self._states[header.round_number]
+            others = self._rules.silos - 1
+            if header.round_number == 1 and isinstance(state, Uploading) and len(state.uploads) == others:
+                self._move(1, Folding(state.setup, state.uploads))
+
+
+@dataclass
+class Stage:
+    """A federation whose members stay and whose state directories are a test's own."""
+
+    federation: Federation
+    patch: pytest.MonkeyPatch
+
+    def at(self, folder: Path) -> "Stage":
+        """The same members with nothing that they remember."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.federation.folder = folder
+        return self
+
+    def play(
+        self,
+        hub: type[Coordinator] = HidesRejects,
+        cast: Callable[[Agent], None] = lambda agent: None,
+        silos: tuple[int, ...] = (),
+        parameters: int = 10,
+    ) -> tuple[list[Agent], list[Result]]:
+        """Run the study once; `cast` may replace a method of an agent before it starts."""
+        self.patch.setattr("aggregator.app.Coordinator", hub)
+        with self.federation.serving() as program:
+            chosen = silos or tuple(range(1, self.federation.silos + 1))
+            agents = [self.federation.agent(index, program.port, parameters=parameters) for index in chosen]
+            for agent in agents:
+                cast(agent)
+            return agents, run_all(agents)
+
+    def store(self, number: int) -> RoundStore:
+        """What the aggregator has of a round."""
+        (folder,) = (self.federation.folder / "hub" / "studies").iterdir()
+        return StudyStore(folder).round(number)
+
+    def openings(self) -> list[str]:
+        """From now on, one entry each time a keyholder is asked to open a sum."""
+        calls: list[str] = []
+        honest = KeyHolder.open_words
+
+        def spied(holder: KeyHolder, *arguments: object) -> object:
+            calls.append("open")
+            return honest(holder, *arguments)  # type: ignore[arg-type]
+
+        self.patch.setattr(KeyHolder, "open_words", spied)
+        return calls
+
+
+def codes(results: list[Result]) -> set[str]:
+    """How silos ended: codes of errors, `ok` for a silo at the study's end."""
+    return {result.code if isinstance(result, CollegiumError) else _other(result) for result in results}
+
+
+def kinds(agent: Agent) -> list[str]:
+    """The silo's ledger."""
+    return [entry.kind for entry in agent.ledger.entries]
+
+
+def incidents(agent: Agent) -> list[str]:
+    """Codes of the incidents in a silo's ledger."""
+    return [str(entry.body["code"]) for entry in agent.ledger.entries if entry.kind == "incident"]
+
+
+def stage_of(folder: Path, patch: pytest.MonkeyPatch, silos: int = 3, rounds: int = 1) -> Stage:
+    """A new consortium below `folder`."""
+    return Stage(Federation(folder, Consortium(folder), silos=silos, rounds=rounds), patch)
+
+
+def _other(result: Result) -> str:
+    return "ok" if isinstance(result, GlobalModel) else type(result).__name__

@@ -1,0 +1,40 @@
+"""Attack 13: an aggregator that lets silos train, takes the uploads and abandons the round, again and again.
+
+Each time the budget of a round is spent for nothing. A silo pauses after two in a row and waits for a person.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from aggregator.rounds import Uploading
+from aggregator.setup import Abandoned
+from aggregator.store import Incoming
+from privacy.channel.envelope import Signed
+from privacy.wire.messages import UploadHeader
+from tests.attacks.stage import HidesRejects, codes, kinds, stage_of
+
+ROUNDS = 4
+
+
+class Burns(HidesRejects):
+    """Ends every round as soon as all have uploaded."""
+
+    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
+        with self._changed:
+            super().finish_upload(message, header, incoming)
+            state = self._states[header.round_number]
+            if not isinstance(state, Uploading):
+                self._move(header.round_number, Abandoned("bad_luck"))
+
+
+def test_attack_budget_burning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of(tmp_path, monkeypatch, rounds=ROUNDS)
+    agents, results = stage.at(tmp_path / "on").play(Burns)
+    assert codes(results) == {"round.abandoned"}
+    assert [kinds(agent).count("reserved") for agent in agents] == [2, 2, 2]
+    # Off: a silo that never pauses spends all that it has for no sum at all.
+    monkeypatch.setattr("silo_node.agent.ABANDONED_IN_A_ROW", 1000)
+    agents, results = stage.at(tmp_path / "off").play(Burns)
+    assert [kinds(agent).count("reserved") for agent in agents] == [ROUNDS] * 3
+    assert all("survivors_signed" not in kinds(agent) for agent in agents)

@@ -1,0 +1,136 @@
+"""Attack 7 against running silos: a sum or a list of another round, S changed after Sign, an omitted upload."""
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, NoReturn
+
+import pytest
+
+from aggregator import fold as folding
+from aggregator.rounds import Folding, Published
+from aggregator.store import RoundStore
+from privacy.channel.envelope import Signed
+from privacy.he.params import CiphertextParams
+from privacy.wire import convert
+from privacy.wire.messages import AwaitRequest, Board, Phase, Sign, Survivors
+from silo_node.agent import Agent
+from silo_node.records import RoundRecords
+from tests.attacks.stage import HidesRejects, codes, incidents, kinds, stage_of
+from tests.attacks.test_reaction_attack import REFUSED, gullible
+
+VICTIM = 4
+
+
+def replaying(params: CiphertextParams, sizes: tuple[int, ...], silos: tuple[int, ...], store: RoundStore) -> object:
+    """In the second round, serves the sum of the first again."""
+    digests = folding.fold(params, sizes, silos, store)
+    earlier = store._folder.with_name("kept")
+    if not earlier.exists():
+        RoundStore(earlier).put_sum(0, store.sum_frame(0))
+        return digests
+    store.put_sum(0, RoundStore(earlier).sum_frame(0))
+    return (hashlib.sha256(store.sum_frame(0)).digest(),)
+
+
+def test_attack_replayed_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of(tmp_path, monkeypatch, rounds=2)
+    monkeypatch.setattr("aggregator.coordinator.fold", replaying)
+    asked = stage.openings()
+    agents, results = stage.at(tmp_path / "on").play()
+    assert codes(results) == {REFUSED}
+    assert len(asked) == len(agents)  # in the first round, which was in order
+    with pytest.MonkeyPatch.context() as patch:
+        gullible(patch)
+        stage.at(tmp_path / "off").play()
+    assert len(asked) == 3 * len(agents)
+
+
+class OmitsAcknowledged(HidesRejects):
+    """Acknowledges every upload and leaves the victim's out of the sum."""
+
+    def _publish(self, number: int, state: Folding) -> None:
+        kept = {index: upload for index, upload in state.uploads.items() if index != VICTIM}
+        super()._publish(number, replace(state, uploads=kept) if number == 1 else state)
+
+
+def test_attack_omitted_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of(tmp_path, monkeypatch, silos=4)
+    # On: the victim knows, has it in its ledger and goes on with the sum of the others, which is exact.
+    agents, results = stage.at(tmp_path / "on").play(OmitsAcknowledged)
+    assert codes(results) == {"ok"}
+    assert [incidents(agent) for agent in agents] == [[], [], [], ["round.omitted"]]
+    # Off: nobody ever knows.
+    monkeypatch.setattr(RoundRecords, "incident", lambda *_: None)
+    agents, results = stage.at(tmp_path / "off").play(OmitsAcknowledged)
+    assert codes(results) == {"ok"}
+    assert [incidents(agent) for agent in agents] == [[]] * 4
+
+
+class ChangesSurvivors(HidesRejects):
+    """Shows a second list, without the victim and with its right sum, once a silo has signed the first."""
+
+    signed: ClassVar[set[bytes]] = set()
+
+    def _board(self, request: AwaitRequest) -> Board:
+        board, state = super()._board(request), self._states[1]
+        if request.phase != Phase.SURVIVORS or not isinstance(state, Published) or not state.signs:
+            return board
+        shown = convert.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
+        kept = tuple(member for member in shown.members if member[0] != VICTIM)
+        digests = folding.fold(self._params, shown.sum_frame_bytes, [index for index, _ in kept], self._store.round(1))
+        second = replace(shown, members=kept, sum_frame_sha256=digests)
+        message = convert.seal(second, self._study.roster.aggregator.name, self._key)
+        # The victim has the last index: its header and seeds are the last.
+        return replace(board, messages=(message, *board.messages[1 : 1 + len(kept)]), seeds=board.seeds[: len(kept)])
+
+    def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
+        type(self).signed.add(convert.open_signed(message, Sign, public_key).survivors_hash)
+        if len(type(self).signed) == 1:
+            super()._sign(index, public_key, message)
+
+
+class Killed(Exception):
+    """The silo's process is gone."""
+
+
+def killed(*_: object) -> NoReturn:
+    raise Killed
+
+
+def dies_after_signing(agent: Agent) -> None:
+    """Silo 1 is killed as soon as its Sign was taken, the others when their uploads were."""
+    submit = agent.client.submit
+
+    def last(message: Signed) -> None:
+        submit(message)
+        if message.kind == convert.kind_of(Sign):
+            raise Killed
+
+    agent.client.submit = last  # type: ignore[method-assign]
+    if agent._index != 1:
+        agent._check = killed  # type: ignore[method-assign]
+
+
+def test_attack_survivors_changed_after_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of(tmp_path, monkeypatch, silos=4)
+    ChangesSurvivors.signed.clear()
+    _, first = stage.play(ChangesSurvivors, dies_after_signing)
+    assert codes(first) == {"Killed"}
+    assert len(ChangesSurvivors.signed) == 1
+    # On: started again, the silo is shown a list that is in order, but is not the one that it signed.
+    agents, second = stage.play(ChangesSurvivors, dies_after_signing, silos=(1,))
+    assert codes(second) == {REFUSED}
+    assert len(ChangesSurvivors.signed) == 1
+    # Off: a silo that does not look into its ledger signs both, and would reveal shares for both.
+    agents[0].folder.halted.unlink()
+    honest = RoundRecords.of
+
+    def forgetful(records: RoundRecords, kind: str, number: int) -> object:
+        return () if kind == "survivors_signed" else honest(records, kind, number)
+
+    monkeypatch.setattr(RoundRecords, "of", forgetful)
+    agents, third = stage.play(ChangesSurvivors, dies_after_signing, silos=(1,))
+    assert codes(third) == {"Killed"}
+    assert len(ChangesSurvivors.signed) == 2
+    assert kinds(agents[0]).count("survivors_signed") == 2
