@@ -16,8 +16,10 @@ from aggregator import rounds
 from aggregator.setup import Abandoned
 from privacy import durable
 from privacy.channel.envelope import Signed
-from privacy.errors import Unreachable
+from privacy.channel.identity import Identity
+from privacy.errors import AlreadyRunning, Unreachable
 from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.wire import convert
 from privacy.wire.messages import Board, Phase
@@ -141,7 +143,7 @@ class World:
             cohort="chest",
             identity=identity,
             folder=folder,
-            ledger=directory.open_ledger(identity),
+            ledger=patiently_opened(directory, identity),
             budget=BudgetFilter(
                 Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)
             ),
@@ -189,6 +191,16 @@ class World:
 
     def entries(self, index: int, kind: str) -> list[dict[str, object]]:
         return [dict(entry.body) for entry in self.running[index].agent.ledger.entries if entry.kind == kind]
+
+
+def patiently_opened(directory: StateDirectory, identity: Identity) -> Ledger:
+    """The ledger, as soon as no worker that a silo of this same process forked has a copy of its lock."""
+    for _ in range(200):
+        try:
+            return directory.open_ledger(identity)
+        except AlreadyRunning:
+            time.sleep(0.05)
+    return directory.open_ledger(identity)
 
 
 class CountingLearner(MadeUpLearner):
