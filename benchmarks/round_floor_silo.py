@@ -61,16 +61,17 @@ def main() -> None:
     parser.add_argument("--study", type=Path, required=True)
     parser.add_argument("--aggregator", required=True)
     parser.add_argument("--parameters", type=int, required=True)
+    parser.add_argument("--processes", type=int, default=cores())
     parser.add_argument("--profile", type=Path)
     arguments = parser.parse_args()
     profile = cProfile.Profile() if arguments.profile else None
     with profile or nullcontext():
-        take_part(arguments.state, arguments.study, arguments.aggregator, arguments.parameters)
+        take_part(arguments.state, arguments.study, arguments.aggregator, arguments.parameters, arguments.processes)
     if profile:
         profile.dump_stats(arguments.profile)
 
 
-def take_part(state: Path, study_file: Path, target: str, parameters: int) -> None:
+def take_part(state: Path, study_file: Path, target: str, parameters: int, processes: int) -> None:
     """Run the agent to the end of the study, as `silo_node.program` does, but for cohort, approval and torch."""
     directory = StateDirectory(state)
     identity = directory.identity()
@@ -95,7 +96,7 @@ def take_part(state: Path, study_file: Path, target: str, parameters: int) -> No
                 stream=SecureStream(),
                 progress=progress,
                 runtime=runtime,
-                processes=cores(),
+                processes=processes,
             ).run()
     finally:
         client.close()
