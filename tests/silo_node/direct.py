@@ -163,10 +163,19 @@ class World:
         one.thread.start()
         return one
 
+    @property
+    def everyone(self) -> range:
+        """Roster indices."""
+        return range(1, len(self.members.silos) + 1)
+
     def finish(self, seconds: float = 20.0) -> None:
         """Until all have ended; moves time on, past any deadline, when nothing else can happen."""
+        self.until_ended(*self.running, seconds=seconds)
+
+    def until_ended(self, *silos: int, seconds: float = 20.0) -> None:
+        """Until these have ended, as `finish`."""
         end = time.monotonic() + seconds
-        while any(one.thread.is_alive() for one in self.running.values()):
+        while any(self.running[index].thread.is_alive() for index in silos):
             if time.monotonic() > end:
                 raise TimeoutError("the agents do not come to an end")
             if self.stuck():

@@ -1,5 +1,6 @@
 """A silo that is stopped at any durable step and started again: no round trained twice, no second list signed."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,22 +85,27 @@ def burning(world: World, index: int, fuse: Fuse) -> Iterator[None]:
         yield
 
 
-def stopped_and_started(root: Path, members: Members, index: int, left: int) -> list[str]:
-    """One study in which a silo is killed after `left` steps, and started again; returns the steps it got."""
+def stopped_and_started(root: Path, members: Members, index: int, left: int, reboot: bool = False) -> list[str]:
+    """One study in which a silo is killed after `left` steps, and started again; returns the steps it got.
+
+    A reboot also loses what is only in memory: the secrets and shares of the round.
+    """
     world = World(root, members)
     fuse = Fuse(left)
     world.agent(index).ledger.close()
     with world.working():
         with burning(world, index, fuse):
-            others = [other for other in (1, 2, 3) if other != index]
+            others = [other for other in world.everyone if other != index]
             world.start(index, BurningLine(world, index, fuse))
             for other in others:
                 world.start(other)
-            world.running[index].thread.join(20)
+            world.until_ended(index)
         killed = world.running[index].error
         assert killed is None or isinstance(killed, Killed), killed
         if killed is not None:
             world.running[index].agent.ledger.close()
+            if reboot:
+                shutil.rmtree(world.running[index].agent.runtime, ignore_errors=True)
             world.start(index)
         world.finish()
         check(world, members.study.training.rounds)
@@ -111,7 +117,7 @@ def check(world: World, rounds: int) -> None:
     assert all(isinstance(result, GlobalModel) for result in results), [one.error for one in world.running.values()]
     assert len({result.chain for result in results if result}) == 1
     assert len(world.trained) == len(set(world.trained)), "a round was trained twice"
-    for index in (1, 2, 3):
+    for index in world.everyone:
         numbers = range(1, rounds + 2)
         assert [body["round"] for body in world.entries(index, "closed")] == list(numbers), index
         begun = [body["round"] for body in world.entries(index, "round_opened")]
@@ -121,31 +127,45 @@ def check(world: World, rounds: int) -> None:
         reserved = [body["round"] for body in world.entries(index, "reserved")]
         assert len(reserved) == len(set(reserved)), "a round was charged twice"
         assert {number for silo, number in world.trained if silo == index} <= set(reserved)
+        assert not list(world.running[index].agent.runtime.iterdir()), "secrets of a round are left"
     ends = [
         [(body["round"], body["outcome"], body["chain"]) for body in world.entries(index, "closed")]
-        for index in (1, 2, 3)
+        for index in world.everyone
     ]
-    assert ends[0] == ends[1] == ends[2]
+    assert all(end == ends[0] for end in ends)
 
 
-def stop_at(root: Path, members: Members, index: int, first: int, stride: int) -> None:
+def stop_at(root: Path, members: Members, index: int, first: int, stride: int, reboot: bool = False) -> None:
     short = with_rounds(members, 1)
     total = len(stopped_and_started(root / "whole", short, index, 10**6))
-    assert total > 40
+    assert total > 70
     for left in range(first, total, stride):
         try:
-            stopped_and_started(root / f"{left}", short, index, left)
+            stopped_and_started(root / f"{left}", short, index, left, reboot)
         except BaseException as error:
             error.add_note(f"stopped after {left} of {total} steps")
             raise
 
 
 def test_a_silo_goes_on_after_a_stop_at_some_steps(tmp_path: Path, members: Members) -> None:
-    stop_at(tmp_path, members, index=2, first=3, stride=6)
+    stop_at(tmp_path, members, index=2, first=3, stride=9)
+
+
+def test_a_silo_goes_on_after_a_reboot_at_some_steps(tmp_path: Path, members: Members) -> None:
+    stop_at(tmp_path, members, index=2, first=7, stride=9, reboot=True)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("index", [1, 2], ids=["steward", "member"])
-def test_a_silo_goes_on_after_a_stop_at_every_step(tmp_path: Path, members: Members, index: int) -> None:
-    stop_at(tmp_path, members, index, first=0, stride=1)
+@pytest.mark.parametrize("reboot", [False, True], ids=["kill", "reboot"])
+def test_a_silo_goes_on_after_a_stop_at_every_step(tmp_path: Path, members: Members, index: int, reboot: bool) -> None:
+    stop_at(tmp_path, members, index, first=0, stride=1, reboot=reboot)
+
+
+@pytest.mark.parametrize("left", [24, 30, 33, 36, 40, 44, 48, 52, 56, 60])
+def test_three_of_four_close_the_round_while_one_is_stopped_and_started(
+    tmp_path: Path, four: Members, left: int
+) -> None:
+    """The one that comes back ends with the same model: from its own upload, or from the sum of the others."""
+    stopped_and_started(tmp_path / "world", with_rounds(four, 1), 2, left)
