@@ -37,6 +37,7 @@ _STATUS: dict[type[CollegiumError], grpc.StatusCode] = {
     errors.DataError: grpc.StatusCode.INVALID_ARGUMENT,
     errors.PreflightFailed: grpc.StatusCode.FAILED_PRECONDITION,
     errors.RoundAbandoned: grpc.StatusCode.ABORTED,
+    errors.WorkerFailed: grpc.StatusCode.INTERNAL,
     errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
 }
 _KINDS: dict[str, type[CollegiumError]] = {kind.__name__: kind for kind in _STATUS}

@@ -14,6 +14,7 @@ from privacy.wire.messages import (
     AwaitRequest,
     Board,
     Close,
+    FrameRequest,
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
@@ -93,4 +94,5 @@ boards = st.builds(
     st.lists(signeds, max_size=3).map(tuple),
     st.lists(st.binary(max_size=64), max_size=3).map(tuple),
 )
-sum_requests = st.builds(SumRequest, digests, numbers)
+sum_requests = st.builds(SumRequest, digests, numbers, st.integers(0, 20_000))
+frame_requests = st.builds(FrameRequest, digests, numbers, st.integers(1, 64), st.integers(0, 20_000))

@@ -48,7 +48,8 @@ WIRE = {
     "Abandon": ["study_digest", "round", "reason"],
     "AwaitRequest": ["study_digest", "round", "phase", "wait_milliseconds"],
     "Board": ["reached", "phase", "messages", "seeds"],
-    "SumRequest": ["study_digest", "round"],
+    "SumRequest": ["study_digest", "round", "first_frame"],
+    "FrameRequest": ["study_digest", "round", "silo", "frame"],
     "Frame": ["data"],
     "Receipt": [],
 }
@@ -97,8 +98,10 @@ def test_equal_messages_have_equal_bytes(body: convert.Body) -> None:
     assert convert.encode_body(body) == convert.encode_body(body)
 
 
-@given(some.awaits, some.boards, some.sum_requests)
-def test_requests_and_boards_come_back(await_request, board, sum_request) -> None:  # type: ignore[no-untyped-def]
+@given(some.awaits, some.boards, some.sum_requests, some.frame_requests)
+def test_requests_and_boards_come_back(await_request, board, sum_request, frame_request) -> None:  # type: ignore[no-untyped-def]
+    assert convert.join_board(convert.board_parts(board)) == board
+    assert convert.decode_frame_request(convert.encode_frame_request(frame_request)) == frame_request
     assert convert.decode_await(convert.encode_await(await_request)) == await_request
     assert convert.decode_board(convert.encode_board(board)) == board
     assert convert.decode_sum_request(convert.encode_sum_request(sum_request)) == sum_request
