@@ -127,7 +127,7 @@ def check(world: World, rounds: int) -> None:
         reserved = [body["round"] for body in world.entries(index, "reserved")]
         assert len(reserved) == len(set(reserved)), "a round was charged twice"
         assert {number for silo, number in world.trained if silo == index} <= set(reserved)
-        assert not list(world.running[index].agent.runtime.iterdir()), "secrets of a round are left"
+        assert not list(world.running[index].agent.runtime.glob("*")), "secrets of a round are left"
     ends = [
         [(body["round"], body["outcome"], body["chain"]) for body in world.entries(index, "closed")]
         for index in world.everyone
