@@ -27,9 +27,7 @@ def default_folder(state: Path) -> Path:
         ConfigError: this system has none at the usual place.
     """
     if not MEMORY.is_dir():
-        raise ConfigError(
-            "there is no /dev/shm for a round's secrets; name a memory-backed folder with --runtime"
-        )
+        raise ConfigError("there is no /dev/shm for a round's secrets; name a memory-backed folder with --runtime")
     name = hashlib.sha256(os.fsencode(state.resolve())).hexdigest()[:32]
     return MEMORY / f"collegium-{os.getuid()}-{name}"
 
