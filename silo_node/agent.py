@@ -12,7 +12,6 @@ R+1 sends no update, only the metrics of the final model.
 
 import hashlib
 import hmac
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging import metrics
-from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.digest import protocol_hash
@@ -49,7 +47,7 @@ from privacy.secagg.survivors import (
 from privacy.study import Study, context
 from privacy.wire import convert
 from privacy.wire.messages import Abandon, Board, Close, Phase, Reject, Sign
-from silo_node import global_model, server_optimizer
+from silo_node import server_optimizer
 from silo_node.client import AggregatorClient
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
@@ -58,7 +56,7 @@ from silo_node.key_exchange import KeyExchange, RoundEnded
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
-from silo_node.server_optimizer import OptimizerState
+from silo_node.standing import Standing
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
 
@@ -93,6 +91,7 @@ class Agent:
         self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)
+        self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
 
     def run(self) -> GlobalModel:
         """Take part until the study is over; returns the final state.
@@ -103,7 +102,7 @@ class Agent:
             ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
             Unreachable: the aggregator did not answer for longer than our patience.
         """
-        self._refuse_if_halted()
+        self._standing.refuse_if_halted()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
         keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger)
         material = keys.obtain()
@@ -125,11 +124,11 @@ class Agent:
             stream=self.stream,
             progress=self.progress,
         )
-        model = self._load()
+        model = self._standing.load(self.learner)
         while model.round_number < self.study.training.rounds + 1:
             keys.grant_open_requests(material)
             model = self._round(model)
-        self._forget_round()
+        self._standing.forget_round()
         self.progress.say("finished", model.round_number)
         return model
 
@@ -195,7 +194,7 @@ class Agent:
         self.progress.say("phase", number, phase="opening")
         sums = self._open(place, exchanged.share_set, verified)
         applied = self._apply(model, sums, checked, ctx)
-        self._send_close(applied)
+        self._standing.send_close(applied)
         self._report(applied, model, sums, sent)
         return applied
 
@@ -321,36 +320,14 @@ class Agent:
             optimizer = server_optimizer.step(optimizer, total / sum(weights), self.study.aggregation)
         chain = chains.following(model.chain, chains.Outcome.CLOSED, checked.survivors_hash)
         applied = GlobalModel(optimizer, number, chain)
-        self._keep_close(applied, checked, sums, ctx)
-        return self._advance(applied)
+        self._standing.keep_close(self._close(applied, checked, sums, ctx))
+        return self._standing.advance(applied)
 
-    def _advance(self, model: GlobalModel) -> GlobalModel:
-        model.store(self.folder.model_file)
-        self._records.closed(model)
-        self._forget_round()
-        return model
-
-    def _forget_round(self) -> None:
-        """Erase what the round that ended needed, also what a stop left of it."""
-        StoredUpload.erase(self.folder.upload)
-        shutil.rmtree(self.folder.sum, ignore_errors=True)
-        RoundVault.clear(self.runtime)
-
-    def _keep_close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> None:
-        """Make our Close and store it before the model moves on, so that a restart can still send it."""
+    def _close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> Close:
         key = group_key(self._material.group_secret, ctx, "sum")
         mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8", copy=False).data).digest(), "sha256")
         size, root = self._records.head()
-        close = Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
-        durable.write(self.folder.close_file, convert.encode_signed(self._seal(close)))
-
-    def _send_close(self, model: GlobalModel) -> None:
-        """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""
-        if not self.folder.close_file.exists():
-            return
-        message = convert.decode_signed(self.folder.close_file.read_bytes())
-        if convert.open_signed(message, Close, self.identity.keys.public_identity).round_number <= model.round_number:
-            self.client.submit(message)
+        return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
 
     def _abandon(self, model: GlobalModel, number: int, messages: tuple[Signed, ...]) -> GlobalModel:
         if not messages:
@@ -361,7 +338,7 @@ class Agent:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
         self._records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
-        ended = self._advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
+        ended = self._standing.advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
         self.progress.say("phase", number, phase="abandoned")
         in_a_row = self._records.abandoned_in_a_row()
         if in_a_row % ABANDONED_IN_A_ROW == 0:
@@ -373,20 +350,11 @@ class Agent:
 
     def _halt(self, ctx: bytes, number: int, survivors_hash: bytes) -> None:
         """Halt the study, durably, and tell the aggregator of a refused sum; the caller raises."""
-        durable.write(self.folder.halted, f"round {number}\n".encode())
+        self._standing.halt(number)
         try:
             self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
         except CollegiumError as refusal:
             self._records.incident(refusal.code, "the refusal could not be delivered")
-
-    def _refuse_if_halted(self) -> None:
-        """Nothing starts a halted study again by itself: each sum that is fetched and answered tells about the key."""
-        if self.folder.halted.exists():
-            raise ProtocolError(
-                "this study was halted when a sum was refused (see the ledger); find out with the other hospitals what "
-                f"the aggregator did, then remove the file '{self.folder.halted.name}' of the study to go on",
-                code="study.halted",
-            )
 
     # ---- records
 
@@ -404,19 +372,6 @@ class Agent:
                 loss=result.loss,
                 patients=result.patients,
             )
-
-    def _load(self) -> GlobalModel:
-        if self.folder.model_file.exists():
-            model = GlobalModel.load(self.folder.model_file, self._layout.parameters)
-            if not self._records.has("closed", model.round_number):
-                # Stopped between the rename and the ledger: the round did end.
-                self._records.closed(model)
-            # We may have stopped before the aggregator had our Close, and it may wait for it.
-            self._send_close(model)
-            return model
-        weights = self.learner.initial_vector()
-        chain = chains.first(self._digest, global_model.digest(weights))
-        return GlobalModel(OptimizerState.initial(weights), 0, chain)
 
     def _seal(self, body: convert.Body) -> Signed:
         return convert.seal(body, self.identity.member.name, self.identity.keys.identity)

@@ -1,0 +1,99 @@
+"""How a study stands at this silo between rounds: the applied model, the last Close, and a halt.
+
+A round's end is one rename (`GlobalModel.store`); everything a round needed is erased after it. A halt
+is a file that only a person removes: each sum that is fetched and answered tells about the key.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from privacy import durable
+from privacy.channel.identity import Identity
+from privacy.errors import ProtocolError
+from privacy.secagg import chain as chains
+from privacy.study import Study
+from privacy.wire import convert
+from privacy.wire.messages import Close
+from silo_node import global_model
+from silo_node.client import AggregatorClient
+from silo_node.contribution import Learning
+from silo_node.global_model import GlobalModel
+from silo_node.records import RoundRecords
+from silo_node.round_vault import RoundVault
+from silo_node.server_optimizer import OptimizerState
+from silo_node.state import StudyDirectory
+from silo_node.stored_upload import StoredUpload
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What is durable of a study, and how it moves on."""
+
+    study: Study
+    identity: Identity
+    folder: StudyDirectory
+    runtime: Path
+    records: RoundRecords
+    client: AggregatorClient
+
+    def load(self, learner: Learning) -> GlobalModel:
+        """The state to go on from: stored, or that of the public initial weights.
+
+        Raises:
+            CorruptState: the stored model is damaged.
+        """
+        if self.folder.model_file.exists():
+            model = GlobalModel.load(self.folder.model_file, learner.layout.parameters)
+            if not self.records.has("closed", model.round_number):
+                # Stopped between the rename and the ledger: the round did end.
+                self.records.closed(model)
+            # We may have stopped before the aggregator had our Close, and it may wait for it.
+            self.send_close(model)
+            return model
+        weights = learner.initial_vector()
+        chain = chains.first(self.study.digest(), global_model.digest(weights))
+        return GlobalModel(OptimizerState.initial(weights), 0, chain)
+
+    def advance(self, model: GlobalModel) -> GlobalModel:
+        """The round whose outcome is in `model` has ended. Raises StorageError."""
+        model.store(self.folder.model_file)
+        self.records.closed(model)
+        self.forget_round()
+        return model
+
+    def forget_round(self) -> None:
+        """Erase what the round that ended needed, also what a stop left of it."""
+        StoredUpload.erase(self.folder.upload)
+        shutil.rmtree(self.folder.sum, ignore_errors=True)
+        RoundVault.clear(self.runtime)
+
+    def keep_close(self, close: Close) -> None:
+        """Store our Close before the model moves on, so that a restart can still send it."""
+        message = convert.seal(close, self.identity.member.name, self.identity.keys.identity)
+        durable.write(self.folder.close_file, convert.encode_signed(message))
+
+    def send_close(self, model: GlobalModel) -> None:
+        """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""
+        if not self.folder.close_file.exists():
+            return
+        message = convert.decode_signed(self.folder.close_file.read_bytes())
+        if convert.open_signed(message, Close, self.identity.keys.public_identity).round_number <= model.round_number:
+            self.client.submit(message)
+
+    def halt(self, round_number: int) -> None:
+        """Halt the study durably. Raises StorageError."""
+        durable.write(self.folder.halted, f"round {round_number}\n".encode())
+
+    def refuse_if_halted(self) -> None:
+        """Nothing starts a halted study again by itself.
+
+        Raises:
+            ProtocolError: `study.halted`.
+        """
+        if self.folder.halted.exists():
+            raise ProtocolError(
+                "this study was halted when a sum was refused (see the ledger); find out with the other hospitals what "
+                f"the aggregator did, then remove the file '{self.folder.halted.name}' of the study to go on",
+                code="study.halted",
+            )
