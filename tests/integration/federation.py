@@ -41,6 +41,7 @@ def make_study(
     rounds: int = 2,
     deadline: int = 60,
     exchange: int = 20,
+    ring: str = "small",
     **privacy: object,
 ) -> Study:
     """A small study over given members."""
@@ -64,6 +65,7 @@ def make_study(
         "aggregation": {"round_deadline_seconds": deadline, "exchange_seconds": exchange},
         "privacy": mechanism | privacy,
         "evaluation": {"bins": BINS},
+        "encryption": {"ring": ring},
         "roster": {
             "threshold": least_threshold(len(silos)),
             "steward": silos[0].member.name,
@@ -112,13 +114,14 @@ class Federation:
     silos: int = 3
     rounds: int = 2
     deadline: int = 60
+    ring: str = "small"
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
         self.hub = self.consortium.aggregator()
         names = ["north", "south", "east", "west", "centre"][: self.silos]
         self.members = [self.consortium.silo(name) for name in names]
-        self.study = make_study(self.hub, self.members, rounds=self.rounds, deadline=self.deadline)
+        self.study = make_study(self.hub, self.members, rounds=self.rounds, deadline=self.deadline, ring=self.ring)
 
     @contextmanager
     def serving(self, state: str = "hub", study: Study | None = None, port: int = 0) -> Iterator[Program]:
