@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from silo_node.global_model import GlobalModel
@@ -14,6 +15,7 @@ PARAMETERS = 7_000_000
 LIMIT_BYTES = 250 * 10**6
 
 
+@pytest.mark.slow
 def test_seven_million_parameters_of_three_silos_fit_in_250_megabytes(tmp_path: Path) -> None:
     federation = Federation(tmp_path, Consortium(tmp_path), rounds=1, ring="large")
     with served(federation) as aggregator:
