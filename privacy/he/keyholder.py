@@ -174,7 +174,7 @@ class KeyHolder:
             )
         for upload in seeds:
             frames.check_seeds(upload, length, self.params)
-        per_frame = self.params.ciphertexts_per_frame * self.params.values_per_ciphertext
+        per, slots = self.params.values_per_ciphertext, self.params.degree * self.params.fields
 
         def opened(index: int) -> NDArray[np.int64]:
             first = index * self.params.ciphertexts_per_frame
@@ -187,12 +187,14 @@ class KeyHolder:
 
         sums = np.empty(length, np.int64)
         sound = True
-        results = in_order(opened, self.params.frame_count(length), 8 * per_frame, processes)
-        for index, result in enumerate(results):
-            values, own = result.view(np.int64), sums[index * per_frame : (index + 1) * per_frame]
-            own[:] = values[: own.size]
-            bound = len(seeds) * self.params.largest_value
-            sound &= int(own.min()) >= 0 and int(own.max()) <= bound and not values[own.size :].any()
+        bound, start = len(seeds) * self.params.largest_value, 0
+        size = 8 * self.params.ciphertexts_per_frame * slots
+        for result in in_order(opened, self.params.frame_count(length), size, processes):
+            for fields in result.view(np.int64).reshape(-1, slots):
+                own = sums[start : start + per]
+                own[:] = fields[: own.size]
+                sound &= int(own.min()) >= 0 and int(own.max()) <= bound and not fields[own.size :].any()
+                start += per
         # Everything is opened before anything is judged, and there is one answer: see the module's first lines.
         if not sound:
             raise ProtocolError(

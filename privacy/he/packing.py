@@ -67,7 +67,7 @@ class Packing:
         """Pack values, padded with zeros to whole ciphertexts, into coefficients (ciphertexts, primes, degree)."""
         params, per = self.params, self.params.values_per_ciphertext
         packed = np.empty((params.ciphertexts(values.size), len(params.primes), params.degree), np.uint64)
-        padded = np.zeros(per, np.float64)
+        padded = np.zeros(params.degree * params.fields, np.float64)
         for index, residues in enumerate(packed):
             part = values[index * per : (index + 1) * per]
             padded[: part.size] = part
@@ -78,17 +78,17 @@ class Packing:
         return packed
 
     def unpack(self, phases: Words) -> NDArray[np.int64]:
-        """Sums of all values, padding included, of decrypted coefficients (ciphertexts, primes, degree).
+        """Sums in all fields, those without a value included, of decrypted coefficients (ciphertexts, primes, degree).
 
-        Shape (ciphertexts * values_per_ciphertext,). Of a phase that no honest sum gives, some value is below 0
-        or above `largest_sum`, unless it differs from an honest one by fields alone.
+        Shape (ciphertexts, fields * degree); the values of each ciphertext come first. Of a phase that no honest sum
+        gives, some field is below 0 or above `largest_sum`, unless it differs from an honest one by fields alone.
         """
         params = self.params
         sums = np.empty((len(phases), params.fields, params.degree), np.int64)
         for phase, fields in zip(phases, sums, strict=True):
             for start in range(0, params.degree, BLOCK):
                 self._open(phase[:, start : start + BLOCK], fields[:, start : start + BLOCK])
-        return sums.reshape(-1)
+        return sums.reshape(len(phases), -1)
 
     def _reduce(self, halves: NDArray[np.float64], residues: Words) -> None:
         """(2 primes, columns) exact sums to (primes, columns) residues."""

@@ -6,10 +6,16 @@ holds `fields` values of `bits` bits, each in a field wide enough for the sum ov
 probability and no floating point. Also fixes how a vector is cut into ciphertexts and frames, so
 that every size is known before a byte is received. Knows no key and no HE library.
 
+*Random garbage is seen in every ciphertext.* The last `empty` fields of each stay zero, each in a coefficient of
+its own and in the top field. Words that a wrong mask has made uniform modulo any one prime, or all, open to
+coefficients spread evenly over 0..Q-1, of which a part below 1/largest_sum is zero there: all are with probability
+below largest_sum^-empty < 2^-40. (That fields exceed the silos' largest sum says little where 2^field_bits hardly
+does: for 16 silos on the small ring and 32 on the large one.)
+
 A study names one of two rings; primes and fields follow from it and the number of silos:
 
-    small   degree 4096, one prime of 48 or 50 bits: 24.6 kB a ciphertext of at most 8,192 values
-    large   degree 16384, four primes of 50 bits: 409.6 kB a ciphertext of at most 163,840 values (3 to 8 silos)
+    small   degree 4096, one prime of 48 or 50 bits: 24.6 kB a ciphertext of at most 8,189 values
+    large   degree 16384, four primes of 50 bits: 409.6 kB a ciphertext of at most 163,837 values (3 to 8 silos)
 
 The aggregator knows them from the signed study, before it knows how long a vector is. Silos do know, and
 `check_length` at their start refuses a study that names the ring that does not suit its model.
@@ -42,6 +48,9 @@ WIRE_BITS = (48, 50)
 
 HEADROOM_BITS = 32
 """The worst sum stays below Q by at least Q / 2^32: `privacy.he.packing` finds multiples of Q in float64."""
+
+MISSED_BITS = 40
+"""A ciphertext of random garbage passes for a sum with probability below 2^-40."""
 
 PRIMES = {
     (4096, 48): (281474976694273,),
@@ -92,6 +101,8 @@ class CiphertextParams:
         if not fields:
             raise ValueError("the worst sum does not fit the modulus")
         object.__setattr__(self, "fields", fields)
+        if self.empty > self.degree:
+            raise ValueError("the ring is too small for its empty fields")
 
     def _exact(self, fields: int) -> bool:
         """Whether every sum of `fields` fields survives: the hard bound.
@@ -185,9 +196,17 @@ class CiphertextParams:
             )
 
     @property
+    def empty(self) -> int:
+        """Fields at the end of each ciphertext that hold no value: the fewest with largest_sum^empty > 2^40."""
+        fields = 1
+        while self.largest_sum**fields <= 1 << MISSED_BITS:
+            fields += 1
+        return fields
+
+    @property
     def values_per_ciphertext(self) -> int:
-        """Values in one ciphertext."""
-        return self.degree * self.fields
+        """Values in one ciphertext; its other fields are zero in every upload, and so in the sum."""
+        return self.degree * self.fields - self.empty
 
     @property
     def ciphertext_bytes(self) -> int:
@@ -236,12 +255,13 @@ class CiphertextParams:
             "params",
             canonical_json(
                 {
-                    "form": "collegium-words/1",
+                    "form": "collegium-words/2",
                     "degree": self.degree,
                     "primes": list(self.primes),
                     "bits": self.bits,
                     "silos": self.silos,
                     "fields": self.fields,
+                    "empty": self.empty,
                     "field_bits": self.field_bits,
                     "shift": self.shift,
                     "ciphertexts_per_frame": self.ciphertexts_per_frame,

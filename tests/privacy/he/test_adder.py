@@ -12,7 +12,7 @@ from privacy.he.adder import Adder
 from privacy.he.params import PRIMES, CiphertextParams
 
 PARAMS = CiphertextParams(4096, PRIMES[4096, 48], 16, 3)
-LENGTH = (PARAMS.ciphertexts_per_frame + 2) * 8192
+LENGTH = (PARAMS.ciphertexts_per_frame + 2) * PARAMS.values_per_ciphertext
 
 
 def upload(seed: int) -> tuple[list[np.ndarray], list[bytes]]:

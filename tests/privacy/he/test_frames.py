@@ -72,7 +72,7 @@ def test_a_word_outside_the_modulus_is_refused(bits: int, position: int, excess:
 
 def test_frames_are_checked_by_their_place_in_the_upload() -> None:
     params = SMALL[48]
-    length = (params.ciphertexts_per_frame + 1) * 8192
+    length = (params.ciphertexts_per_frame + 1) * params.values_per_ciphertext
     last = frames.encode(random_words(params, 1, 3), params)
     frames.check(last, 1, length, params)
     with pytest.raises(ProtocolError) as caught:

@@ -43,7 +43,7 @@ def check(silos: int, vectors: list[np.ndarray], bits: int | None = None) -> Non
 @pytest.mark.parametrize("silos", range(2, 17))
 @pytest.mark.parametrize("value", [0, 65535])
 def test_all_zero_and_all_maximum_at_every_number_of_silos(silos: int, value: int) -> None:
-    check(silos, [np.full(8192, value, np.uint16)] * silos)
+    check(silos, [np.full(keyholder(silos).params.values_per_ciphertext, value, np.uint16)] * silos)
 
 
 @given(st.data())
@@ -51,14 +51,14 @@ def test_all_zero_and_all_maximum_at_every_number_of_silos(silos: int, value: in
 def test_random_vectors_of_any_length_and_number_of_survivors(data: st.DataObject) -> None:
     silos = data.draw(st.integers(2, 16))
     survivors = data.draw(st.integers(1, silos))
-    length = data.draw(st.sampled_from([1, 2, 4095, 4096, 4097, 8191, 8192, 8193, 20_000]))
+    length = data.draw(st.sampled_from([1, 2, 4095, 4096, 4097, 8189, 8190, 8192, 20_000]))
     generator = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     bits = data.draw(st.sampled_from([48, 50])) if silos <= 8 else 50
     check(silos, [generator.integers(0, 2**16, length, dtype=np.uint16) for _ in range(survivors)], bits)
 
 
 def test_several_frames() -> None:
-    length = (keyholder(3).params.ciphertexts_per_frame + 1) * 8192 - 5
+    length = (keyholder(3).params.ciphertexts_per_frame + 1) * keyholder(3).params.values_per_ciphertext - 5
     generator = np.random.default_rng(0)
     check(3, [generator.integers(0, 2**16, length, dtype=np.uint16) for _ in range(3)])
 
@@ -132,7 +132,9 @@ def test_the_same_values_never_look_the_same() -> None:
 
 def test_words_of_a_ciphertext_look_uniform() -> None:
     params = keyholder(3).params
-    words = frames.decode(keyholder(3).protect(np.zeros(8192 * 10, np.uint16)).frames[0], 10, params)
+    words = frames.decode(
+        keyholder(3).protect(np.zeros(params.values_per_ciphertext * 10, np.uint16)).frames[0], 10, params
+    )
     high = np.bincount((words >> np.uint64(44)).reshape(-1).astype(np.int64), minlength=16)
     # 40,960 words over 16 cells: chi-square with 15 degrees of freedom, 99.9999 % point 57.
     assert ((high - 2560) ** 2 / 2560).sum() < 57
@@ -211,18 +213,36 @@ def test_sizes_and_counts_are_refused_before_anything_is_opened(
 
 
 def test_a_value_in_the_padding_is_refused() -> None:
-    upload = keyholder(3).protect(np.ones(8192, np.uint16))
-    assert refused(list(upload.frames), [upload.seeds], 8191) == "sum.refused"
+    per = keyholder(3).params.values_per_ciphertext
+    upload = keyholder(3).protect(np.ones(per, np.uint16))
+    assert refused(list(upload.frames), [upload.seeds], per - 1) == "sum.refused"
+
+
+def test_garbage_in_one_ciphertext_is_refused_where_almost_every_field_is_in_range() -> None:
+    """All of 16 silos on the small ring: a uniform field is in range but for one in 2^16."""
+    holder, generator = keyholder(16), np.random.default_rng(3)
+    length = 2 * holder.params.values_per_ciphertext
+    upload = holder.protect(generator.integers(0, 2**16, length, dtype=np.uint16))
+    (total,) = add(holder.params, [upload] * 16, length)
+    holder.open([total], [upload.seeds] * 16, length)
+    words = frames.decode(total, 2, holder.params)
+    for trial in range(20):
+        words[trial % 2] = generator.integers(0, holder.params.modulus, 4096, dtype=np.uint64)
+        with pytest.raises(ProtocolError) as caught:
+            holder.open([frames.encode(words, holder.params)], [upload.seeds] * 16, length)
+        assert caught.value.code == "sum.refused"
+        words = frames.decode(total, 2, holder.params)
 
 
 def test_a_sum_above_that_of_its_silos_is_refused() -> None:
-    holder, value = keyholder(3), np.full(8192, 65535, np.uint16)
+    holder, length = keyholder(3), keyholder(3).params.values_per_ciphertext
+    value = np.full(length, 65535, np.uint16)
     one, two = holder.protect(value), holder.protect(value)
-    total = add(holder.params, [one, two], 8192)
-    holder.open(total, [one.seeds, two.seeds], 8192)
+    total = add(holder.params, [one, two], length)
+    holder.open(total, [one.seeds, two.seeds], length)
     # An aggregator can add a known constant to a ciphertext without any key.
     words = frames.decode(total[0], 1, holder.params)
     constant = np.zeros((1, 1, 4096), np.uint64)
     constant[0, 0, 0] = 1 << holder.params.shift
     added = (words + holder._ring.to_ntt(constant)) % np.uint64(holder.params.modulus)
-    assert refused([frames.encode(added, holder.params)], [one.seeds, two.seeds], 8192) == "sum.refused"
+    assert refused([frames.encode(added, holder.params)], [one.seeds, two.seeds], length) == "sum.refused"

@@ -56,7 +56,10 @@ def test_extremes_at_every_number_of_silos(silos: int, ring: str) -> None:
     for values in (np.zeros_like(alone), np.full_like(alone, 65535), alone):
         total = pack.pack(values) * np.uint64(silos) % moduli
         for noise in (0, 1, -1, NOISE_BOUND * silos, -NOISE_BOUND * silos):
-            assert np.array_equal(pack.unpack(shifted(total, noise, params)), values.astype(np.int64) * silos)
+            (opened,) = pack.unpack(shifted(total, noise, params))
+            assert np.array_equal(opened[: values.size], values.astype(np.int64) * silos)
+            assert opened.size == values.size + params.empty
+            assert not opened[values.size :].any()
 
 
 @given(st.integers(2, 64), st.sampled_from(sorted(RINGS)), st.data())
@@ -71,8 +74,10 @@ def test_sums_unpack_exactly(silos: int, ring: str, data: st.DataObject) -> None
     total = np.sum([pack.pack(vector) for vector in vectors], axis=0, dtype=np.uint64) % moduli
     noise = data.draw(st.integers(-NOISE_BOUND * silos, NOISE_BOUND * silos))
     opened = pack.unpack(shifted(total, noise, params))
-    assert np.array_equal(opened[:length], np.sum(vectors, axis=0, dtype=np.int64))
-    assert not opened[length:].any()
+    values, empty = opened[:, :per].reshape(-1), opened[:, per:]
+    assert np.array_equal(values[:length], np.sum(vectors, axis=0, dtype=np.int64))
+    assert not values[length:].any()
+    assert not empty.any()
 
 
 @given(st.integers(2, 64), st.sampled_from(sorted(RINGS)), st.integers(0, 2**32))
@@ -83,7 +88,8 @@ def test_residues_are_those_of_the_definition(silos: int, ring: str, seed: int) 
     values = np.random.default_rng(seed).integers(0, 2**16, params.values_per_ciphertext, dtype=np.uint16)
     words = pack.pack(values)
     assert words.shape == (1, len(params.primes), params.degree)
-    by_field = values.reshape(params.fields, params.degree).astype(object)
+    padded = np.concatenate([values, np.zeros(params.empty, np.uint16)])
+    by_field = padded.reshape(params.fields, params.degree).astype(object)
     expected = sum(by_field[f] * 2 ** (params.shift + params.field_bits * f) for f in range(params.fields))
     assert lift(words[0][:, :300], params) == expected[:300].tolist()
 
@@ -110,7 +116,7 @@ def test_phases_at_the_edges_of_the_bound(silos: int, ring: str) -> None:
 def test_a_coefficient_by_hand() -> None:
     pack = packer(3, "small")
     params = pack.params
-    values = np.zeros(8192, np.uint16)
+    values = np.zeros(params.values_per_ciphertext, np.uint16)
     values[5], values[4096 + 5] = 7, 9
     coefficients = pack.pack(values)
     assert coefficients.shape == (1, 1, 4096)
