@@ -24,7 +24,7 @@ from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import (
     Abandon,
     Advertise,
@@ -101,14 +101,14 @@ class Coordinator:
         """
         index, public_key = self._member(peer, message)
         handlers: dict[str, Callable[[int, bytes, Signed], None]] = {
-            convert.kind_of(KeyRequest): self._keys.request,
-            convert.kind_of(KeyGrant): self._keys.grant,
-            convert.kind_of(Advertise): self._advertise,
-            convert.kind_of(Shares): self._share,
-            convert.kind_of(Sign): self._sign,
-            convert.kind_of(Reject): self._reject,
-            convert.kind_of(Unmask): self._unmask,
-            convert.kind_of(Close): self._close,
+            bodies.kind_of(KeyRequest): self._keys.request,
+            bodies.kind_of(KeyGrant): self._keys.grant,
+            bodies.kind_of(Advertise): self._advertise,
+            bodies.kind_of(Shares): self._share,
+            bodies.kind_of(Sign): self._sign,
+            bodies.kind_of(Reject): self._reject,
+            bodies.kind_of(Unmask): self._unmask,
+            bodies.kind_of(Close): self._close,
         }
         if message.kind not in handlers:
             raise ProtocolError("this kind of message is not taken here", code="protocol.unexpected_kind")
@@ -123,7 +123,7 @@ class Coordinator:
             IdentityError, ProtocolError: the header is not acceptable.
         """
         index, public_key = self._member(peer, message)
-        header = convert.open_signed(message, UploadHeader, public_key)
+        header = bodies.open_signed(message, UploadHeader, public_key)
         if header.silo_index != index:
             raise ProtocolError("the header names another silo", code="upload.foreign")
         if sum(header.frame_bytes) > self._max_upload_bytes:
@@ -222,14 +222,14 @@ class Coordinator:
     # ---- small messages
 
     def _advertise(self, index: int, public_key: bytes, message: Signed) -> None:
-        body = convert.open_signed(message, Advertise, public_key)
+        body = bodies.open_signed(message, Advertise, public_key)
         _own(index, body.silo_index)
         state = setup.advertised(self._open(body.round_number), message, body, self._rules, self._clock())
         self._store.round(body.round_number).put(f"advertise-{index}", message)
         self._move(body.round_number, state)
 
     def _share(self, index: int, public_key: bytes, message: Signed) -> None:
-        body = convert.open_signed(message, Shares, public_key)
+        body = bodies.open_signed(message, Shares, public_key)
         _own(index, body.silo_index)
         state = setup.shared(self._open(body.round_number), message, body)
         self._store.round(body.round_number).put(f"shares-{index}", message)
@@ -237,28 +237,28 @@ class Coordinator:
         self._move(body.round_number, opened)
 
     def _unmask(self, index: int, public_key: bytes, message: Signed) -> None:
-        body = convert.open_signed(message, Unmask, public_key)
+        body = bodies.open_signed(message, Unmask, public_key)
         _own(index, body.silo_index)
         state = rounds.unmasked(self._existing(body.round_number), index, message, body)
         self._store.round(body.round_number).put(f"unmask-{index}", message)
         self._move(body.round_number, state)
 
     def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
-        sign = convert.open_signed(message, Sign, public_key)
+        sign = bodies.open_signed(message, Sign, public_key)
         before = self._existing(sign.round_number)
         state = rounds.signed(before, index, message, sign, self._rules, self._clock())
         self._store.round(sign.round_number).put(f"sign-{index}", message)
         self._move(sign.round_number, state)
 
     def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
-        reject = convert.open_signed(message, Reject, public_key)
+        reject = bodies.open_signed(message, Reject, public_key)
         state = rounds.rejected(self._existing(reject.round_number), index, message, reject, self._rules)
         self._store.round(reject.round_number).put(f"reject-{index}", message)
         self._records.incident(reject.code, f"silo {index} rejected a sum")
         self._move(reject.round_number, state)
 
     def _close(self, index: int, public_key: bytes, message: Signed) -> None:
-        close = convert.open_signed(message, Close, public_key)
+        close = bodies.open_signed(message, Close, public_key)
         before = self._existing(close.round_number)
         try:
             state = rounds.closed(before, index, message, close, self._rules)
@@ -289,7 +289,7 @@ class Coordinator:
             sum_frame_sha256=digests,
             share_set=first.share_set,
         )
-        message = convert.seal(survivors, self._study.roster.aggregator.name, self._key)
+        message = bodies.seal(survivors, self._study.roster.aggregator.name, self._key)
         survivors_hash = protocol_hash("survivors", message.body)
         store.put("survivors", message)
         with self._changed:
@@ -298,7 +298,7 @@ class Coordinator:
             self._changed.notify_all()
 
     def _abandon(self, number: int, reason: str) -> None:
-        message = convert.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
+        message = bodies.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
         self._store.round(number).put("abandon", message)
         self._store.round(number).scrub()
         with self._changed:

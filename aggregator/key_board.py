@@ -8,7 +8,7 @@ from aggregator.records import Records
 from aggregator.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Board, KeyGrant, KeyRequest, Phase
 
 
@@ -22,7 +22,7 @@ class KeyBoard:
 
     def request(self, index: int, public_key: bytes, message: Signed) -> None:
         """Take the signed request of silo `index`. Raises ProtocolError when it is for another silo or study."""
-        request = convert.open_signed(message, KeyRequest, public_key)
+        request = bodies.open_signed(message, KeyRequest, public_key)
         if request.silo_index != index or request.study_digest != self._digest:
             raise ProtocolError("the key request is for another silo or study", code="key.foreign_request")
         if self._requests.get(index) == message:
@@ -34,7 +34,7 @@ class KeyBoard:
 
     def grant(self, index: int, public_key: bytes, message: Signed) -> None:
         """Take the signed grant of giver `index`. Raises ProtocolError when nobody asked for it."""
-        grant = convert.open_signed(message, KeyGrant, public_key)
+        grant = bodies.open_signed(message, KeyGrant, public_key)
         if grant.giver != index or grant.receiver not in self._requests:
             raise ProtocolError("the key grant answers no request", code="key.foreign_grant")
         self._store.put(f"grant-{grant.receiver}", message)

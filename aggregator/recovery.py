@@ -11,7 +11,7 @@ from aggregator.setup import Rules
 from aggregator.store import RoundStore, StudyStore
 from privacy.digest import protocol_hash
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, Reject, Sign, UploadHeader
 
 
@@ -47,10 +47,10 @@ class Recovery:
         if abandonment is not None:
             self._records.ended(number, "abandoned")
             key = bytes.fromhex(self._study.roster.aggregator.identity)
-            return setup.Abandoned(convert.open_signed(abandonment, Abandon, key).reason)
+            return setup.Abandoned(bodies.open_signed(abandonment, Abandon, key).reason)
         state = self._set_up(store)
         for index, message in sorted(store.uploads()):
-            header = convert.open_signed(message, UploadHeader, self._identity(index))
+            header = bodies.open_signed(message, UploadHeader, self._identity(index))
             state = rounds.uploaded(state, Upload(message, header))
         survivors = store.get("survivors")
         if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
@@ -76,16 +76,16 @@ class Recovery:
     def _answered(self, number: int, store: RoundStore, state: rounds.State) -> rounds.State:
         """Hand in the stored answers. Rejects come first: none was taken after t silos had signed."""
         for index, message in sorted(store.all("reject")):
-            reject = convert.open_signed(message, Reject, self._identity(index))
+            reject = bodies.open_signed(message, Reject, self._identity(index))
             state = rounds.rejected(state, index, message, reject, self._rules)
         if isinstance(state, setup.Abandoned):
             return state
         for index, message in sorted(store.all("sign")):
-            sign = convert.open_signed(message, Sign, self._identity(index))
+            sign = bodies.open_signed(message, Sign, self._identity(index))
             state = rounds.signed(state, index, message, sign, self._rules, self._now)
         state = self._revealed(store, state)
         for index, message in sorted(store.all("close")):
-            close = convert.open_signed(message, Close, self._identity(index))
+            close = bodies.open_signed(message, Close, self._identity(index))
             state = rounds.closed(state, index, message, close, self._rules)
             if isinstance(state, rounds.Closed):
                 self._records.ended(number, "closed", close.chain.hex())

@@ -16,7 +16,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
 from privacy.errors import ProtocolError
 from privacy.he import frames
-from privacy.wire import convert
+from privacy.wire import bodies, convert
 
 SILOS_ONLY = frozenset({Role.SILO})
 METHODS: MethodTable = {
@@ -54,7 +54,7 @@ class Service:
         )
 
     def _submit(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        self._coordinator.submit(caller(context).name, convert.decode_signed(request))
+        self._coordinator.submit(caller(context).name, bodies.decode_signed(request))
         return convert.RECEIPT
 
     def _await(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
@@ -75,7 +75,7 @@ class Service:
         header, incoming = self._coordinator.begin_upload(caller(context).name, message)
         committed = False
         try:
-            incoming.put("header", convert.encode_signed(message))
+            incoming.put("header", bodies.encode_signed(message))
             seeds = self._next(parts, "seeds")
             if len(seeds) != seed_bytes(self._coordinator.params, header.frame_bytes):
                 raise ProtocolError("the upload's seeds have the wrong length", code="upload.seeds")

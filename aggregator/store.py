@@ -18,7 +18,7 @@ from pathlib import Path
 from privacy.channel.envelope import Signed
 from privacy.durable import make_folder, storage_error, sync_folder, write
 from privacy.errors import ProtocolError
-from privacy.wire import convert
+from privacy.wire import bodies
 
 
 class Incoming:
@@ -65,7 +65,7 @@ class RoundStore:
     def uploads(self) -> Iterator[tuple[int, Signed]]:
         """Complete uploads by silo index, with their signed headers."""
         for folder in sorted(self._folder.glob("upload-*")):
-            yield int(folder.name.removeprefix("upload-")), convert.decode_signed((folder / "header").read_bytes())
+            yield int(folder.name.removeprefix("upload-")), bodies.decode_signed((folder / "header").read_bytes())
 
     def frame(self, silo: int, index: int) -> bytes:
         """One stored frame of an upload. Raises ProtocolError when it is no longer kept."""
@@ -86,18 +86,18 @@ class RoundStore:
 
     def put(self, name: str, message: Signed) -> None:
         """Store a signed message durably under a name such as `sign-2`."""
-        write(self._folder / name, convert.encode_signed(message))
+        write(self._folder / name, bodies.encode_signed(message))
 
     def get(self, name: str) -> Signed | None:
         """A stored message, or None."""
         path = self._folder / name
-        return convert.decode_signed(path.read_bytes()) if path.exists() else None
+        return bodies.decode_signed(path.read_bytes()) if path.exists() else None
 
     def all(self, kind: str) -> Iterator[tuple[int, Signed]]:
         """All stored messages `<kind>-<silo>`, by silo."""
         for path in sorted(self._folder.glob(f"{kind}-*")):
             if path.is_file():
-                yield int(path.name.removeprefix(f"{kind}-")), convert.decode_signed(path.read_bytes())
+                yield int(path.name.removeprefix(f"{kind}-")), bodies.decode_signed(path.read_bytes())
 
     def keep_sets(self, frozen: Mapping[str, tuple[int, ...]]) -> None:
         """Store durably, once, who is in each frozen set."""

@@ -45,7 +45,7 @@ from privacy.secagg.survivors import (
     check_survivors,
 )
 from privacy.study import Study, context
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Board, Close, Phase, Reject, Sign
 from silo_node import server_optimizer
 from silo_node.client import AggregatorClient
@@ -333,7 +333,7 @@ class Agent:
         if not messages:
             raise ProtocolError("the aggregator abandoned a round without saying so", code="round.foreign_abandon")
         aggregator = bytes.fromhex(self.study.roster.aggregator.identity)
-        abandon = convert.open_signed(messages[0], Abandon, aggregator)
+        abandon = bodies.open_signed(messages[0], Abandon, aggregator)
         if abandon.round_number != number or abandon.study_digest != self._digest:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
@@ -373,5 +373,5 @@ class Agent:
                 patients=result.patients,
             )
 
-    def _seal(self, body: convert.Body) -> Signed:
-        return convert.seal(body, self.identity.member.name, self.identity.keys.identity)
+    def _seal(self, body: bodies.Body) -> Signed:
+        return bodies.seal(body, self.identity.member.name, self.identity.keys.identity)

@@ -20,7 +20,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import Unreachable
-from privacy.wire import convert
+from privacy.wire import bodies, convert
 from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from silo_node.stored_upload import StoredUpload
 
@@ -60,7 +60,7 @@ class AggregatorClient:
 
     def submit(self, message: Signed) -> None:
         """Send a signed message; stored durably there when this returns."""
-        data = convert.encode_signed(message)
+        data = bodies.encode_signed(message)
         self._patiently(lambda: self._submit(data, timeout=60))
 
     def upload(self, upload: StoredUpload) -> int:

@@ -23,7 +23,7 @@ from privacy.secagg.masked import protect
 from privacy.secagg.quantise import Quantiser
 from privacy.study import Study
 from privacy.update import PrivateUpdate, UpdateLayout
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import UploadHeader
 from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
@@ -105,7 +105,7 @@ class Contributor:
             share_set=exchanged.share_set.digest,
             tag=mac.tag(self.index, made.residues),
         )
-        return made.sign(convert.seal(header, self.identity.member.name, self.identity.keys.identity))
+        return made.sign(bodies.seal(header, self.identity.member.name, self.identity.keys.identity))
 
     def _train(self, model: GlobalModel, number: int) -> NDArray[np.uint16]:
         event = round_event(self.study)

@@ -17,7 +17,7 @@ from privacy.secagg import keygrant
 from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import Epoch, KeyMaterial
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest, Phase
 from silo_node.client import AggregatorClient
 from silo_node.state import StudyDirectory
@@ -64,17 +64,17 @@ class KeyEpoch:
         if self._index != self._epoch.steward:
             return
         announced = keygrant.announce(self._epoch, self._index, material)
-        announcement = convert.seal(announced, self.identity.member.name, self.identity.keys.identity)
+        announcement = bodies.seal(announced, self.identity.member.name, self.identity.keys.identity)
         for message in self.client.board(0, Phase.KEYS_REQUESTED).messages:
             requester, requested = self._opened(message, KeyRequest)
             granted = keygrant.grant(
                 self._epoch, self._index, material, announcement, announced, requested, message.body, requester
             )
-            self.client.submit(convert.seal(granted, self.identity.member.name, self.identity.keys.identity))
+            self.client.submit(bodies.seal(granted, self.identity.member.name, self.identity.keys.identity))
 
     def _ask(self) -> KeyMaterial:
         key = HybridKey.generate()
-        request = convert.seal(
+        request = bodies.seal(
             keygrant.request(self._epoch, self._index, key), self.identity.member.name, self.identity.keys.identity
         )
         self.client.submit(request)
@@ -90,9 +90,9 @@ class KeyEpoch:
     def _granted(self) -> tuple[Signed, ...]:
         return self.client.board(0, Phase.KEYS_GRANTED).messages
 
-    def _opened(self, message: Signed, kind: type[convert.BodyT]) -> tuple[int, convert.BodyT]:
+    def _opened(self, message: Signed, kind: type[bodies.BodyT]) -> tuple[int, bodies.BodyT]:
         index = self.study.roster.index(message.signer)
-        return index, convert.open_signed(message, kind, bytes.fromhex(self.study.roster.silos[index - 1].identity))
+        return index, bodies.open_signed(message, kind, bytes.fromhex(self.study.roster.silos[index - 1].identity))
 
     def _keep(self, material: KeyMaterial) -> None:
         durable.write(self.folder.key_file, material.to_bytes())

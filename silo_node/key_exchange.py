@@ -15,7 +15,7 @@ from privacy.secagg.masks import MaskKeys
 from privacy.secagg.place import Place
 from privacy.secagg.round_keys import RoundSecrets, upload_keys
 from privacy.secagg.share_set import ShareSet
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Phase
 from silo_node.client import AggregatorClient
 from silo_node.round_vault import RoundVault
@@ -54,15 +54,13 @@ class KeyExchange:
         """
         secrets = RoundSecrets.generate()
         self.vault.keep_secrets(secrets)
-        own = convert.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
+        own = bodies.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
         self.vault.keep_message("advertise", own)
         self._submit(own)
         advertised = advertise.check(self.place, self._board(Phase.ADVERTISED), own)
         if self.place.silo not in advertised.members:
             return self.follow()
-        message = convert.seal(
-            share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity
-        )
+        message = bodies.seal(share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity)
         self.vault.keep_message("shares", message)
         self._submit(message)
         shared = share_set.check(self.place, self._board(Phase.SHARED), advertised, message)

@@ -15,7 +15,7 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ConfigError, CorruptState
 from privacy.secagg.held_shares import HeldShares
 from privacy.secagg.round_keys import RoundSecrets
-from privacy.wire import convert
+from privacy.wire import bodies
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - memory-backed on purpose; the folder below it is ours alone
 
@@ -57,12 +57,12 @@ class RoundVault:
 
     def keep_message(self, name: str, message: Signed) -> None:
         """Store a signed message before it is sent, so that a repeat is the same bytes."""
-        durable.write(self.folder / name, convert.encode_signed(message))
+        durable.write(self.folder / name, bodies.encode_signed(message))
 
     def message(self, name: str) -> Signed | None:
         """A stored message."""
         data = self._read(name)
-        return None if data is None else convert.decode_signed(data)
+        return None if data is None else bodies.decode_signed(data)
 
     def keep_held(self, held: HeldShares) -> None:
         """Store the shares held of others."""

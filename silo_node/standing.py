@@ -13,7 +13,7 @@ from privacy.channel.identity import Identity
 from privacy.errors import ProtocolError
 from privacy.secagg import chain as chains
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Close
 from silo_node import global_model
 from silo_node.client import AggregatorClient
@@ -70,15 +70,15 @@ class Standing:
 
     def keep_close(self, close: Close) -> None:
         """Store our Close before the model moves on, so that a restart can still send it."""
-        message = convert.seal(close, self.identity.member.name, self.identity.keys.identity)
-        durable.write(self.folder.close_file, convert.encode_signed(message))
+        message = bodies.seal(close, self.identity.member.name, self.identity.keys.identity)
+        durable.write(self.folder.close_file, bodies.encode_signed(message))
 
     def send_close(self, model: GlobalModel) -> None:
         """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""
         if not self.folder.close_file.exists():
             return
-        message = convert.decode_signed(self.folder.close_file.read_bytes())
-        if convert.open_signed(message, Close, self.identity.keys.public_identity).round_number <= model.round_number:
+        message = bodies.decode_signed(self.folder.close_file.read_bytes())
+        if bodies.open_signed(message, Close, self.identity.keys.public_identity).round_number <= model.round_number:
             self.client.submit(message)
 
     def halt(self, round_number: int) -> None:

@@ -16,7 +16,7 @@ from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, CorruptState
 from privacy.secagg.mac import Residues
 from privacy.secagg.masked import MaskedFrame
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import UploadHeader
 
 
@@ -63,7 +63,7 @@ class UnsignedUpload:
     def sign(self, header: Signed) -> "StoredUpload":
         """Store the seeds and, last, the signed header: from here on the upload exists."""
         durable.write(self._folder / "seeds", self.seeds)
-        durable.write(self._folder / "header", convert.encode_signed(header))
+        durable.write(self._folder / "header", bodies.encode_signed(header))
         return StoredUpload(header, self._folder, len(self._sizes))
 
 
@@ -94,8 +94,8 @@ class StoredUpload:
         if not (folder / "header").exists():
             return None
         try:
-            signed = convert.decode_signed((folder / "header").read_bytes())
-            header = convert.open_signed(signed, UploadHeader, public_key)
+            signed = bodies.decode_signed((folder / "header").read_bytes())
+            header = bodies.open_signed(signed, UploadHeader, public_key)
             if header.ctx != ctx:
                 return None
             upload = cls(signed, folder, len(header.frame_bytes))

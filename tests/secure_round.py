@@ -23,7 +23,7 @@ from privacy.secagg.round_keys import RoundSecrets, upload_keys
 from privacy.secagg.share_set import Received, ShareSet
 from privacy.secagg.unmask import Recovered
 from privacy.study import Party, Roster, least_threshold
-from privacy.wire import convert
+from privacy.wire import bodies
 
 Words = list[NDArray[np.uint64]]
 """The frames of an upload or a sum."""
@@ -64,8 +64,8 @@ class Cast:
     def everyone(self) -> tuple[int, ...]:
         return tuple(self.identities)
 
-    def seal(self, silo: int, body: convert.Body) -> Signed:
-        return convert.seal(body, f"silo-{silo}", self.identities[silo])
+    def seal(self, silo: int, body: bodies.Body) -> Signed:
+        return bodies.seal(body, f"silo-{silo}", self.identities[silo])
 
 
 class Round:

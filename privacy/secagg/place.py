@@ -14,7 +14,7 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.secagg.faults import SiloFault
 from privacy.study import Roster
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Advertise, Shares
 
 BodyT = TypeVar("BodyT", Advertise, Shares)
@@ -42,11 +42,11 @@ class Place:
             StudyError: a signer is not on the roster.
             ProtocolError: `round.` and `set_order`, `own_altered` or `split_view`; `round.wrong_name`, a SiloFault.
         """
-        bodies: list[BodyT] = []
+        opened: list[BodyT] = []
         last = 0
         for message in messages:
             index = self.roster.index(message.signer)
-            body = convert.open_signed(message, kind, bytes.fromhex(self.roster.silos[index - 1].identity))
+            body = bodies.open_signed(message, kind, bytes.fromhex(self.roster.silos[index - 1].identity))
             if index <= last:
                 raise ProtocolError(
                     "the aggregator published a set that repeats a silo or is not in the order of the roster",
@@ -68,8 +68,8 @@ class Place:
                     "the aggregator published another message under this silo's name than it sent",
                     code="round.own_altered",
                 )
-            bodies.append(body)
-        return tuple(bodies)
+            opened.append(body)
+        return tuple(opened)
 
     def require_threshold(self, members: int) -> None:
         """Raises ProtocolError `round.too_few` if fewer than t, counted on the roster, are left."""

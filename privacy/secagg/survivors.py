@@ -19,7 +19,7 @@ from privacy.secagg.mac import RoundMac
 from privacy.secagg.masked import FrameOf, verify_sum
 from privacy.secagg.share_set import ShareSet
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Sign, Survivors, UploadHeader
 
 REFUSED = "sum.refused"
@@ -83,7 +83,7 @@ def check_survivors(
         if not messages:
             raise ProtocolError("the survivor list is missing")
         aggregator = bytes.fromhex(study.roster.aggregator.identity)
-        survivors = convert.open_signed(messages[0], Survivors, aggregator)
+        survivors = bodies.open_signed(messages[0], Survivors, aggregator)
         members = survivors.members
         headers = messages[1 : 1 + len(members)]
         if (survivors.ctx, survivors.share_set) != (ctx, share_set.digest) or len(members) < study.roster.threshold:
@@ -134,11 +134,11 @@ def check_signs(messages: Sequence[Signed], study: Study, checked: CheckedSurviv
     """
     signers: set[int] = set()
     for message in messages:
-        if message.kind != convert.kind_of(Sign):
+        if message.kind != bodies.kind_of(Sign):
             continue
         try:
             index = study.roster.index(message.signer)
-            sign = convert.open_signed(message, Sign, bytes.fromhex(study.roster.silos[index - 1].identity))
+            sign = bodies.open_signed(message, Sign, bytes.fromhex(study.roster.silos[index - 1].identity))
         except CollegiumError as error:
             raise _refusal() from error
         if sign.survivors_hash == checked.survivors_hash and index in checked.members:
@@ -151,7 +151,7 @@ def _check_header(
     index: int, header_hash: bytes, message: Signed, seeds: bytes, study: Study, survivors: Survivors
 ) -> UploadHeader:
     party = study.roster.silos[index - 1]
-    header = convert.open_signed(message, UploadHeader, bytes.fromhex(party.identity))
+    header = bodies.open_signed(message, UploadHeader, bytes.fromhex(party.identity))
     same = (header.silo_index, header.ctx, header.round_number, header.share_set) == (
         index,
         survivors.ctx,

@@ -27,7 +27,7 @@ from privacy.secagg.place import Place
 from privacy.secagg.round_keys import b_commitment, pair_key, pair_seed, self_key
 from privacy.secagg.share_set import ShareSet, open_seed
 from privacy.secagg.shares import SHARE_BYTES, Kind
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Unmask
 
 NONCE_BYTES = 12
@@ -109,7 +109,7 @@ def _opened(place: Place, messages: Sequence[Signed]) -> list[tuple[int, Unmask]
         index = place.roster.index(message.signer)
         if index in opened:
             raise ProtocolError("the aggregator published two unmask messages of a silo", code="round.set_order")
-        opened[index] = convert.open_signed(message, Unmask, bytes.fromhex(place.roster.silos[index - 1].identity))
+        opened[index] = bodies.open_signed(message, Unmask, bytes.fromhex(place.roster.silos[index - 1].identity))
     return sorted(opened.items())
 
 

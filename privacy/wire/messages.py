@@ -2,7 +2,8 @@
 
 Constructors refuse what no honest party sends (wrong lengths, indices out of range, lists that do
 not match), with `ProtocolError`; whether a message is the right one at the right time is for the
-state machines. How they are encoded is `privacy.wire.convert`'s. There is no field for a secret.
+state machines. How they are encoded is for `privacy.wire.bodies` and `privacy.wire.convert`. There is no field for
+a secret.
 """
 
 from dataclasses import dataclass, field

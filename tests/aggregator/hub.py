@@ -24,7 +24,7 @@ from privacy.he import frames
 from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies, convert
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -86,9 +86,9 @@ class Members:
     def of(self, index: int) -> Identity:
         return self.silos[index - 1]
 
-    def seal(self, index: int, body: convert.Body) -> Signed:
+    def seal(self, index: int, body: bodies.Body) -> Signed:
         identity = self.of(index)
-        return convert.seal(body, identity.member.name, identity.keys.identity)
+        return bodies.seal(body, identity.member.name, identity.keys.identity)
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,9 @@ class Hub:
 
     # ---- calls, as a silo makes them
 
-    def submit(self, index: int, body: convert.Body | Signed) -> None:
+    def submit(self, index: int, body: bodies.Body | Signed) -> None:
         message = body if isinstance(body, Signed) else self.members.seal(index, body)
-        self._service._submit(convert.encode_signed(message), self._caller(index))
+        self._service._submit(bodies.encode_signed(message), self._caller(index))
 
     def stream(self, index: int, parts: Iterable[bytes]) -> None:
         self._service._upload(iter(parts), self._caller(index))

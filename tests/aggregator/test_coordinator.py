@@ -11,7 +11,7 @@ from aggregator.store import Incoming
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError
 from privacy.ledger.store import Ledger
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Phase, Reject, Sign, Survivors
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context
 
@@ -31,8 +31,8 @@ def agree(hub: Hub, number: int = 1, silos: tuple[int, ...] = (1, 2, 3)) -> None
         hub.unmask(index, number)
 
 
-def opened(hub: Hub, message: Signed, kind: type[convert.BodyT]) -> convert.BodyT:
-    return convert.open_signed(message, kind, hub.members.hub.keys.public_identity)
+def opened(hub: Hub, message: Signed, kind: type[bodies.BodyT]) -> bodies.BodyT:
+    return bodies.open_signed(message, kind, hub.members.hub.keys.public_identity)
 
 
 # ---- the whole way

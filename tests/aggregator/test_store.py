@@ -7,7 +7,7 @@ import pytest
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError, StorageError
-from privacy.wire import convert
+from privacy.wire import bodies
 
 MESSAGE = Signed("sign", b"body", "north", b"\1" * 64)
 
@@ -19,7 +19,7 @@ def store(tmp_path: Path) -> StudyStore:
 
 def arrive(store: StudyStore, silo: int, number: int = 1) -> None:
     incoming = store.round(number).incoming(silo)
-    incoming.put("header", convert.encode_signed(MESSAGE))
+    incoming.put("header", bodies.encode_signed(MESSAGE))
     incoming.put("seeds", b"seeds")
     incoming.put("frame-0", b"frame")
     incoming.commit()
@@ -27,7 +27,7 @@ def arrive(store: StudyStore, silo: int, number: int = 1) -> None:
 
 def test_an_upload_appears_when_it_is_committed_and_not_before(store: StudyStore) -> None:
     incoming = store.round(1).incoming(2)
-    incoming.put("header", convert.encode_signed(MESSAGE))
+    incoming.put("header", bodies.encode_signed(MESSAGE))
     assert list(store.round(1).uploads()) == []
     incoming.commit()
     assert list(store.round(1).uploads()) == [(2, MESSAGE)]
@@ -37,7 +37,7 @@ def test_two_arriving_uploads_of_a_silo_have_their_own_place(store: StudyStore) 
     first, second = store.round(1).incoming(2), store.round(1).incoming(2)
     first.put("seeds", b"first")
     second.put("seeds", b"second")
-    second.put("header", convert.encode_signed(MESSAGE))
+    second.put("header", bodies.encode_signed(MESSAGE))
     first.discard()
     second.commit()
     assert store.round(1).seeds(2) == b"second"

@@ -12,7 +12,7 @@ from aggregator.store import Incoming, RoundStore, StudyStore
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError
 from privacy.he.keyholder import KeyHolder
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Reject, UploadHeader
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
@@ -26,7 +26,7 @@ class HidesRejects(Coordinator):
     """An aggregator that keeps silos' refusals to itself, so that each silo must find out alone."""
 
     def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
-        reject = convert.open_signed(message, Reject, public_key)
+        reject = bodies.open_signed(message, Reject, public_key)
         self._store.round(reject.round_number).put(f"hidden-{index}", message)
 
 

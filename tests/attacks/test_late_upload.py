@@ -19,7 +19,7 @@ from privacy.secagg.masks import MaskKeys
 from privacy.secagg.place import Place
 from privacy.secagg.round_keys import upload_keys
 from privacy.study import Study
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Phase, Survivors, UploadHeader
 from silo_node.agent import Agent
 from silo_node.stored_upload import StoredUpload
@@ -36,7 +36,7 @@ class TakesLate(DeclaresDropped):
             return super().begin_upload(peer, message)
         except ProtocolError:
             index, public_key = self._member(peer, message)
-            header = convert.open_signed(message, UploadHeader, public_key)
+            header = bodies.open_signed(message, UploadHeader, public_key)
             return header, self._store.round(header.round_number).incoming(index)
 
     def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
@@ -63,13 +63,13 @@ def stolen(stage: Stage, colluder: Agent) -> np.ndarray | None:
     """The slow silo's update from its late upload, with what the aggregator and the colluder have, or None: noise."""
     store, params, study = stage.store(1), colluder._params, colluder.study
     headers = dict(store.uploads())
-    header = convert.open_signed(headers[SLOW], UploadHeader, _key(study, SLOW))
+    header = bodies.open_signed(headers[SLOW], UploadHeader, _key(study, SLOW))
     place = Place(study.roster, header.ctx, 1, COLLUDER)
     advertised = advertise.check(place, tuple(m for _, m in sorted(store.all("advertise"))), None)
     shared = share_set.check(place, tuple(m for _, m in sorted(store.all("shares"))), advertised, None)
     listed = store.get("survivors")
     assert listed is not None
-    survivors = convert.open_signed(listed, Survivors, bytes.fromhex(study.roster.aggregator.identity))
+    survivors = bodies.open_signed(listed, Survivors, bytes.fromhex(study.roster.aggregator.identity))
     members = tuple(index for index, _ in survivors.members)
     assert SLOW not in members
     recovered = unmask.recover(

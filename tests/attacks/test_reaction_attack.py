@@ -18,7 +18,7 @@ from privacy.digest import protocol_hash
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
 from privacy.secagg.survivors import CheckedSurvivors, VerifiedSum
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import AwaitRequest, Board, Reject, Survivors, UploadHeader
 from tests.attacks.stage import HidesRejects, Stage, codes, incidents, kinds, stage_of
 
@@ -100,9 +100,9 @@ def gullible(patch: pytest.MonkeyPatch) -> None:
 
     def check_survivors(messages: tuple[Signed, ...], seeds: tuple[bytes, ...], **given: object) -> CheckedSurvivors:
         study = given["study"]
-        survivors = convert.open_signed(messages[0], Survivors, bytes.fromhex(study.roster.aggregator.identity))  # type: ignore[attr-defined]
+        survivors = bodies.open_signed(messages[0], Survivors, bytes.fromhex(study.roster.aggregator.identity))
         headers = tuple(
-            convert.open_signed(message, UploadHeader, bytes.fromhex(study.roster.silos[index - 1].identity))  # type: ignore[attr-defined]
+            bodies.open_signed(message, UploadHeader, bytes.fromhex(study.roster.silos[index - 1].identity))
             for (index, _), message in zip(survivors.members, messages[1:], strict=False)
         )
         return CheckedSurvivors(survivors, protocol_hash("survivors", messages[0].body), tuple(seeds), headers)
@@ -125,11 +125,11 @@ def test_attack_reaction(stage: Stage, name: str, tmp_path: Path) -> None:
     store = stage.store(1)
     assert not list(store.all("unmask"))
     assert not list(store.all("sign"))
-    bodies = [message for _, message in store.all("hidden")]
-    assert len(bodies) == len(agents)
+    rejects = [message for _, message in store.all("hidden")]
+    assert len(rejects) == len(agents)
     assert len({str(result) for result in results}) == 1
-    for agent, message in zip(agents, bodies, strict=True):
-        reject = convert.open_signed(message, Reject, agent.identity.keys.public_identity)
+    for agent, message in zip(agents, rejects, strict=True):
+        reject = bodies.open_signed(message, Reject, agent.identity.keys.public_identity)
         assert reject.code == REFUSED
         assert incidents(agent) == [REFUSED]
         assert "survivors_signed" not in kinds(agent)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from imaging import metrics
 from privacy.update import UpdateLayout
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import KeyGrant
 from silo_node.agent import Agent
 from tests.attacks.stage import Stage, codes, stage_of
@@ -53,8 +53,8 @@ def tapped(agent: Agent) -> Sent:
 
     def unary(name: str, call: object) -> object:
         def send(data: bytes, **options: object) -> object:
-            kind = convert.decode_signed(data).kind if name == "_submit" else name
-            if kind != convert.kind_of(KeyGrant):
+            kind = bodies.decode_signed(data).kind if name == "_submit" else name
+            if kind != bodies.kind_of(KeyGrant):
                 sent.append((kind, (len(data),)))
             return call(data, **options)  # type: ignore[operator]
 

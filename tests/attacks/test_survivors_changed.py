@@ -12,7 +12,7 @@ from aggregator.rounds import Folding, Published
 from aggregator.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.he.params import CiphertextParams
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import AwaitRequest, Board, Phase, Sign, Survivors
 from silo_node.agent import Agent
 from silo_node.records import RoundRecords
@@ -76,16 +76,16 @@ class ChangesSurvivors(HidesRejects):
         board, state = super()._board(request), self._states[1]
         if request.phase != Phase.SURVIVORS or not isinstance(state, Published) or not state.signs:
             return board
-        shown = convert.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
+        shown = bodies.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
         kept = tuple(member for member in shown.members if member[0] != VICTIM)
         digests = folding.fold(self._params, shown.sum_frame_bytes, [index for index, _ in kept], self._store.round(1))
         second = replace(shown, members=kept, sum_frame_sha256=digests)
-        message = convert.seal(second, self._study.roster.aggregator.name, self._key)
+        message = bodies.seal(second, self._study.roster.aggregator.name, self._key)
         # The victim has the last index: its header and seeds are the last.
         return replace(board, messages=(message, *board.messages[1 : 1 + len(kept)]), seeds=board.seeds[: len(kept)])
 
     def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
-        type(self).signed.add(convert.open_signed(message, Sign, public_key).survivors_hash)
+        type(self).signed.add(bodies.open_signed(message, Sign, public_key).survivors_hash)
         if len(type(self).signed) == 1:
             super()._sign(index, public_key, message)
 
@@ -104,7 +104,7 @@ def dies_after_signing(agent: Agent) -> None:
 
     def last(message: Signed) -> None:
         submit(message)
-        if message.kind == convert.kind_of(Sign):
+        if message.kind == bodies.kind_of(Sign):
             raise Killed
 
     agent.client.submit = last  # type: ignore[method-assign]

@@ -13,7 +13,7 @@ import pytest
 from privacy.channel.envelope import Signed
 from privacy.errors import IdentityError, ProtocolError
 from privacy.he.keyholder import KeyHolder
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Board, Phase, Sign, Survivors, UploadHeader
 from silo_node.global_model import GlobalModel
 from silo_node.stored_upload import StoredUpload
@@ -56,13 +56,13 @@ class LyingLine(Line):
 def relist(world: World, board: Board, **changes: object) -> Board:
     """The board with another survivor list, signed by the aggregator itself."""
     hub = world.members.hub
-    shown = convert.open_signed(board.messages[0], Survivors, hub.keys.public_identity)
-    altered = convert.seal(replace(shown, **changes), hub.member.name, hub.keys.identity)  # type: ignore[arg-type]
+    shown = bodies.open_signed(board.messages[0], Survivors, hub.keys.public_identity)
+    altered = bodies.seal(replace(shown, **changes), hub.member.name, hub.keys.identity)  # type: ignore[arg-type]
     return replace(board, messages=(altered, *board.messages[1:]))
 
 
 def members_of(world: World, board: Board) -> tuple[tuple[int, bytes], ...]:
-    return convert.open_signed(board.messages[0], Survivors, world.members.hub.keys.public_identity).members
+    return bodies.open_signed(board.messages[0], Survivors, world.members.hub.keys.public_identity).members
 
 
 def omitted(world: World, board: Board) -> Board:
@@ -78,14 +78,14 @@ def other_header(world: World, board: Board) -> Board:
 
 def by_a_silo(world: World, board: Board) -> Board:
     silo = world.members.of(3)
-    body = convert.open_signed(board.messages[0], Survivors, world.members.hub.keys.public_identity)
-    return replace(board, messages=(convert.seal(body, "hub", silo.keys.identity), *board.messages[1:]))
+    body = bodies.open_signed(board.messages[0], Survivors, world.members.hub.keys.public_identity)
+    return replace(board, messages=(bodies.seal(body, "hub", silo.keys.identity), *board.messages[1:]))
 
 
 def own_header_replayed(world: World, board: Board) -> Board:
     """Another header that this silo really signed, for the same round: two uploads under one context."""
     own = next(m for m in board.messages if m.signer == "south")
-    header = convert.open_signed(own, UploadHeader, world.members.of(VICTIM).keys.public_identity)
+    header = bodies.open_signed(own, UploadHeader, world.members.of(VICTIM).keys.public_identity)
     other = world.members.seal(VICTIM, replace(header, seeds_sha256=header.seeds_sha256[::-1]))
     return replace(board, messages=tuple(other if m is own else m for m in board.messages))
 
@@ -281,7 +281,7 @@ ABANDONMENTS: dict[str, Callable[[Members], tuple[Signed, ...]]] = {
 
 def seal_abandon(members: Members, number: int = 1, study_digest: bytes = b"") -> Signed:
     body = Abandon(study_digest or members.study.digest(), number, "because")
-    return convert.seal(body, members.hub.member.name, members.hub.keys.identity)
+    return bodies.seal(body, members.hub.member.name, members.hub.keys.identity)
 
 
 @pytest.mark.parametrize("lie", ABANDONMENTS)

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from privacy import durable
 from privacy.errors import CorruptState, StorageError
 from privacy.secagg.masked import MaskedFrame
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import UploadHeader
 from silo_node.stored_upload import StoredUpload, UnsignedUpload
 
@@ -30,7 +30,7 @@ def made(
         upload.add(masked(wire))
     seeds = sha256(upload.seeds).digest()
     header = UploadHeader(ctx, 1, 1, upload.frame_bytes, upload.frame_sha256, seeds)
-    return upload.sign(convert.seal(header, "north", key))
+    return upload.sign(bodies.seal(header, "north", key))
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_a_damaged_or_missing_piece_is_refused(folder: Path, name: str) -> None:
 @pytest.mark.parametrize("header", [b"", b"garbage", None])
 def test_a_header_that_is_not_ours_is_refused(folder: Path, tmp_path: Path, header: bytes | None) -> None:
     foreign = made(tmp_path / "foreign", key=Ed25519PrivateKey.generate())
-    (folder / "header").write_bytes(convert.encode_signed(foreign.header) if header is None else header)
+    (folder / "header").write_bytes(bodies.encode_signed(foreign.header) if header is None else header)
     with pytest.raises(CorruptState):
         StoredUpload.load(folder, CTX, PUBLIC)
 

@@ -16,7 +16,7 @@ from imaging import metrics
 from privacy.errors import ConfigError, StudyError
 from privacy.he.params import RINGS, CiphertextParams
 from privacy.study import dump
-from privacy.wire import convert
+from privacy.wire import bodies
 from tests.consortium import Consortium
 from tests.deploy.consortium.test_app import run
 from tests.deploy.consortium.test_signing import SILOS, draft
@@ -83,7 +83,7 @@ def test_sizes_of_messages_are_close_to_real_ones(silos: int) -> None:
         (shared[0], SIGNED_BYTES + BOX_BYTES * silos),
         (unmask, SIGNED_BYTES + UNMASK_BYTES_A_SILO * silos),
     ):
-        assert 0.8 * said < len(convert.encode_signed(message)) <= said
+        assert 0.8 * said < len(bodies.encode_signed(message)) <= said
 
 
 @pytest.mark.parametrize("ring", RINGS)

@@ -12,7 +12,7 @@ from privacy.he.keyholder import KeyHolder
 from privacy.he.params import PRIMES, CiphertextParams
 from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import Epoch, KeyMaterial, announce, grant, hash_request, open_grant, request
-from privacy.wire.convert import encode_body, open_signed
+from privacy.wire.bodies import encode_body, open_signed
 from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
 
 PARAMS = CiphertextParams(4096, PRIMES[4096, 48], 16, 3)

@@ -10,7 +10,7 @@ from privacy.errors import CollegiumError, ProtocolError
 from privacy.secagg import unmask
 from privacy.secagg.faults import SiloFault
 from privacy.secagg.held_shares import RevealedShares
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import Unmask
 from tests.secure_round import Cast, Round, same
 
@@ -39,7 +39,7 @@ class Uploaded:
 
     def body(self, silo: int) -> Unmask:
         identity = bytes.fromhex(self.run.cast.roster.silos[silo - 1].identity)
-        return convert.open_signed(self.messages[silo - 1], Unmask, identity)
+        return bodies.open_signed(self.messages[silo - 1], Unmask, identity)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from privacy.channel.envelope import Signed
-from privacy.wire import convert
+from privacy.wire import bodies
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -72,7 +72,7 @@ def shares(draw: st.DrawFn) -> Shares:
     return Shares(draw(digests), draw(numbers), draw(indices), draw(digests), boxes)
 
 
-bodies: st.SearchStrategy[convert.Body] = st.one_of(
+any_body: st.SearchStrategy[bodies.Body] = st.one_of(
     st.builds(KeyRequest, digests, words, indices, st.binary(min_size=1216, max_size=1216)),
     st.builds(KeyAnnounce, digests, words, digests, digests),
     st.builds(KeyGrant, signeds, indices, indices, digests, st.binary(max_size=200)),

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from privacy.channel.envelope import Signed
 from privacy.errors import IdentityError, ProtocolError
 from privacy.secagg import hybrid
-from privacy.wire import convert, sets
+from privacy.wire import bodies, parsing, sets
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -29,24 +29,24 @@ ADVERTISE = Advertise(CTX, 7, 3, b"p" * KEM_PUBLIC_BYTES, b"q" * KEM_PUBLIC_BYTE
 BOXES = tuple(ShareBox(silo, b"b" * BOX_C_BYTES, b"s" * BOX_S_BYTES, DIGEST, CTX) for silo in (1, 3, 64))
 SHARES = Shares(CTX, 7, 3, DIGEST, BOXES)
 UNMASK = Unmask(CTX, 7, 3, DIGEST, b"u" * (3 * 32 + 16))
-MESSAGES: list[convert.Body] = [ADVERTISE, SHARES, UNMASK]
+MESSAGES: list[bodies.Body] = [ADVERTISE, SHARES, UNMASK]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_round_trip(message: convert.Body) -> None:
-    signed = convert.decode_signed(convert.encode_signed(convert.seal(message, "silo-3", KEY)))
+def test_round_trip(message: bodies.Body) -> None:
+    signed = bodies.decode_signed(bodies.encode_signed(bodies.seal(message, "silo-3", KEY)))
     assert signed.kind == type(message).__name__.lower()
-    assert convert.open_signed(signed, type(message), PUBLIC) == message  # type: ignore[type-var]
+    assert bodies.open_signed(signed, type(message), PUBLIC) == message  # type: ignore[type-var]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_only_verified_bytes_are_parsed(message: convert.Body) -> None:
-    signed = convert.seal(message, "silo-3", KEY)
+def test_only_verified_bytes_are_parsed(message: bodies.Body) -> None:
+    signed = bodies.seal(message, "silo-3", KEY)
     damaged = replace(signed, body=signed.body[:-1] + bytes([signed.body[-1] ^ 1]))
     with pytest.raises(IdentityError):
-        convert.open_signed(damaged, type(message), PUBLIC)  # type: ignore[type-var]
+        bodies.open_signed(damaged, type(message), PUBLIC)  # type: ignore[type-var]
     with pytest.raises(IdentityError):
-        convert.open_signed(signed, Advertise if message is not ADVERTISE else Unmask, PUBLIC)
+        bodies.open_signed(signed, Advertise if message is not ADVERTISE else Unmask, PUBLIC)
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_sizes_are_those_of_the_hybrid() -> None:
 
 def test_shares_of_the_largest_roster_fit_a_body() -> None:
     boxes = tuple(replace(BOXES[0], receiver=silo) for silo in range(1, MAX_SILOS + 1))
-    body = convert.encode_body(replace(SHARES, boxes=boxes))
-    assert len(body) < convert.MAX_BODY_BYTES // 4
+    body = bodies.encode_body(replace(SHARES, boxes=boxes))
+    assert len(body) < parsing.MAX_BODY_BYTES // 4
 
 
 def test_phases_are_in_the_order_of_a_round() -> None:
