@@ -21,38 +21,30 @@ from numpy.typing import NDArray
 from imaging import metrics
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
-from privacy.digest import protocol_hash
-from privacy.errors import CollegiumError, ProtocolError, RoundAbandoned
+from privacy.errors import ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
-from privacy.secagg import audit, unmask
 from privacy.secagg import chain as chains
 from privacy.secagg.derive import group_key
 from privacy.secagg.mac import RoundMac
-from privacy.secagg.masked import open_sum
 from privacy.secagg.place import Place
 from privacy.secagg.quantise import Quantiser, public_limit
-from privacy.secagg.share_set import ShareSet
 from privacy.secagg.survivors import (
-    REFUSED,
     CheckedSurvivors,
-    VerifiedSum,
-    check_signs,
-    check_sum,
-    check_survivors,
 )
 from privacy.study import Study, context
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Board, Close, Phase, Reject, Sign
+from privacy.wire.messages import Abandon, Close, Phase
 from silo_node import server_optimizer
-from silo_node.client import AggregatorClient
+from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
 from silo_node.key_epoch import KeyEpoch
-from silo_node.key_exchange import KeyExchange, RoundEnded
+from silo_node.key_exchange import KeyExchange
+from silo_node.opening import Opening
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
@@ -180,29 +172,32 @@ class Agent:
         vault.forget_secrets()
         sent = self._send(upload, number) if upload is not None else 0
         self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
-        board = self._wait(number, Phase.SURVIVORS)
-        try:
-            checked = self._check(board.messages, board.seeds, ctx, number, upload, exchanged.share_set)
-            verified = self._verify(checked, number, mac)
-            self._sign(checked, number)
-            check_signs(self._wait(number, Phase.SIGNED).messages, self.study, checked)
-        except ProtocolError as error:
-            if error.code == REFUSED:
-                self._halt(ctx, number, protocol_hash("survivors", board.messages[0].body) if board.messages else b"")
-            raise
-        self._reveal(place, vault, checked)
+        board = self.client.published(number, Phase.SURVIVORS)
+        opening = self._opening(place, vault, mac)
+        verified = opening.accept(board, upload, exchanged.share_set)
+        opening.reveal(verified.checked)
         self.progress.say("phase", number, phase="opening")
-        sums = self._open(place, exchanged.share_set, verified)
-        applied = self._apply(model, sums, checked, ctx)
+        sums = opening.open(exchanged.share_set, verified)
+        applied = self._apply(model, sums, verified.checked, ctx)
         self._standing.send_close(applied)
         self._report(applied, model, sums, sent)
         return applied
 
-    def _wait(self, number: int, phase: Phase) -> Board:
-        board = self.client.wait(number, phase)
-        if board.phase == Phase.ABANDONED:
-            raise RoundEnded
-        return board
+    def _opening(self, place: Place, vault: RoundVault, mac: RoundMac) -> Opening:
+        return Opening(
+            study=self.study,
+            place=place,
+            standing=self._standing,
+            records=self._records,
+            client=self.client,
+            vault=vault,
+            mac=mac,
+            keyholder=self._keyholder,
+            group_secret=self._material.group_secret,
+            stream=self.stream,
+            length=self._layout.length,
+            processes=self.processes,
+        )
 
     def _is_frozen(self, number: int) -> bool:
         """Whether the round takes no upload any more: training for it would spend budget for nothing."""
@@ -217,99 +212,6 @@ class Agent:
             if error.code not in ("upload.late", "upload.repeated", "round.not_open"):
                 raise
             return 0
-
-    def _check(
-        self,
-        messages: tuple[Signed, ...],
-        seeds: tuple[bytes, ...],
-        ctx: bytes,
-        number: int,
-        upload: StoredUpload | None,
-        share_set: ShareSet,
-    ) -> CheckedSurvivors:
-        checked = check_survivors(
-            messages,
-            seeds,
-            study=self.study,
-            params=self._params,
-            length=self._layout.length,
-            ctx=ctx,
-            share_set=share_set,
-        )
-        headers = messages[1 : 1 + len(checked.members)]
-        own = [header for header in headers if header.signer == self.identity.member.name]
-        if upload is not None and any(header != upload.header for header in own):
-            raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
-        if upload is not None and self._index not in checked.members:
-            self._records.incident("round.omitted", f"round {number}: our upload is not in the sum")
-        return checked
-
-    def _verify(self, checked: CheckedSurvivors, number: int, mac: RoundMac) -> VerifiedSum:
-        """Download the sum; check digests and MAC, and add up a few random frames of the uploads ourselves."""
-        self.client.sum_frames(number, self.folder.sum)
-        verified = check_sum(checked, self._sum_frame, mac, self._params, self._layout.length, self.processes)
-        frame_count = len(checked.survivors.sum_frame_bytes)
-        for frame in audit.choose(frame_count, self.study.aggregation.audit_frames, self.stream):
-            uploaded = {index: self.client.upload_frame(number, index, frame) for index in checked.members}
-            promised = checked.frame_digests(frame)
-            audit.check(frame, uploaded, promised, self._sum_frame(frame), self._params, self._layout.length)
-        return verified
-
-    def _sum_frame(self, index: int) -> bytes:
-        path = self.folder.sum / f"frame-{index}"
-        if not path.exists():
-            raise ProtocolError("the sum has fewer frames than its list", code=REFUSED)
-        return path.read_bytes()
-
-    def _sign(self, checked: CheckedSurvivors, number: int) -> None:
-        """Sign H(S): once a round, ever; the ledger remembers which."""
-        before = [body["survivors"] for body in self._records.of("survivors_signed", number)]
-        if before and before != [checked.survivors_hash.hex()]:
-            raise ProtocolError("the aggregator shows a second survivor list for the round", code=REFUSED)
-        if self._index in checked.members:
-            if not before:
-                self._records.add("survivors_signed", number, survivors=checked.survivors_hash.hex())
-            self.client.submit(self._seal(Sign(checked.survivors.ctx, number, checked.survivors_hash)))
-
-    def _reveal(self, place: Place, vault: RoundVault, checked: CheckedSurvivors) -> None:
-        """Choose the shares for exactly these survivors, forget the others, and only then send them."""
-        message = vault.message("unmask")
-        if message is None and self._index in checked.members:
-            held = vault.held()
-            if held is None:
-                return
-            revealed = held.reveal(checked.members)
-            body = unmask.build(place, self._material.group_secret, checked.survivors_hash, revealed)
-            message = self._seal(body)
-            vault.keep_message("unmask", message)
-            vault.forget_held()
-        if message is not None:
-            try:
-                self.client.submit(message)
-            except ProtocolError as error:
-                if error.code != "unmask.unexpected":
-                    raise
-
-    def _open(self, place: Place, share_set: ShareSet, verified: VerifiedSum) -> NDArray[np.int64]:
-        checked = verified.checked
-        messages = self._wait(place.round_number, Phase.UNMASKED).messages
-        recovered = unmask.recover(
-            place, self._material.group_secret, share_set, checked.members, checked.survivors_hash, messages
-        )
-        for index, code in recovered.faults.items():
-            self._records.incident(code, f"round {place.round_number}: silo {index} revealed unusable shares")
-        try:
-            return open_sum(
-                self._keyholder,
-                verified.frame_of,
-                recovered.keys,
-                checked.seeds,
-                self._layout.length,
-                self.processes,
-            )
-        except ProtocolError as error:
-            self._halt(place.ctx, place.round_number, checked.survivors_hash)
-            raise ProtocolError("the sum cannot be one of the silos' uploads", code=REFUSED) from error
 
     def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
         number = model.round_number + 1
@@ -348,14 +250,6 @@ class Agent:
             )
         return ended
 
-    def _halt(self, ctx: bytes, number: int, survivors_hash: bytes) -> None:
-        """Halt the study, durably, and tell the aggregator of a refused sum; the caller raises."""
-        self._standing.halt(number)
-        try:
-            self.client.submit(self._seal(Reject(ctx, number, survivors_hash, REFUSED)))
-        except CollegiumError as refusal:
-            self._records.incident(refusal.code, "the refusal could not be delivered")
-
     # ---- records
 
     def _report(self, applied: GlobalModel, before: GlobalModel, sums: NDArray[np.int64], sent: int) -> None:
@@ -372,6 +266,3 @@ class Agent:
                 loss=result.loss,
                 patients=result.patients,
             )
-
-    def _seal(self, body: bodies.Body) -> Signed:
-        return bodies.seal(body, self.identity.member.name, self.identity.keys.identity)

@@ -32,6 +32,10 @@ LONGEST_BACKOFF_SECONDS = 15.0
 ResultT = TypeVar("ResultT")
 
 
+class RoundEnded(Exception):
+    """The aggregator abandoned the round; the board at ABANDONED says why."""
+
+
 class AggregatorClient:
     """One silo's connection to one aggregator.
 
@@ -88,6 +92,17 @@ class AggregatorClient:
             board = self._poll(round_number, phase, POLL_MILLISECONDS)
             if board.reached:
                 return board
+
+    def published(self, round_number: int, phase: Phase) -> Board:
+        """Wait until a round has reached a phase.
+
+        Raises:
+            RoundEnded: it was abandoned instead.
+        """
+        board = self.wait(round_number, phase)
+        if board.phase == Phase.ABANDONED:
+            raise RoundEnded
+        return board
 
     def sum_frames(self, round_number: int, folder: Path) -> None:
         """Download the published sum of a round into `folder`, as `frame-<i>`; goes on at the first missing frame."""

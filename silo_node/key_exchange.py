@@ -24,10 +24,6 @@ LATE = ("round.late", "round.not_open", "round.repeated")
 """Answers of the aggregator that mean: too late for this round, or there already."""
 
 
-class RoundEnded(Exception):
-    """The aggregator abandoned the round; `Board` of the next wait says why."""
-
-
 @dataclass(frozen=True)
 class Exchanged:
     """U2 as this silo checked it, and the masks of its upload if it is a member."""
@@ -57,13 +53,13 @@ class KeyExchange:
         own = bodies.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
         self.vault.keep_message("advertise", own)
         self._submit(own)
-        advertised = advertise.check(self.place, self._board(Phase.ADVERTISED), own)
+        advertised = advertise.check(self.place, self._published(Phase.ADVERTISED), own)
         if self.place.silo not in advertised.members:
             return self.follow()
         message = bodies.seal(share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity)
         self.vault.keep_message("shares", message)
         self._submit(message)
-        shared = share_set.check(self.place, self._board(Phase.SHARED), advertised, message)
+        shared = share_set.check(self.place, self._published(Phase.SHARED), advertised, message)
         if self.place.silo not in shared.members:
             return self.follow()
         received = share_set.receive(self.place, shared, secrets)
@@ -77,8 +73,8 @@ class KeyExchange:
         Raises:
             RoundEnded, CollegiumError: as `take_part`.
         """
-        advertised = advertise.check(self.place, self._board(Phase.ADVERTISED), self.vault.message("advertise"))
-        messages = self._board(Phase.SHARED)
+        advertised = advertise.check(self.place, self._published(Phase.ADVERTISED), self.vault.message("advertise"))
+        messages = self._published(Phase.SHARED)
         return Exchanged(share_set.check(self.place, messages, advertised, self.vault.message("shares")), None)
 
     @property
@@ -93,8 +89,5 @@ class KeyExchange:
             if error.code not in LATE:
                 raise
 
-    def _board(self, phase: Phase) -> tuple[Signed, ...]:
-        board = self.client.wait(self.place.round_number, phase)
-        if board.phase == Phase.ABANDONED:
-            raise RoundEnded
-        return board.messages
+    def _published(self, phase: Phase) -> tuple[Signed, ...]:
+        return self.client.published(self.place.round_number, phase).messages

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privacy import durable
+from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.errors import ProtocolError
 from privacy.secagg import chain as chains
@@ -36,6 +37,15 @@ class Standing:
     runtime: Path
     records: RoundRecords
     client: AggregatorClient
+
+    @property
+    def name(self) -> str:
+        """This silo's name on the roster."""
+        return self.identity.member.name
+
+    def seal(self, body: bodies.Body) -> Signed:
+        """A message in this silo's name."""
+        return bodies.seal(body, self.name, self.identity.keys.identity)
 
     def load(self, learner: Learning) -> GlobalModel:
         """The state to go on from: stored, or that of the public initial weights.
@@ -70,8 +80,7 @@ class Standing:
 
     def keep_close(self, close: Close) -> None:
         """Store our Close before the model moves on, so that a restart can still send it."""
-        message = bodies.seal(close, self.identity.member.name, self.identity.keys.identity)
-        durable.write(self.folder.close_file, bodies.encode_signed(message))
+        durable.write(self.folder.close_file, bodies.encode_signed(self.seal(close)))
 
     def send_close(self, model: GlobalModel) -> None:
         """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""

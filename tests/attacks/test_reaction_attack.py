@@ -107,9 +107,9 @@ def gullible(patch: pytest.MonkeyPatch) -> None:
         )
         return CheckedSurvivors(survivors, protocol_hash("survivors", messages[0].body), tuple(seeds), headers)
 
-    patch.setattr("silo_node.agent.check_survivors", check_survivors)
-    patch.setattr("silo_node.agent.check_sum", lambda checked, frame_of, *_: VerifiedSum(checked, frame_of))
-    patch.setattr("silo_node.agent.audit.check", lambda *_: None)
+    patch.setattr("silo_node.opening.check_survivors", check_survivors)
+    patch.setattr("silo_node.opening.check_sum", lambda checked, frame_of, *_: VerifiedSum(checked, frame_of))
+    patch.setattr("silo_node.opening.audit.check", lambda *_: None)
 
 
 @pytest.mark.parametrize("name", [*ALTERATIONS, "c1 zeroed"])

@@ -109,7 +109,7 @@ def dies_after_signing(agent: Agent) -> None:
 
     agent.client.submit = last  # type: ignore[method-assign]
     if agent._index != 1:
-        agent._check = killed  # type: ignore[method-assign]
+        agent.client.sum_frames = killed  # type: ignore[method-assign]
 
 
 def test_attack_survivors_changed_after_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

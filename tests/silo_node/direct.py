@@ -24,6 +24,7 @@ from privacy.randomness import SecureStream
 from privacy.wire import convert
 from privacy.wire.messages import Board, Phase
 from silo_node.agent import Agent
+from silo_node.client import RoundEnded
 from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
@@ -67,6 +68,12 @@ class Line:
         finally:
             self.waits_for = None
         raise Unreachable("the test has stopped the aggregator")
+
+    def published(self, round_number: int, phase: Phase) -> Board:
+        board = self.wait(round_number, phase)
+        if board.phase == Phase.ABANDONED:
+            raise RoundEnded
+        return board
 
     def sum_frames(self, round_number: int, folder: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,182 @@
+"""From the published survivors to the opened sum, for one round at one silo.
+
+    survivors, MAC and audit checked -> signed (ledger) -> shares for exactly these survivors chosen, the others
+    erased -> shares sent -> the masks that are left recovered -> opened
+
+Nothing is opened, and no share leaves, before every check has passed. A refused sum halts the study durably, with
+one code whatever was wrong. A second survivor list for a round is refused, and a second sum is never fetched.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from privacy.digest import protocol_hash
+from privacy.errors import CollegiumError, ProtocolError
+from privacy.he.keyholder import KeyHolder
+from privacy.randomness import SecureStream
+from privacy.secagg import audit, unmask
+from privacy.secagg.mac import RoundMac
+from privacy.secagg.masked import open_sum
+from privacy.secagg.place import Place
+from privacy.secagg.share_set import ShareSet
+from privacy.secagg.survivors import (
+    REFUSED,
+    CheckedSurvivors,
+    VerifiedSum,
+    check_signs,
+    check_sum,
+    check_survivors,
+)
+from privacy.study import Study
+from privacy.wire.messages import Board, Phase, Reject, Sign
+from silo_node.client import AggregatorClient
+from silo_node.records import RoundRecords
+from silo_node.round_vault import RoundVault
+from silo_node.standing import Standing
+from silo_node.stored_upload import StoredUpload
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One round's sum at one silo.
+
+    `length` is the number of integers in an upload, `processes` the workers at most.
+    """
+
+    study: Study
+    place: Place
+    standing: Standing
+    records: RoundRecords
+    client: AggregatorClient
+    vault: RoundVault
+    mac: RoundMac
+    keyholder: KeyHolder
+    group_secret: bytes
+    stream: SecureStream
+    length: int
+    processes: int
+
+    def accept(self, board: Board, upload: StoredUpload | None, share_set: ShareSet) -> VerifiedSum:
+        """Check the published survivors and their sum, sign them, and wait until t silos signed the same.
+
+        Args:
+            board: what the aggregator published, at SURVIVORS.
+            upload: our own, if we made one for the round.
+            share_set: the checked U2.
+
+        Raises:
+            RoundEnded: the round was abandoned meanwhile.
+            ProtocolError: a check failed; if its code is `sum.refused` the study is halted here.
+        """
+        try:
+            checked = self._check(board, upload, share_set)
+            verified = self._verify(checked)
+            self._sign(checked)
+            check_signs(self.client.published(self._number, Phase.SIGNED).messages, self.study, checked)
+        except ProtocolError as error:
+            if error.code == REFUSED:
+                messages = board.messages
+                self._halt(protocol_hash("survivors", messages[0].body) if messages else b"")
+            raise
+        return verified
+
+    def reveal(self, checked: CheckedSurvivors) -> None:
+        """Choose the shares for exactly these survivors, forget the others, and only then send them."""
+        message = self.vault.message("unmask")
+        if message is None and self.place.silo in checked.members:
+            held = self.vault.held()
+            if held is None:
+                return
+            revealed = held.reveal(checked.members)
+            body = unmask.build(self.place, self.group_secret, checked.survivors_hash, revealed)
+            message = self.standing.seal(body)
+            self.vault.keep_message("unmask", message)
+            self.vault.forget_held()
+        if message is not None:
+            try:
+                self.client.submit(message)
+            except ProtocolError as error:
+                if error.code != "unmask.unexpected":
+                    raise
+
+    def open(self, share_set: ShareSet, verified: VerifiedSum) -> NDArray[np.int64]:
+        """The exact sums, int64 (length,), once the UnmaskSet is published.
+
+        Raises:
+            RoundEnded: the round was abandoned meanwhile.
+            ProtocolError: the shares do not open it, or it cannot be a sum of uploads, which halts the study.
+        """
+        checked = verified.checked
+        messages = self.client.published(self._number, Phase.UNMASKED).messages
+        recovered = unmask.recover(
+            self.place, self.group_secret, share_set, checked.members, checked.survivors_hash, messages
+        )
+        for index, code in recovered.faults.items():
+            self.records.incident(code, f"round {self._number}: silo {index} revealed unusable shares")
+        try:
+            return open_sum(
+                self.keyholder, verified.frame_of, recovered.keys, checked.seeds, self.length, self.processes
+            )
+        except ProtocolError as error:
+            self._halt(checked.survivors_hash)
+            raise ProtocolError("the sum cannot be one of the silos' uploads", code=REFUSED) from error
+
+    @property
+    def _number(self) -> int:
+        return self.place.round_number
+
+    def _check(self, board: Board, upload: StoredUpload | None, share_set: ShareSet) -> CheckedSurvivors:
+        checked = check_survivors(
+            board.messages,
+            board.seeds,
+            study=self.study,
+            params=self.keyholder.params,
+            length=self.length,
+            ctx=self.place.ctx,
+            share_set=share_set,
+        )
+        headers = board.messages[1 : 1 + len(checked.members)]
+        own = [header for header in headers if header.signer == self.standing.name]
+        if upload is not None and any(header != upload.header for header in own):
+            raise ProtocolError("our own header in the survivor list is not the one we sent", code=REFUSED)
+        if upload is not None and self.place.silo not in checked.members:
+            self.records.incident("round.omitted", f"round {self._number}: our upload is not in the sum")
+        return checked
+
+    def _verify(self, checked: CheckedSurvivors) -> VerifiedSum:
+        """Download the sum; check digests and MAC, and add up a few random frames of the uploads ourselves."""
+        params = self.keyholder.params
+        self.client.sum_frames(self._number, self.standing.folder.sum)
+        verified = check_sum(checked, self._sum_frame, self.mac, params, self.length, self.processes)
+        frame_count = len(checked.survivors.sum_frame_bytes)
+        for frame in audit.choose(frame_count, self.study.aggregation.audit_frames, self.stream):
+            uploaded = {index: self.client.upload_frame(self._number, index, frame) for index in checked.members}
+            promised = checked.frame_digests(frame)
+            audit.check(frame, uploaded, promised, self._sum_frame(frame), params, self.length)
+        return verified
+
+    def _sum_frame(self, index: int) -> bytes:
+        path = self.standing.folder.sum / f"frame-{index}"
+        if not path.exists():
+            raise ProtocolError("the sum has fewer frames than its list", code=REFUSED)
+        return path.read_bytes()
+
+    def _sign(self, checked: CheckedSurvivors) -> None:
+        """Sign H(S): once a round, ever; the ledger remembers which."""
+        before = [body["survivors"] for body in self.records.of("survivors_signed", self._number)]
+        if before and before != [checked.survivors_hash.hex()]:
+            raise ProtocolError("the aggregator shows a second survivor list for the round", code=REFUSED)
+        if self.place.silo in checked.members:
+            if not before:
+                self.records.add("survivors_signed", self._number, survivors=checked.survivors_hash.hex())
+            self.client.submit(self.standing.seal(Sign(self.place.ctx, self._number, checked.survivors_hash)))
+
+    def _halt(self, survivors_hash: bytes) -> None:
+        """Halt the study, durably, and tell the aggregator of a refused sum; the caller raises."""
+        self.standing.halt(self._number)
+        try:
+            self.client.submit(self.standing.seal(Reject(self.place.ctx, self._number, survivors_hash, REFUSED)))
+        except CollegiumError as refusal:
+            self.records.incident(refusal.code, "the refusal could not be delivered")
