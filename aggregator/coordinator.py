@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from aggregator import rounds, setup
+from aggregator.boards import Boards
 from aggregator.fold import check_shape, fold
 from aggregator.key_board import KeyBoard
 from aggregator.records import Records
@@ -82,6 +83,7 @@ class Coordinator:
         self._records = Records(ledger, self._digest, study.roster.epoch)
         self._keys = KeyBoard(self._digest, store.keys, self._records)
         self._states = Recovery(study, store, self._records, self._rules, clock()).states()
+        self._boards = Boards(store, self._keys, self._states)
         self._arriving: dict[int, Incoming] = {}
         self._ending = False
 
@@ -162,8 +164,10 @@ class Coordinator:
             ):
                 state = self._states[request.round_number]
                 self._states[request.round_number] = rounds.awaited(state, self._clock())
-            self._changed.wait_for(lambda: self._ending or self._reached(request), request.wait_milliseconds / 1000)
-            return self._board(request)
+            self._changed.wait_for(
+                lambda: self._ending or self._boards.reached(request), request.wait_milliseconds / 1000
+            )
+            return self._boards.board(request)
 
     def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
         """The frames of a published sum, in order.
@@ -306,42 +310,13 @@ class Coordinator:
             self._states[number + 1] = setup.Advertising()
             self._changed.notify_all()
 
-    # ---- reading
-
-    def _reached(self, request: AwaitRequest) -> bool:
-        if request.phase <= Phase.KEYS_GRANTED:
-            return self._keys.reached(request.phase)
-        state = self._states.get(request.round_number)
-        if state is None:
-            return False
-        if isinstance(state, setup.Abandoned):
-            return self._store.round(request.round_number).get("abandon") is not None
-        return rounds.phase(state) >= request.phase
-
-    def _board(self, request: AwaitRequest) -> Board:
-        if request.phase <= Phase.KEYS_GRANTED:
-            return self._keys.board(request.phase)
-        reached = self._reached(request)
-        state = self._states.get(request.round_number)
-        if state is None or not reached:
-            return Board(False, rounds.phase(state) if state else Phase.KEYS_GRANTED)
-        store = self._store.round(request.round_number)
-        abandonment = store.get("abandon")
-        if isinstance(state, setup.Abandoned) and abandonment is not None:
-            return Board(True, Phase.ABANDONED, (abandonment,))
-        seeds: tuple[bytes, ...] = ()
-        public = rounds.shown(state)
-        if request.phase == Phase.SURVIVORS and public is not None:
-            seeds = tuple(store.seeds(index) for index in public.uploads)
-        return Board(True, rounds.phase(state), rounds.board(state, request.phase), seeds)
+    # ---- the states
 
     def _public(self, study_digest: bytes, number: int) -> rounds.Published:
-        with self._changed:
-            state = self._states.get(number)
-        public = rounds.shown(state) if state is not None else None
-        if study_digest != self._digest or public is None:
+        if study_digest != self._digest:
             raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
-        return public
+        with self._changed:
+            return self._boards.public(number)
 
     def _move(self, number: int, state: rounds.State) -> None:
         """Make a new state the round's: what it freezes is durable before anyone sees it."""

@@ -24,8 +24,8 @@ from privacy.randomness import SecureStream
 from privacy.wire import convert
 from privacy.wire.messages import Board, Phase
 from silo_node.agent import Agent
-from silo_node.client import RoundEnded
 from silo_node.approval import round_event
+from silo_node.client import RoundEnded
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
 from silo_node.state import StateDirectory
