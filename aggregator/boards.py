@@ -1,4 +1,4 @@
-"""What the aggregator shows of a study's rounds: the board of a phase once it is reached. Reads, and decides nothing."""
+"""What the aggregator shows of a study: the board of a round's phase once it is reached. Reads, and decides nothing."""
 
 from collections.abc import Mapping
 
