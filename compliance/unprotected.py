@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from compliance.evidence import Evidence
 from privacy.dp.events import UnprotectedEvent, from_json
+from privacy.ledger.entry import UPLOAD_SLOT_MISSED, Entry
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,6 @@ _STANDING = (
         "",
     ),
     Exposure(
-        "Instants of messages",
-        "When a hospital uploads can depend on how long its training took, and so faintly on how many patients were "
-        "drawn. The aggregator and the network see it. Sizes and numbers of messages are fixed by the study.",
-        "",
-    ),
-    Exposure(
         "Choices made before the study",
         "If settings were tuned on the same patients outside of Collegium, that use is in no ledger. Not shown.",
         "",
@@ -78,7 +73,7 @@ _STANDING = (
 
 def exposures(evidence: Evidence) -> tuple[Exposure, ...]:
     """All of them, the recorded ones first."""
-    return (*_untrained(evidence), *_released(evidence), *_STANDING)
+    return (*_untrained(evidence), *_released(evidence), *_instants(evidence), *_STANDING)
 
 
 def _untrained(evidence: Evidence) -> Iterator[Exposure]:
@@ -109,3 +104,32 @@ def _released(evidence: Evidence) -> Iterator[Exposure]:
             "learns these figures. Only the sum over the hospitals is opened, by the hospitals.",
             ", ".join(f"{party}: {count} times" for party, count in counts.items()),
         )
+
+
+def _instants(evidence: Evidence) -> Iterator[Exposure]:
+    """Uploads that leave when training ends; a study without its file may be one of these."""
+    slots = [found.study.aggregation.upload_slot_seconds for found in evidence.studies]
+    if not slots or not all(slots):
+        yield Exposure(
+            "Instants of messages",
+            "When a hospital uploads can depend on how long its training took, and so faintly on how many patients were "
+            "drawn. The aggregator and the network see it. Sizes and numbers of messages are fixed by the study, and "
+            "with aggregation.upload_slot_seconds above 0 instants are too.",
+            "",
+        )
+    missed = {
+        silo.party: count
+        for silo in evidence.silos()
+        if (count := sum(_missed_slot(entry) for entry in (silo.ledger.entries if silo.ledger else ())))
+    }
+    if missed:
+        yield Exposure(
+            "Uploads that missed their slot",
+            "Training took longer than the slot of the study, and the upload left at the next: the aggregator and the "
+            "network saw that this round's training was a long one. A longer slot would have hidden it.",
+            ", ".join(f"{party}: {count} times" for party, count in missed.items()),
+        )
+
+
+def _missed_slot(entry: Entry) -> bool:
+    return entry.kind == "incident" and entry.body["code"] == UPLOAD_SLOT_MISSED

@@ -58,7 +58,8 @@ class Aggregation(Strict):
 
     `round_deadline_seconds` bounds training and uploading, `exchange_seconds` each exchange of small
     messages; a silo that is later sits the round out. `audit_frames` is how many random frames of every
-    upload each silo adds up itself.
+    upload each silo adds up itself. With `upload_slot_seconds` every upload leaves at a multiple of it after the keys
+    were exchanged, however long training took (0 = at once, and the report lists the instant as unprotected).
 
     `weights` are public FedAvg weights by silo name (equal when empty): a true sample count depends
     on patients and is never sent. `average_decay` is that of the exponential moving average which
@@ -73,6 +74,16 @@ class Aggregation(Strict):
     round_deadline_seconds: int = Field(default=3600, ge=5, le=7 * 86400)
     exchange_seconds: int = Field(default=60, ge=1, le=86400)
     audit_frames: int = Field(default=1, ge=1, le=64)
+    upload_slot_seconds: int = Field(default=0, ge=0, le=86400)
+
+    @model_validator(mode="after")
+    def _slots_fit(self) -> "Aggregation":
+        if 2 * self.upload_slot_seconds > self.round_deadline_seconds:
+            raise ValueError(
+                "upload_slot_seconds must be at most half of round_deadline_seconds, so that an upload that misses "
+                "its slot has another"
+            )
+        return self
 
 
 class Privacy(Strict):

@@ -25,6 +25,7 @@ from privacy.errors import ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
+from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.secagg import chain as chains
@@ -51,6 +52,7 @@ from silo_node.round_vault import RoundVault
 from silo_node.standing import Standing
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
+from silo_node.upload_slot import UploadSlot
 
 ABANDONED_IN_A_ROW = 2
 """After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
@@ -83,6 +85,7 @@ class Agent:
         self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)
+        self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
         self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
 
     def run(self) -> GlobalModel:
@@ -165,12 +168,14 @@ class Agent:
             self._records.add("round_opened", number)
             self.progress.say("phase", number, phase="exchanging keys")
             exchanged = exchange.take_part()
+            started = self._slot.clock()
             if exchanged.keys is not None:
                 upload = self._contributor.make(model, number, ctx, exchanged, mac)
         else:
             exchanged = exchange.follow()
+            started = self._slot.clock()
         vault.forget_secrets()
-        sent = self._send(upload, number) if upload is not None else 0
+        sent = self._send(upload, number, started) if upload is not None else 0
         self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
         board = self.client.published(number, Phase.SURVIVORS)
         opening = self._opening(place, vault, mac)
@@ -203,8 +208,12 @@ class Agent:
         """Whether the round takes no upload any more: training for it would spend budget for nothing."""
         return self.client.board(number, Phase.SURVIVORS).reached
 
-    def _send(self, upload: StoredUpload, number: int) -> int:
-        """Send a stored upload; a repeat or a late one is not an error."""
+    def _send(self, upload: StoredUpload, number: int, started: float) -> int:
+        """Send a stored upload at its slot since `started`; a repeat or a late one is not an error."""
+        if self._slot.seconds and not self._is_frozen(number):
+            self.progress.say("phase", number, phase="waiting for the slot")
+            if missed := self._slot.wait(started):
+                self._records.incident(UPLOAD_SLOT_MISSED, f"round {number}: the upload left {missed} slots later")
         self.progress.say("phase", number, phase="sending")
         try:
             return self.client.upload(upload)

@@ -74,6 +74,7 @@ class Explanation:
     field_bits: int
     fields: int
     exactness: str
+    upload_slot_seconds: int
     traffic: Traffic | None
 
 
@@ -122,6 +123,7 @@ def explain(study: Study, signed_by: str | None, parameters: int | None) -> Expl
         field_bits=params.field_bits,
         fields=params.fields,
         exactness=_exactness(params),
+        upload_slot_seconds=study.aggregation.upload_slot_seconds,
         traffic=None if parameters is None else _traffic(study, params, parameters),
     )
 
@@ -148,6 +150,11 @@ def in_words(found: Explanation) -> dict[str, Json]:
         "bits_kept": f"{found.bits_kept} of each value, in a field of {found.field_bits}",
         "fields": f"{found.fields} values a coefficient",
         "exact": found.exactness,
+        "instants": (
+            f"uploads leave at multiples of {found.upload_slot_seconds} s after the keys were exchanged"
+            if found.upload_slot_seconds
+            else "an upload leaves when training ends, which may depend on patients: listed as unprotected"
+        ),
     }
     if found.traffic is None:
         return lines | {"a_round": "add --parameters for bytes and seconds"}

@@ -68,6 +68,8 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "incident": {"code": TEXT, "detail": TEXT},
 }
 """Every kind of entry and the keys its body must have, no more and no fewer."""
+UPLOAD_SLOT_MISSED = "upload.slot_missed"
+"""Code of a silo's incident: training outlasted the study's slot, and the upload's instant told so."""
 
 _FIELDS = {"sequence", "time", "kind", "body", "previous", "signature"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")

@@ -104,9 +104,9 @@ def incidents(agent: Agent) -> list[str]:
     return [str(entry.body["code"]) for entry in agent.ledger.entries if entry.kind == "incident"]
 
 
-def stage_of(folder: Path, patch: pytest.MonkeyPatch, silos: int = 3, rounds: int = 1) -> Stage:
-    """A new consortium below `folder`."""
-    return Stage(Federation(folder, Consortium(folder), silos=silos, rounds=rounds), patch)
+def stage_of(folder: Path, patch: pytest.MonkeyPatch, silos: int = 3, rounds: int = 1, **study: int) -> Stage:
+    """A new consortium below `folder`; `study` has more of what `Federation` takes."""
+    return Stage(Federation(folder, Consortium(folder), silos=silos, rounds=rounds, **study), patch)
 
 
 def _other(result: Result) -> str:

@@ -50,10 +50,10 @@ def dawdle(agent: Agent) -> None:
     """The slow silo sends only when the others have signed the list without it."""
     send = agent._send
 
-    def late(upload: StoredUpload, number: int) -> int:
+    def late(upload: StoredUpload, number: int, started: float) -> int:
         if number == 1:
             agent.client.wait(1, Phase.UNMASKED)
-        return send(upload, number)
+        return send(upload, number, started)
 
     if agent._index == SLOW:
         agent._send = late  # type: ignore[method-assign]

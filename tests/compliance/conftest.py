@@ -42,6 +42,7 @@ class Consortium:
     rounds: int = 20
     protected: bool = True
     name: str = "chest-pneumonia"
+    slot: int = 0
     keys: dict[str, Ed25519PrivateKey] = field(
         default_factory=lambda: {name: Ed25519PrivateKey.generate() for name in (*SILOS, "adder", "consortium")}
     )
@@ -74,6 +75,7 @@ class Consortium:
                     "model": {"name": "densenet", "seed": 1},
                     "transforms": [{"name": "resize", "parameters": {"size": 64}}],
                     "training": {"rounds": self.rounds, "local_steps": 1, "learning_rate": 0.1},
+                    "aggregation": {"upload_slot_seconds": self.slot},
                     "privacy": privacy,
                     "roster": {
                         "threshold": 3,

@@ -9,6 +9,7 @@ from compliance.report import Report, build
 from compliance.studies import Accountants
 from privacy.digest import canonical_json
 from privacy.dp.events import DpSgdEvent
+from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from tests.compliance.conftest import Consortium, cheap
 
 AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
@@ -130,6 +131,23 @@ def test_what_is_not_protected_is_listed(trained: Consortium, accountants: Accou
         "Patients of two hospitals",
         "A hospital that lies",
     } <= titles
+
+
+def test_instants_are_listed_unless_every_study_has_a_slot(trained: Consortium, accountants: Accountants) -> None:
+    title = "Instants of messages"
+    assert title in {item.title for item in made(trained, accountants).exposures}
+    trained.slot = 60
+    trained.publish()
+    assert title not in {item.title for item in made(trained, accountants).exposures}
+    trained.publish().unlink()
+    assert title in {item.title for item in made(trained, accountants).exposures}
+
+
+def test_missed_slots_are_listed_with_their_hospitals(trained: Consortium, accountants: Accountants) -> None:
+    for silo in ("beta", "beta", "gamma"):
+        trained.write(silo, "incident", code=UPLOAD_SLOT_MISSED, detail="round 3: the upload left 1 slots later")
+    (found,) = (item for item in made(trained, accountants).exposures if "missed their slot" in item.title)
+    assert found.recorded == "beta: 2 times, gamma: 1 times"
 
 
 def test_training_without_protection_is_said_first(consortium: Consortium, accountants: Accountants) -> None:

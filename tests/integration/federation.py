@@ -42,6 +42,7 @@ def make_study(
     deadline: int = 60,
     exchange: int = 20,
     ring: str = "small",
+    slot: int = 0,
     **privacy: object,
 ) -> Study:
     """A small study over given members."""
@@ -62,7 +63,11 @@ def make_study(
         "model": {"name": "resnet", "seed": 1},
         "transforms": [{"name": "standardise"}],
         "training": {"rounds": rounds, "local_steps": 1, "learning_rate": 1.0},
-        "aggregation": {"round_deadline_seconds": deadline, "exchange_seconds": exchange},
+        "aggregation": {
+            "round_deadline_seconds": deadline,
+            "exchange_seconds": exchange,
+            "upload_slot_seconds": slot,
+        },
         "privacy": mechanism | privacy,
         "evaluation": {"bins": BINS},
         "encryption": {"ring": ring},
@@ -115,13 +120,16 @@ class Federation:
     rounds: int = 2
     deadline: int = 60
     ring: str = "small"
+    slot: int = 0
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
         self.hub = self.consortium.aggregator()
         names = ["north", "south", "east", "west", "centre"][: self.silos]
         self.members = [self.consortium.silo(name) for name in names]
-        self.study = make_study(self.hub, self.members, rounds=self.rounds, deadline=self.deadline, ring=self.ring)
+        self.study = make_study(
+            self.hub, self.members, rounds=self.rounds, deadline=self.deadline, ring=self.ring, slot=self.slot
+        )
 
     @contextmanager
     def serving(self, state: str = "hub", study: Study | None = None, port: int = 0) -> Iterator[Program]:

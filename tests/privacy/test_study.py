@@ -311,3 +311,13 @@ def test_an_unknown_key_is_named_with_its_line(file: Path) -> None:
 def test_a_missing_file_is_a_configuration_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read study\.yaml"):
         load_signed(tmp_path / "study.yaml", PUBLIC)
+
+
+@pytest.mark.parametrize(("slot", "deadline", "fits"), [(0, 5, True), (2, 5, True), (3, 5, False), (150, 300, True)])
+def test_an_upload_slot_fits_the_deadline_twice(slot: int, deadline: int, fits: bool) -> None:
+    changed = {"aggregation": {"upload_slot_seconds": slot, "round_deadline_seconds": deadline}}
+    if fits:
+        assert study(**changed).aggregation.upload_slot_seconds == slot
+    else:
+        with pytest.raises(ValidationError, match="at most half"):
+            study(**changed)

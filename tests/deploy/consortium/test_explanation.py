@@ -98,6 +98,11 @@ def test_the_argument_holds_for_every_number_of_silos(ring: str, silos: int) -> 
     assert params.worst_coefficient + 2**spare < params.modulus
 
 
+@pytest.mark.parametrize(("slot", "said"), [(0, "listed as unprotected"), (90, "leave at multiples of 90 s")])
+def test_instants_of_uploads_are_explained(tmp_path: Path, slot: int, said: str) -> None:
+    assert said in run(app, "study", "explain", draft(tmp_path, aggregation={"upload_slot_seconds": slot})).output
+
+
 def test_two_silos_are_told_what_masks_do_for_them(tmp_path: Path) -> None:
     path = draft(tmp_path, roster={"aggregator": "hub", "silos": SILOS[:2]})
     assert "each of two silos can subtract" in run(app, "study", "explain", path).output
