@@ -112,8 +112,8 @@ def _instants(evidence: Evidence) -> Iterator[Exposure]:
     if not slots or not all(slots):
         yield Exposure(
             "Instants of messages",
-            "When a hospital uploads can depend on how long its training took, and so faintly on how many patients were "
-            "drawn. The aggregator and the network see it. Sizes and numbers of messages are fixed by the study, and "
+            "When a hospital uploads can depend on how long its training took, and so faintly on how many patients "
+            "were drawn. The aggregator and the network see it. Sizes and numbers of messages are fixed by the study; "
             "with aggregation.upload_slot_seconds above 0 instants are too.",
             "",
         )

@@ -6,7 +6,6 @@ lists instants as unprotected (tests/compliance/test_report.py).
 """
 
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -66,7 +65,7 @@ def timed(stage: Stage) -> tuple[list[Agent], dict[int, list[float]]]:
 
 def test_attack_instants_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agents, sent = timed(stage_of(tmp_path, monkeypatch, slot=SLOT, deadline=2 * SLOT))
-    assert sent == dict.fromkeys(PATIENTS, [SLOT, 2 * SLOT])
+    assert sent == {index: [SLOT, 2 * SLOT] for index in PATIENTS}
     assert [incidents(agent) for agent in agents] == [[]] * 3
 
 
@@ -98,9 +97,9 @@ class NotesArrivals(HidesRejects):
 
 
 @pytest.fixture
-def arrivals() -> Iterator[dict[int, float]]:
+def arrivals() -> dict[int, float]:
     NotesArrivals.arrivals = {}
-    yield NotesArrivals.arrivals
+    return NotesArrivals.arrivals
 
 
 @pytest.mark.slow
