@@ -10,7 +10,6 @@ from aggregator.app import Program
 from privacy.errors import BudgetExceeded, RoundAbandoned, Unreachable
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
-from silo_node.stored_upload import StoredUpload
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
