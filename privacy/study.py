@@ -153,11 +153,16 @@ class Party(Strict):
 
 
 class Roster(Strict):
-    """Who takes part. Order gives each silo its index (from 1). The steward makes the CKKS key."""
+    """Who takes part. Order gives each silo its index (from 1). The steward makes the CKKS key.
+
+    With `statements: required` a silo exchanges keys only under an unexpired roster statement of the consortium, which
+    says who is revoked; with `none` nobody can be revoked while the study runs.
+    """
 
     epoch: int = Field(default=1, ge=1)
     threshold: int
     steward: Name
+    statements: Literal["required", "none"] = "required"
     aggregator: Party
     silos: tuple[Party, ...] = Field(min_length=2, max_length=64)
 

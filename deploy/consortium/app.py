@@ -9,9 +9,12 @@ import typer
 from deploy.consortium.authority import Authority
 from deploy.consortium.signing import sign_draft
 from privacy import console
+from privacy.channel import roster_statement
 from privacy.channel.admission import Admission, Request
+from privacy.channel.envelope import Signed
 from privacy.channel.files import publish, write_secret
 from privacy.channel.member import Member, Role
+from privacy.channel.roster_statement import MAX_LIFE, Reason, RosterStatement
 from privacy.configuration import load
 from privacy.digest import Json
 from privacy.study import dump
@@ -22,6 +25,7 @@ app.add_typer(study_app, name="study")
 
 Directory = Annotated[Path, typer.Option("--dir", help="The consortium's directory.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
+Days = Annotated[int, typer.Option(min=1, max=MAX_LIFE.days, help="How long the statement holds.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -115,6 +119,45 @@ def renew(
     _hand_over(authority, admission, authority.register.named(role, name).request, output, as_json)
 
 
+@app.command()
+def revoke(
+    role: Annotated[Role, typer.Argument(help="The member's role.")],
+    name: Annotated[str, typer.Argument(help="The member's name.")],
+    directory: Directory,
+    reason: Annotated[Reason, typer.Option(help="Why.")],
+    output: Output,
+    days: Days = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a member for good: a new roster statement says so. Give it to every aggregator at once.
+
+    \b
+    Example:
+    collegium-consortium revoke silo st-marys --dir consortium --reason key-compromise -o roster-statement.json
+    """
+    authority = Authority.open(directory)
+    request = authority.admitted(role, name)
+    signed = authority.revocations.revoke(request, reason, datetime.now(UTC), timedelta(days=days))
+    _state(signed, output, as_json)
+
+
+@app.command("roster-statement")
+def roster_statement_(
+    directory: Directory,
+    output: Output,
+    days: Days = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Sign a new roster statement: who is revoked, and until when that holds. Renew it before it expires.
+
+    \b
+    Example:
+    collegium-consortium roster-statement --dir consortium -o roster-statement.json
+    """
+    signed = Authority.open(directory).revocations.renew(datetime.now(UTC), timedelta(days=days))
+    _state(signed, output, as_json)
+
+
 @study_app.command("sign")
 def study_sign(
     draft: Annotated[Path, typer.Argument(help="The study; silos and aggregator may be given by name.")],
@@ -177,6 +220,22 @@ def study_explain(
     study, signed_by = explanation.read(file)
     found = explanation.explain(study, signed_by, parameters)
     console.emit(explanation.as_json(found) if as_json else explanation.in_words(found), as_json=as_json)
+
+
+def _state(signed: Signed, output: Path, as_json: bool) -> None:
+    publish(output, roster_statement.dump(signed))
+    statement = RosterStatement.model_validate_json(signed.body)
+    revoked: list[Json] = [f"{member.role} {member.name}: {member.reason}" for member in statement.revoked]
+    console.emit(
+        {
+            "serial": statement.serial,
+            "expires": statement.expires,
+            "revoked": revoked,
+            "statement": str(output),
+            "next": "give the file to the aggregator (serve --roster-statement), which reads it again by itself",
+        },
+        as_json=as_json,
+    )
 
 
 def _hand_over(authority: Authority, admission: Admission, asked: Request, output: Path, as_json: bool) -> None:

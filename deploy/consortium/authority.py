@@ -2,7 +2,8 @@
 
 It is trusted for names alone: it sees public keys, no data, no update and no budget. The CA may only
 issue end-entity certificates (path length 0) with SPIFFE ids of its own consortium (name constraint).
-All checks of a request are in `privacy.channel.admission`; what was admitted is in `register`.
+All checks of a request are in `privacy.channel.admission`; what was admitted is in `register`, and who is revoked in
+the newest roster statement, which this directory keeps.
 """
 
 import shutil
@@ -20,11 +21,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from deploy.consortium.register import Register, Registered
+from deploy.consortium.revocations import Revocations
 from privacy.channel import certificate as profile
 from privacy.channel.admission import Admission, Request, alternative_names, check_proof, check_request, subject
 from privacy.channel.files import publish, write_secret
 from privacy.channel.identity import certificate_key, private_pem, signing_key
-from privacy.channel.member import Member
+from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
 from privacy.errors import ConfigError, IdentityError, StorageError
 from privacy.study import Name
@@ -50,6 +52,7 @@ class Authority:
     certificate: x509.Certificate
     study_key: Ed25519PrivateKey = field(repr=False)
     register: Register
+    revocations: Revocations = field(repr=False)
     _ca_key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     @classmethod
@@ -100,7 +103,9 @@ class Authority:
         except OSError as error:
             raise ConfigError("cannot read ca.pem; restore the consortium's directory from its backup") from error
         profile.check_key(certificate, ca_key)
-        return cls(name, certificate, study_key, Register(directory, name), ca_key)
+        return cls(
+            name, certificate, study_key, Register(directory, name), Revocations(directory, name, study_key), ca_key
+        )
 
     @property
     def public_study_key(self) -> bytes:
@@ -116,8 +121,8 @@ class Authority:
         """Admit the party that made `request` with its token; the same request again gets the same answer.
 
         Raises:
-            IdentityError: another consortium, a taken name or key, or what `check_proof`, `check_request` and
-                `Register.token` raise.
+            IdentityError: another consortium, a taken name or key, a revoked member, or what `check_proof`,
+                `check_request` and `Register.token` raise.
             StorageError: the disk refused; the token is used up only once the member is registered.
         """
         member = request.member
@@ -134,6 +139,7 @@ class Authority:
                     f"{member.uri} is admitted already with other keys; ask who made this request",
                     code="identity.name_taken",
                 )
+            self.revocations.check(known.request)
             return self._admission(known)
         check_proof(request, self.register.token(member, now))
         registered = Registered(request=request, certificate=self._certify(request, now))
@@ -141,14 +147,24 @@ class Authority:
         self.register.forget_token(member)
         return self._admission(registered)
 
+    def admitted(self, role: Role, name: Name) -> Request:
+        """The request of an admitted member that is not revoked.
+
+        Raises:
+            IdentityError: it is not admitted, or revoked.
+        """
+        request = self.register.named(role, name).request
+        self.revocations.check(request)
+        return request
+
     def renew(self, member: Member, now: datetime) -> Admission:
         """A new certificate for the keys of an admitted member.
 
         Raises:
-            IdentityError: it is not admitted.
+            IdentityError: it is not admitted, or revoked.
             StorageError: the disk refused; the old certificate stays valid.
         """
-        request = self.register.named(member.role, member.name).request
+        request = self.admitted(member.role, member.name)
         renewed = Registered(request=request, certificate=self._certify(request, now))
         self.register.replace(renewed)
         return self._admission(renewed)

@@ -41,6 +41,7 @@ class DraftRoster(Strict):
     epoch: int = Field(default=1, ge=1)
     threshold: int | None = None
     steward: Name | None = None
+    statements: Literal["required", "none"] = "required"
     aggregator: Name | Party
     silos: tuple[Name | Party, ...] = Field(min_length=2, max_length=64)
 
@@ -76,7 +77,7 @@ def sign_draft(authority: Authority, draft_file: Path) -> Completed:
 
     Raises:
         ConfigError: the file does not fit, with its line.
-        IdentityError: a name on the roster is not admitted.
+        IdentityError: a name on the roster is not admitted, or revoked.
         StudyError: another consortium, an identity that is not the admitted one, a roster that is not sound, or
             noise below what the privacy target needs.
     """
@@ -109,6 +110,7 @@ def complete(
         "epoch": draft.roster.epoch,
         "threshold": least_threshold(len(silos)) if draft.roster.threshold is None else draft.roster.threshold,
         "steward": draft.roster.steward or silos[0].name,
+        "statements": draft.roster.statements,
         "aggregator": party_of(Role.AGGREGATOR, draft.roster.aggregator),
         "silos": silos,
     }
@@ -123,7 +125,7 @@ def complete(
 
 def _party(authority: Authority, role: Role, given: str | Party) -> Party:
     name = given if isinstance(given, str) else given.name
-    admitted = Party(name=name, identity=authority.register.named(role, name).request.identity_key)
+    admitted = Party(name=name, identity=authority.admitted(role, name).identity_key)
     if isinstance(given, Party) and given != admitted:
         raise StudyError(
             f"the draft gives {role} '{name}' another identity key than it was admitted with; leave the key out",

@@ -19,7 +19,18 @@ from privacy.study import load_signed
 from tests.deploy.consortium.test_signing import draft
 
 ROOT = Path(__file__).parents[3]
-COMMANDS = [[], ["init"], ["token"], ["admit"], ["renew"], ["study"], ["study", "sign"], ["study", "explain"]]
+COMMANDS = [
+    [],
+    ["init"],
+    ["token"],
+    ["admit"],
+    ["renew"],
+    ["revoke"],
+    ["roster-statement"],
+    ["study"],
+    ["study", "sign"],
+    ["study", "explain"],
+]
 
 
 def half(module: object) -> typer.Typer:
