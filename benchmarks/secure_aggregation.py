@@ -37,6 +37,7 @@ from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.secagg import masked, masks
 from privacy.secagg.mac import RoundMac
+from privacy.secagg.masked import Prepared
 from privacy.secagg.masks import MaskKeys
 
 DENSENET121 = 7_033_403
@@ -100,14 +101,15 @@ class Round:
         return cost
 
     def protect_prepared(self, values: NDArray[np.uint16], patience: float) -> float:
-        """Wall seconds to protect once more, with encryptions of zero made beforehand, as it is done while training."""
-        self.holder.prepare(self.params.ciphertexts(self.length), self.threads)
-        time.sleep(patience)
-        began = Cost.now()
-        mac = RoundMac(self.group, self.ctx, self.params, self.length)
-        for _ in masked.protect(self.holder, values, self._keys(0), mac, self.threads):
-            pass
-        return (Cost.now() - began).wall
+        """Wall seconds to protect once more, with masked encryptions of zero made ahead, as while training."""
+        keys = self._keys(0)
+        with Prepared(self.holder, self.length, keys, self.threads) as prepared:
+            time.sleep(patience)
+            began = Cost.now()
+            mac = RoundMac(self.group, self.ctx, self.params, self.length)
+            for _ in masked.protect(self.holder, values, keys, mac, self.threads, prepared):
+                pass
+            return (Cost.now() - began).wall
 
     def open(self) -> tuple[NDArray[np.int64], Cost]:
         """Verify the sum on disk, take the masks off, decrypt."""

@@ -2,7 +2,8 @@
 
 Temporary file in the same folder, write, fsync, rename, fsync of the folder. A refused write (disk
 full, read-only) removes the temporary file and becomes `StorageError`. `lock` keeps a second
-process off a state directory. Nothing here knows what the bytes mean.
+process off a state directory. A lock is its process's alone: a forked child drops its copies of the locks that
+`hold` took, so that a child that outlives its parent keeps nobody out. Nothing here knows what the bytes mean.
 """
 
 import errno
@@ -118,11 +119,39 @@ def lock(folder: Path) -> Iterator[None]:
         raise storage_error(error) from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(descriptor)
         except BlockingIOError as error:
             raise AlreadyRunning(
                 f"another process already uses the state directory '{folder.name}'; stop it first"
             ) from error
         yield
     finally:
-        os.close(descriptor)
+        release(descriptor)
+
+
+_held: set[int] = set()
+
+
+def hold(descriptor: int) -> None:
+    """Lock an open file for this process alone, without waiting, until `release` or the process's end.
+
+    Raises:
+        BlockingIOError: another process holds it.
+    """
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    _held.add(descriptor)
+
+
+def release(descriptor: int) -> None:
+    """Close a descriptor and give its lock back, if it has one."""
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def _drop_in_child() -> None:
+    # A lock belongs to the open file that parent and child share, and falls when the last of them closes it.
+    while _held:
+        os.close(_held.pop())
+
+
+os.register_at_fork(after_in_child=_drop_in_child)

@@ -6,6 +6,7 @@ once; what is stored is sent, also after a restart.
 """
 
 import hashlib
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,8 @@ from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
 from privacy.randomness import SecureStream
 from privacy.secagg.mac import RoundMac
-from privacy.secagg.masked import protect
+from privacy.secagg.masked import Prepared, protect
+from privacy.secagg.masks import MaskKeys
 from privacy.secagg.quantise import Quantiser
 from privacy.study import Study
 from privacy.update import PrivateUpdate, UpdateLayout
@@ -82,19 +84,17 @@ class Contributor:
         values = np.zeros(layout.length, np.uint16)
         if exchanged.keys is None:
             raise RuntimeError("a silo that took no part in the key exchange makes no upload")
-        if self.params.frame_count(layout.length) > 1:
-            # Worth a fork: the zero encryptions of a large model are made while training runs.
-            self.keyholder.prepare(self.params.ciphertexts(layout.length), self.processes)
-        if evaluates(self.study, number):
-            self.progress.say("phase", number, phase="evaluating")
-            self.records.add("release", number, what=self._released_metrics(), protected=False)
-            values[layout.parameters :] = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
-        if number <= self.study.training.rounds:
-            values[: layout.parameters] = self._train(model, number)
-        self.progress.say("phase", number, phase="encrypting")
-        made = UnsignedUpload(self.folder.upload)
-        for frame in protect(self.keyholder, values, exchanged.keys, mac, self.processes):
-            made.add(frame)
+        with self._prepared(layout.length, exchanged.keys) as prepared:
+            if evaluates(self.study, number):
+                self.progress.say("phase", number, phase="evaluating")
+                self.records.add("release", number, what=self._released_metrics(), protected=False)
+                values[layout.parameters :] = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
+            if number <= self.study.training.rounds:
+                values[: layout.parameters] = self._train(model, number)
+            self.progress.say("phase", number, phase="encrypting")
+            made = UnsignedUpload(self.folder.upload)
+            for frame in protect(self.keyholder, values, exchanged.keys, mac, self.processes, prepared):
+                made.add(frame)
         header = UploadHeader(
             ctx=ctx,
             round_number=number,
@@ -106,6 +106,11 @@ class Contributor:
             tag=mac.tag(self.index, made.residues),
         )
         return made.sign(bodies.seal(header, self.identity.member.name, self.identity.keys.identity))
+
+    def _prepared(self, length: int, keys: MaskKeys) -> AbstractContextManager[Prepared | None]:
+        """What can be made while training runs; for a vector of one frame it is not worth a fork."""
+        several = self.params.frame_count(length) > 1
+        return Prepared(self.keyholder, length, keys, self.processes) if several else nullcontext()
 
     def _train(self, model: GlobalModel, number: int) -> NDArray[np.uint16]:
         event = round_event(self.study)

@@ -21,7 +21,7 @@ from privacy.he import frames
 from privacy.he.packing import Packing
 from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.he.ring import Ring
-from privacy.he.workers import Workers, in_order
+from privacy.he.workers import in_order
 
 Words = NDArray[np.uint64]
 
@@ -49,7 +49,6 @@ class KeyHolder:
         self._encryptor = sealapi.Encryptor(ring.context, key)
         self._decryptor = sealapi.Decryptor(ring.context, key)
         self._moduli = frames.moduli(ring.params)
-        self._prepared: tuple[Workers, int] | None = None
 
     @classmethod
     def generate(cls, params: CiphertextParams) -> "KeyHolder":
@@ -83,52 +82,29 @@ class KeyHolder:
         """The secret's coefficients in {-1, 0, 1}, one signed byte each (degree bytes). To be sealed, never shown."""
         return self._coefficients.tobytes()
 
-    def prepare(self, count: int, processes: int = 1) -> None:
-        """Start workers that make `count` encryptions of zero for the next `encrypt`, and return at once.
-
-        They hold `count` ciphertexts in memory until then, or until `discard_prepared`. More or fewer than `encrypt`
-        needs is no error: what is missing is made then, what is left is dropped, since none may serve twice.
-
-        Raises:
-            WorkerFailed: they cannot be started.
-        """
-        self.discard_prepared()
-        size = SEED_BYTES + 8 * len(self.params.primes) * self.params.degree
-        ahead = -(-count // max(1, processes))
-        self._prepared = (Workers(self._zero_bytes, count, size, processes, ahead), count) if count else None
-
-    def discard_prepared(self) -> None:
-        """End the workers of `prepare` and drop what they made."""
-        prepared, self._prepared = self._prepared, None
-        if prepared:
-            prepared[0].close()
-
-    def encrypt(self, values: NDArray[np.uint16]) -> "Encryption":
+    def encrypt(self, values: NDArray[np.uint16], zeros: Sequence[NDArray[np.uint8]] = ()) -> "Encryption":
         """Encrypt values, shape (length,), padded with zeros to whole ciphertexts, under fresh randomness.
 
-        Nothing is computed before a frame is asked for, except that prepared zeros are waited for.
+        Nothing is computed before a frame is asked for. `zeros` are encryptions of zero made beforehand for this one
+        call, one a ciphertext, each `zero_bytes`; masks may be on them already.
 
         Raises:
-            ValueError: the values are no uint16 vector or exceed the study's bits.
-            WorkerFailed: a worker of `prepare` failed.
+            ValueError: the values are no uint16 vector or exceed the study's bits, or there are too few zeros.
         """
         if values.dtype != np.uint16 or values.ndim != 1 or values.size == 0:
             raise ValueError("encrypt takes a uint16 vector with at least one value")
         if int(values.max()) > self.params.largest_value:
             raise ValueError("a value exceeds the study's bits")
-        zeros: list[NDArray[np.uint8]] = []
-        prepared, self._prepared = self._prepared, None
-        if prepared:
-            workers, count = prepared
-            with workers:
-                zeros = [workers.take() for _ in range(min(count, self.params.ciphertexts(values.size)))]
+        if zeros and len(zeros) != self.params.ciphertexts(values.size):
+            raise ValueError("there is one encryption of zero for each ciphertext")
         return Encryption(self, values, zeros)
 
     def protect(self, values: NDArray[np.uint16], processes: int = 1) -> Ciphertext:
         """Encrypt values, without masks, into the wire form.
 
         Raises:
-            ValueError, WorkerFailed: as `encrypt`.
+            ValueError: as `encrypt`.
+            WorkerFailed: a worker failed.
         """
         encryption = self.encrypt(values)
         packed, seeds = [], []
@@ -208,10 +184,6 @@ class KeyHolder:
         """A fresh encryption of zero: its words (primes, degree), and its seed."""
         return self._ring.files.read_seeded(self._encryptor.encrypt_zero_symmetric())
 
-    def _zero_bytes(self, _: int) -> NDArray[np.uint8]:
-        words, seed = self.zero()
-        return np.frombuffer(seed + words.tobytes(), np.uint8)
-
     def _encrypted(self, values: NDArray[np.uint16], zeros: Sequence[tuple[Words, bytes]]) -> Words:
         """Words (ciphertexts, primes, degree) of values, on top of encryptions of zero."""
         words = self._ring.to_ntt(self._packing.pack(values))
@@ -238,8 +210,8 @@ class Encryption:
     encryption of a frame is misuse: masks and budget are for one.
     """
 
-    def __init__(self, holder: KeyHolder, values: NDArray[np.uint16], prepared: Sequence[NDArray[np.uint8]]) -> None:
-        self._holder, self._values, self._prepared = holder, values, prepared
+    def __init__(self, holder: KeyHolder, values: NDArray[np.uint16], zeros: Sequence[NDArray[np.uint8]]) -> None:
+        self._holder, self._values, self._zeros = holder, values, zeros
         self._counts = holder.params.frame_ciphertexts(values.size)
         self._done: set[int] = set()
 
@@ -284,8 +256,14 @@ class Encryption:
             yield words, result[end:].tobytes()
 
     def _zero(self, ciphertext: int) -> tuple[Words, bytes]:
-        if ciphertext >= len(self._prepared):
-            return self._holder.zero()
-        made = self._prepared[ciphertext]
-        shape = len(self._holder.params.primes), self._holder.params.degree
-        return made[SEED_BYTES:].view(np.uint64).reshape(shape), made[:SEED_BYTES].tobytes()
+        return zero_of(self._zeros[ciphertext], self._holder.params) if self._zeros else self._holder.zero()
+
+
+def zero_bytes(words: Words, seed: bytes) -> NDArray[np.uint8]:
+    """An encryption of zero, words (primes, degree) and seed, as `KeyHolder.encrypt` takes it."""
+    return np.frombuffer(seed + words.tobytes(), np.uint8)
+
+
+def zero_of(made: NDArray[np.uint8], params: CiphertextParams) -> tuple[Words, bytes]:
+    """The inverse of `zero_bytes`; the words are not copied."""
+    return made[SEED_BYTES:].view(np.uint64).reshape(len(params.primes), params.degree), made[:SEED_BYTES].tobytes()

@@ -4,9 +4,11 @@ TenSEAL never releases the lock, so threads gain nothing. A worker is forked, co
 every n-th index into shared memory and ends; it never returns into its parent's program. Nothing is sent to it: it
 has what the parent had at the fork, unchanged pages are shared, and its garbage collector is off so that they stay so
 (a loaded torch is not duplicated). The parent takes results in order; no worker is more than `ahead` results ahead
-of it. SEAL and the system give every process randomness of its own. Linux only.
+of it. SEAL and the system give every process randomness of its own. A worker ends with the thread that forked it,
+whatever ended that: it holds secrets, and nobody waits for it any more. Linux only.
 """
 
+import ctypes
 import gc
 import json
 import mmap
@@ -25,6 +27,10 @@ DONE, REFUSED = 0, 1
 MESSAGE = struct.Struct("<BQ")
 ERROR_BYTES = 4096
 """Least size of a slot, so that it can carry an error instead of a result."""
+
+PR_SET_PDEATHSIG = 1
+"""prctl(2): the signal this process gets when the thread that forked it ends."""
+_LIBC = ctypes.CDLL(None)
 
 Work = Callable[[int], bytes | bytearray | memoryview | NDArray[np.generic]]
 
@@ -96,27 +102,41 @@ class Workers:
             CollegiumError, WorkerFailed: as `in_order`.
             RuntimeError: all were taken, or the workers were ended.
         """
+        result = self._result().copy()
+        if self._taken - 1 + self._ahead * self._processes < self._count:
+            try:
+                os.write(self._ends[(self._taken - 1) % self._processes][1], b"\x00")
+            except BrokenPipeError as error:
+                raise _ended() from error
+        return result
+
+    def _result(self) -> NDArray[np.uint8]:
         if self._taken == self._count or not self._ends:
             raise RuntimeError("no result is left")
         worker, turn = self._taken % self._processes, self._taken // self._processes
-        ready, free = self._ends[worker]
-        message = os.read(ready, MESSAGE.size)
+        message = os.read(self._ends[worker][0], MESSAGE.size)
         if len(message) != MESSAGE.size:
             raise _ended()
         status, used = MESSAGE.unpack(message)
         start = self._slot(worker, turn)
-        result = np.frombuffer(self._shared, np.uint8, used, start).copy()
+        result = np.frombuffer(self._shared, np.uint8, used, start)
         if status == REFUSED:
             name, text, code = json.loads(result.tobytes())
             kind: type[CollegiumError] = getattr(errors, name)
             raise kind(text, code=code)
         self._taken += 1
-        if self._taken - 1 + self._ahead * self._processes < self._count:
-            try:
-                os.write(free, b"\x00")
-            except BrokenPipeError as error:
-                raise _ended() from error
         return result
+
+    def take_all(self) -> list[NDArray[np.uint8]]:
+        """All results, once, in the memory where the workers put them: nothing is copied. Waits for them.
+
+        Raises:
+            CollegiumError, WorkerFailed: as `in_order`.
+            RuntimeError: some were taken, the workers were ended, or a worker was not to make all its results ahead.
+        """
+        if self._taken or self._ahead * self._processes < self._count:
+            raise RuntimeError("results stay in place only where there is a place for each")
+        return [self._result() for _ in range(self._count)]
 
     def close(self) -> None:
         """End all workers, at once, and wait for them. Harmless when they are done."""
@@ -135,6 +155,7 @@ class Workers:
         ready_read, ready_write = os.pipe()
         free_read, free_write = os.pipe()
         self._ends.append((ready_read, free_write))
+        parent = os.getpid()
         try:
             pid = os.fork()
         except OSError:
@@ -143,6 +164,7 @@ class Workers:
             raise
         if pid == 0:
             try:
+                _end_with(parent)
                 # A worker that held the parent's ends would not notice that the parent is gone.
                 for end in (end for pair in self._ends for end in pair):
                     os.close(end)
@@ -172,6 +194,12 @@ class Workers:
             os.write(ready, MESSAGE.pack(status, result.size))
             if status == REFUSED:
                 return
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with the thread that forked it."""
+    if _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) or os.getppid() != parent:
+        os._exit(1)
 
 
 def _ended() -> WorkerFailed:

@@ -8,8 +8,6 @@ what was never acknowledged; they are never behind it. One process writes at a t
 older copy of the whole folder: that takes witnesses of the head.
 """
 
-import fcntl
-import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,7 +120,7 @@ class Ledger:
                     code="ledger.foreign_key",
                 )
         except BaseException:
-            os.close(handle)
+            durable.release(handle)
             raise
         ledger = cls(directory, handle, state, key, clock)
         try:
@@ -143,7 +141,7 @@ class Ledger:
     def close(self) -> None:
         """Give the lock back. The ledger cannot be used afterwards."""
         if self._handle >= 0:
-            os.close(self._handle)
+            durable.release(self._handle)
             self._handle = -1
 
     @property
@@ -235,7 +233,7 @@ def _head(origin: str, size: int, root: bytes, key: Ed25519PrivateKey) -> bytes:
 
 def _lock(handle: int) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        durable.hold(handle)
     except BlockingIOError as error:
         raise AlreadyRunning(
             "another process writes this ledger; stop it before starting a second one", code="ledger.locked"

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from privacy.errors import ProtocolError
 from privacy.he import frames
-from privacy.he.keyholder import KeyHolder
+from privacy.he.keyholder import KeyHolder, zero_bytes
 from privacy.he.params import SEED_BYTES, CiphertextParams
-from privacy.he.workers import in_order
+from privacy.he.workers import Workers, in_order
 from privacy.secagg import masks
 from privacy.secagg.mac import RESIDUE_BYTES, Residues, RoundMac
 from privacy.secagg.masks import MaskKeys
@@ -37,28 +37,86 @@ class MaskedFrame:
     mac: Residues
 
 
+class Prepared:
+    """What an upload needs that does not depend on its values: encryptions of zero with this silo's masks on them.
+
+    Workers start when this is made and work while the silo trains. It serves one upload, and none may share it: two
+    vectors under the same masks and the same randomness would show their difference. A context manager that ends
+    the workers. Memory: a ciphertext's words, unpacked, for each ciphertext of the upload.
+
+    Args:
+        holder: the epoch's key.
+        length: values in the upload.
+        keys: this silo's masks of the round.
+        processes: workers.
+
+    Raises:
+        WorkerFailed: they cannot be started.
+    """
+
+    def __init__(self, holder: KeyHolder, length: int, keys: MaskKeys, processes: int = 1) -> None:
+        params = holder.params
+        count = params.ciphertexts(length)
+
+        def made(index: int) -> NDArray[np.uint8]:
+            zero, seed = holder.zero()
+            words = zero[np.newaxis].copy()
+            masks.add(words, keys, params, index)
+            return zero_bytes(words[0], seed)
+
+        size = SEED_BYTES + 8 * len(params.primes) * params.degree
+        self._keys = keys
+        self._workers = Workers(made, count, size, processes, ahead=-(-count // max(1, processes)))
+
+    def __enter__(self) -> "Prepared":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._workers.close()
+
+    def take(self, keys: MaskKeys) -> list[NDArray[np.uint8]]:
+        """All of them, once; waits for them.
+
+        Raises:
+            WorkerFailed: a worker failed.
+            RuntimeError: they were taken before, or are for other masks.
+        """
+        if keys != self._keys:
+            raise RuntimeError("what was prepared is for other masks")
+        return self._workers.take_all()
+
+
 def protect(
-    holder: KeyHolder, values: NDArray[np.uint16], keys: MaskKeys, mac: RoundMac, processes: int = 1
+    holder: KeyHolder,
+    values: NDArray[np.uint16],
+    keys: MaskKeys,
+    mac: RoundMac,
+    processes: int = 1,
+    prepared: Prepared | None = None,
 ) -> Iterator[MaskedFrame]:
     """Encrypt and mask values, shape (length,): the frames in order.
 
     Args:
-        holder: the epoch's key; `holder.prepare` beforehand saves time.
+        holder: the epoch's key.
         values: the quantised update.
         keys: this silo's masks of the round.
         mac: the round's MAC, made for that length.
         processes: workers at most.
+        prepared: what was made ahead for this upload; used up.
 
     Raises:
         ValueError: the values do not fit (`KeyHolder.encrypt`).
         WorkerFailed: a worker failed.
+        RuntimeError: `prepared` was used before or is for other masks.
     """
-    encryption, params = holder.encrypt(values), holder.params
+    zeros = prepared.take(keys) if prepared else []
+    encryption, params = holder.encrypt(values, zeros), holder.params
     counts = params.frame_ciphertexts(values.size)
 
     def made(index: int) -> bytes:
         words, seeds = encryption.frame(index)
-        masks.add(words, keys, params, index * params.ciphertexts_per_frame)
+        if not zeros:
+            masks.add(words, keys, params, index * params.ciphertexts_per_frame)
         wire = frames.encode(words, params)
         return b"".join([_packed(mac.frame(index, words)), frames.digest(wire), seeds, wire])
 

@@ -2,15 +2,20 @@
 
 import errno
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy import durable
 from privacy.errors import AlreadyRunning, StorageError
+from privacy.ledger.store import Ledger
 
 
 def full(*_: object, **__: object) -> None:
@@ -157,3 +162,32 @@ def test_a_killed_process_lets_go(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_locked_is_a_storage_error(tmp_path: Path) -> None:
     with pytest.raises(StorageError), durable.lock(tmp_path / "missing"):
         pass
+
+
+@contextmanager
+def child_that_lives_on() -> Iterator[None]:
+    """A fork of this process that outlives what the test does."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            time.sleep(60)
+        finally:
+            os._exit(0)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def test_a_forked_child_keeps_nobody_out(tmp_path: Path) -> None:
+    key = Ed25519PrivateKey.generate()
+    Ledger.create(tmp_path / "ledger", "spiffe://c/silo/a", key).close()
+    with ExitStack() as children:
+        with durable.lock(tmp_path), Ledger.open(tmp_path / "ledger", key) as ledger:
+            children.enter_context(child_that_lives_on())
+            ledger.append("refused", {"study_digest": "00", "code": "a.b", "reason": "still ours"})
+            with pytest.raises(AlreadyRunning):
+                Ledger.open(tmp_path / "ledger", key)
+        with durable.lock(tmp_path), Ledger.open(tmp_path / "ledger", key) as ledger:
+            assert len(ledger.entries) == 1

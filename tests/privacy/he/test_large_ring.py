@@ -1,7 +1,6 @@
 """The large ring end to end, and what both rings share: prepared encryptions, workers, words before the wire form."""
 
 import functools
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from privacy.errors import ProtocolError
 from privacy.he import frames
 from privacy.he.adder import Adder
-from privacy.he.keyholder import Ciphertext, KeyHolder
+from privacy.he.keyholder import Ciphertext, KeyHolder, zero_bytes
 from privacy.he.params import SEED_BYTES, CiphertextParams
 
 LENGTHS = {"small": 100_000, "large": 1_000_000}
@@ -154,45 +153,25 @@ def test_a_refusal_in_a_worker_is_the_same_refusal() -> None:
 
 
 def test_no_seed_repeats_in_any_process() -> None:
-    """Workers forked from one parent, workers that prepared, and the parent itself: every seed is new."""
+    """Workers forked from one parent, and the parent itself: every seed is new."""
     holder = keyholder(3, "small")
     values = random_values(0, 60 * holder.params.values_per_ciphertext)
-    seeds: list[bytes] = []
-    for processes in (1, 2, 5):
-        holder.prepare(20, processes)
-        for _ in range(2):
-            seeds += seeds_of(holder.protect(values, processes))
-    assert len(seeds) == 3 * 2 * 60
+    seeds = [seed for processes in (1, 2, 5) for seed in seeds_of(holder.protect(values, processes))]
+    assert len(seeds) == 3 * 60
     assert len(set(seeds)) == len(seeds)
 
 
 @pytest.mark.parametrize("ring", LENGTHS)
-@pytest.mark.parametrize("prepared", [1, 2, 5])
-def test_prepared_encryptions_are_used_once_and_change_no_value(ring: str, prepared: int) -> None:
-    """Fewer, as many and more than needed."""
+def test_given_encryptions_of_zero_are_used_and_change_no_value(ring: str) -> None:
     holder = keyholder(3, ring)
     values = random_values(2, 2 * holder.params.values_per_ciphertext)
-    holder.prepare(prepared)
-    encryption = holder.encrypt(values)
-    made = [zero[:SEED_BYTES].tobytes() for zero in encryption._prepared]
-    ((words, seeds),) = encryption.in_order()
-    kept = [seeds[:SEED_BYTES], seeds[SEED_BYTES:]]
-    assert kept[: min(prepared, 2)] == made[:2]
+    zeros = [zero_bytes(*holder.zero()) for _ in range(2)]
+    ((words, seeds),) = holder.encrypt(values, zeros).in_order()
+    assert seeds == b"".join(zero[:SEED_BYTES].tobytes() for zero in zeros)
     opened = holder.open([frames.encode(words, holder.params)], [seeds], values.size)
     assert np.array_equal(opened, values)
-    again = seeds_of(holder.protect(values))
-    assert not set(again) & set(made)
-
-
-def test_preparing_returns_at_once_and_can_be_given_up() -> None:
-    holder = keyholder(3)
-    began = time.monotonic()
-    holder.prepare(500)
-    assert time.monotonic() - began < 1
-    holder.discard_prepared()
-    assert holder.encrypt(np.ones(3, np.uint16))._prepared == []
-    holder.prepare(0)
-    assert holder.encrypt(np.ones(3, np.uint16))._prepared == []
+    with pytest.raises(ValueError, match="for each ciphertext"):
+        holder.encrypt(values, zeros[:1])
 
 
 def test_a_frame_is_encrypted_once() -> None:

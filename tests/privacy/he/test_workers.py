@@ -185,3 +185,47 @@ def test_a_pipe_is_not_left_open() -> None:
 
 def test_cores_are_those_that_may_be_used() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+PARENT = """
+import sys, time
+from privacy.he.workers import Workers
+workers = Workers(lambda _: time.sleep(60) or b"", 2, 1, 2)
+print(*workers._pids, flush=True)
+time.sleep(60)
+"""
+
+
+def test_workers_end_with_a_parent_that_is_killed() -> None:
+    root = Path(__file__).parents[3]
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], cwd=root, stdout=subprocess.PIPE, text=True)
+    with parent:
+        assert parent.stdout is not None
+        workers = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(workers) == 2
+        assert all(alive(pid) for pid in workers)
+        parent.kill()
+    deadline = time.monotonic() + 10
+    while any(alive(pid) for pid in workers):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that ended and that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_all_results_stay_where_the_workers_put_them() -> None:
+    for processes in (1, 3, 9):
+        with Workers(numbered, 7, 20, processes, ahead=7) as workers:
+            results = workers.take_all()
+            with pytest.raises(RuntimeError, match="in place"):
+                workers.take_all()
+        assert [result.tobytes() for result in results] == [numbered(index) for index in range(7)]
+        assert not any(result.flags.owndata for result in results)
+    with Workers(numbered, 7, 20, 2, ahead=3) as workers, pytest.raises(RuntimeError, match="in place"):
+        workers.take_all()

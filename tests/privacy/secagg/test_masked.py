@@ -1,7 +1,10 @@
 """From integers to masked frames and back: exact, the same in workers, and an altered sum is never opened."""
 
 import functools
+import os
 import secrets
+import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ from privacy.he import frames
 from privacy.he.adder import Adder
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
-from privacy.secagg import masked
+from privacy.secagg import masked, masks
 from privacy.secagg.mac import RoundMac
+from privacy.secagg.masked import Prepared
 from privacy.secagg.masks import MaskKeys
 
 SILOS = 3
@@ -29,7 +33,7 @@ def keyholder(length: int) -> KeyHolder:
 class Round:
     """Three silos' uploads and their sum."""
 
-    def __init__(self, length: int, processes: int = 1) -> None:
+    def __init__(self, length: int, processes: int = 1, *, ahead: bool = False) -> None:
         self.holder, self.length = keyholder(length), length
         self.params = self.holder.params
         self.mac = RoundMac(GROUP, CTX, self.params, length)
@@ -40,7 +44,9 @@ class Round:
             values = np.random.default_rng(silo).integers(0, 2**16, length, dtype=np.uint16)
             plus = [PAIRS[silo, other] for other in range(silo + 1, SILOS)]
             keys = MaskKeys((OWN[silo], *plus), tuple(PAIRS[other, silo] for other in range(silo)))
-            made = list(masked.protect(self.holder, values, keys, self.mac, processes))
+            prepared = Prepared(self.holder, length, keys, processes) if ahead else nullcontext()
+            with prepared as zeros:
+                made = list(masked.protect(self.holder, values, keys, self.mac, processes, zeros))
             for index, frame in enumerate(made):
                 assert frame.digest == frames.digest(frame.wire)
                 adder.add(index, frame.wire)
@@ -71,6 +77,42 @@ def test_workers_change_nothing() -> None:
     made = Round(700_000, processes=2)
     made.verify(2)
     assert np.array_equal(made.open(MaskKeys(OWN), 2), np.sum(made.vectors, axis=0, dtype=np.int64))
+
+
+@pytest.mark.parametrize(("length", "processes"), [(1, 1), (500_000, 1), (700_000, 2)])
+def test_what_is_prepared_ahead_changes_nothing(length: int, processes: int) -> None:
+    made = Round(length, processes, ahead=True)
+    made.verify()
+    assert np.array_equal(made.open(MaskKeys(OWN)), np.sum(made.vectors, axis=0, dtype=np.int64))
+
+
+def test_what_was_prepared_serves_one_upload_of_the_same_masks() -> None:
+    """Two vectors under the same randomness would show their difference."""
+    holder, values, keys = keyholder(1_000), np.ones(1_000, np.uint16), MaskKeys(OWN[:1])
+    mac = RoundMac(GROUP, CTX, holder.params, 1_000)
+    with Prepared(holder, 1_000, keys) as prepared:
+        with pytest.raises(RuntimeError, match="other masks"):
+            list(masked.protect(holder, values, MaskKeys(OWN[1:2]), mac, prepared=prepared))
+        (first,) = masked.protect(holder, values, keys, mac, prepared=prepared)
+        with pytest.raises(RuntimeError):
+            list(masked.protect(holder, values, keys, mac, prepared=prepared))
+    assert np.array_equal(holder.open([unmasked(first.wire, holder)], [first.seeds], 1_000), values)
+
+
+def unmasked(wire: bytes, holder: KeyHolder) -> bytes:
+    words = frames.decode(wire, 1, holder.params)
+    masks.subtract(words, MaskKeys(OWN[:1]), holder.params, 0)
+    return frames.encode(words, holder.params)
+
+
+def test_preparing_returns_at_once_and_can_be_given_up() -> None:
+    began = time.monotonic()
+    with Prepared(keyholder(10**6), 10**8, MaskKeys(OWN)) as prepared:
+        pids = prepared._workers._pids
+    assert time.monotonic() - began < 1
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
 
 
 def test_a_mask_that_is_left_hides_the_sum() -> None:
