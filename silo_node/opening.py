@@ -111,7 +111,13 @@ class Opening:
         checked = verified.checked
         messages = self.client.published(self._number, Phase.UNMASKED).messages
         recovered = unmask.recover(
-            self.place, self.group_secret, share_set, checked.members, checked.survivors_hash, messages
+            self.place,
+            self.group_secret,
+            share_set,
+            checked.members,
+            checked.survivors_hash,
+            messages,
+            self.processes,
         )
         for index, code in recovered.faults.items():
             self.records.incident(code, f"round {self._number}: silo {index} revealed unusable shares")

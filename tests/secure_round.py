@@ -158,7 +158,9 @@ class Round:
             published.append(self.cast.seal(silo, body))
         return tuple(published)
 
-    def recover(self, messages: Sequence[Signed], survivors: Collection[int], silo: int = 1) -> Recovered:
+    def recover(
+        self, messages: Sequence[Signed], survivors: Collection[int], silo: int = 1, processes: int = 1
+    ) -> Recovered:
         """M6, at one silo."""
         return unmask.recover(
             self.places[silo],
@@ -167,6 +169,7 @@ class Round:
             survivors,
             self.survivors_hash(survivors),
             messages,
+            processes,
         )
 
     def opened(self, words: Words, recovered: Recovered) -> Words:

@@ -10,6 +10,7 @@ from privacy.errors import CollegiumError, ProtocolError
 from privacy.secagg import unmask
 from privacy.secagg.faults import SiloFault
 from privacy.secagg.held_shares import RevealedShares
+from privacy.secagg.unmask import WORTH_A_FORK
 from privacy.wire import bodies
 from privacy.wire.messages import Unmask
 from tests.secure_round import Cast, Round, same
@@ -170,3 +171,12 @@ def test_the_aggregator_cannot_open_what_is_revealed(world: Uploaded) -> None:
 def test_survivors_are_within_the_share_set(world: Uploaded) -> None:
     with pytest.raises(ValueError, match="survivors"):
         world.run.recover(world.messages, (1, 2, 7))
+
+
+def test_workers_recover_what_one_process_recovers() -> None:
+    run = Round(Cast(WORTH_A_FORK), length=2).until_uploads()
+    everyone = run.cast.everyone
+    messages = run.unmask(everyone, everyone[1:])
+    alone, together = (run.recover(messages, everyone[1:], processes=processes) for processes in (1, 3))
+    assert alone == together
+    assert len(together.keys.plus + together.keys.minus) == 2 * (WORTH_A_FORK - 1)
