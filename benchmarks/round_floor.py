@@ -23,14 +23,14 @@ from pathlib import Path
 from typing import Any
 
 from deploy.consortium.authority import Authority
-from imaging import metrics
 from privacy import study
 from privacy.channel import enrolment
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
 from privacy.he.params import SMALL_RING_VALUES
 from privacy.he.workers import cores
-from privacy.study import Study
+from privacy.study import Evaluation, Study
+from silo_node import layout
 
 SIZES = (1_000, 7_000_000)
 NAMES = ("north", "south", "east")
@@ -145,7 +145,8 @@ def _enrol(authority: Authority, folder: Path, role: Role, name: str, now: datet
 
 
 def _study(hub: Identity, silos: Sequence[Identity], parameters: int, rounds: int) -> Study:
-    ring = "small" if parameters + metrics.FIELDS(BINS) <= SMALL_RING_VALUES else "large"
+    length = layout.of_tensors((("weight", (parameters,)),), Evaluation(bins=BINS)).length
+    ring = "small" if length <= SMALL_RING_VALUES else "large"
     data = {
         "format": "collegium-study/1",
         "name": "floor",
@@ -164,7 +165,7 @@ def _study(hub: Identity, silos: Sequence[Identity], parameters: int, rounds: in
             "noise_multiplier": 2.0,
         },
         "evaluation": {"bins": BINS},
-        "encryption": {"ring": ring},
+        "encryption": {"ring": ring, "length": length},
         "roster": {
             "threshold": len(silos),
             "steward": silos[0].member.name,

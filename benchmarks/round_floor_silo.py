@@ -21,7 +21,9 @@ from privacy.dp.events import DpEvent
 from privacy.he.workers import cores
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
-from privacy.update import PrivateUpdate, UpdateLayout
+from privacy.study import Evaluation
+from privacy.update import PrivateUpdate
+from silo_node import layout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
@@ -37,7 +39,7 @@ class Idle:
     """A learner whose training is to hand out the same made-up update every round."""
 
     def __init__(self, parameters: int, bins: int, event: DpEvent) -> None:
-        self.layout = UpdateLayout((("weight", (parameters,)),), metrics.FIELDS(bins))
+        self.layout = layout.of_tensors((("weight", (parameters,)),), Evaluation(bins=bins))
         self._update = np.random.default_rng(7).normal(0.0, 0.001, parameters)
         self._bins, self._event = bins, event
 

@@ -124,10 +124,15 @@ class Encryption(Strict):
 
     `small` is for vectors of up to 200,000 values (parameters and metric counts), `large` for longer ones; a silo
     refuses a study that names the wrong one. Primes and packing follow from the ring and the number of silos.
+
+    `length` is the number of values of an upload, which fixes its every size. It is filled in when the study is signed
+    (give it only where the model cannot be built); the aggregator takes no other upload, and every silo compares it
+    with its own.
     """
 
     ring: Literal["small", "large"] = "small"
     bits: Literal[16] = 16
+    length: int | None = Field(default=None, ge=1, le=2**31 - 1)
 
     @property
     def ring_degree(self) -> int:
@@ -267,6 +272,33 @@ class Study(Strict):
     def planned_steps(self) -> int:
         """Noisy steps that the whole study takes at a silo."""
         return self.training.rounds * self.training.local_steps
+
+    @property
+    def upload_length(self) -> int:
+        """Number of values of every upload.
+
+        Raises:
+            StudyError: the study does not say.
+        """
+        if self.encryption.length is None:
+            raise StudyError(
+                "the study does not say how long an upload is; it must be signed by 'study sign', which adds that",
+                code="study.no_length",
+            )
+        return self.encryption.length
+
+    def check_length(self, length: int) -> None:
+        """Check that uploads have as many values as the study says. For silos, which have the model.
+
+        Raises:
+            StudyError: they have not, or the study does not say.
+        """
+        if self.upload_length != length:
+            raise StudyError(
+                f"the study says that an upload has {self.upload_length:,} values, but its model and metrics have "
+                f"{length:,} here; ask the consortium to sign it again without encryption.length",
+                code="study.other_length",
+            )
 
     def weight(self, silo: str) -> float:
         """The public weight of a silo over the largest one, in (0, 1]."""

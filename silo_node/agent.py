@@ -82,6 +82,7 @@ class Agent:
         self._layout = self.learner.layout
         self._params = CiphertextParams.for_study(self.study.encryption, len(self.study.roster.silos))
         self._params.check_length(self._layout.length)
+        self.study.check_length(self._layout.length)
         self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)

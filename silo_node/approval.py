@@ -14,6 +14,7 @@ from privacy.configuration import Strict
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
 from privacy.errors import CorruptState, PolicyRefused, StudyError
+from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter, Cap, charged
 from privacy.ledger.store import Ledger
 from privacy.study import Roster, Study
@@ -79,11 +80,13 @@ def check_policy(signed: Study, cohort: str, policy: Policy) -> None:
 
 
 def check_claims(signed: Study) -> None:
-    """Recompute the study's epsilon with two accountants.
+    """Recompute the study's epsilon with two accountants, and see that its ring suits the length of an upload.
 
     Raises:
-        StudyError: the noise does not give the epsilon that the study claims.
+        StudyError: the noise does not give the epsilon that the study claims, the ring is not the right one, or the
+            study does not say how long an upload is. (Whether it is that long is seen where the model is built.)
     """
+    CiphertextParams.for_study(signed.encryption, len(signed.roster.silos)).check_length(signed.upload_length)
     if signed.privacy.mechanism == "none" or signed.privacy.delta is None or signed.privacy.epsilon is None:
         return
     spend = accounting.spend([round_event(signed, signed.training.rounds)], signed.privacy.delta, with_prv=True)

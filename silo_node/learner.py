@@ -15,7 +15,8 @@ from privacy.dp.training import PatientData, PatientTrainer, model_vector, set_v
 from privacy.errors import DataError
 from privacy.randomness import SecureStream
 from privacy.study import Study
-from privacy.update import PrivateUpdate, UpdateLayout
+from privacy.update import PrivateUpdate
+from silo_node import layout
 from silo_node.imaging_errors import imaging_errors
 
 
@@ -50,9 +51,7 @@ class Learner:
             study.training,
             stream,
         )
-        self.layout = UpdateLayout(
-            tensors=tensor_shapes(self._network), metric_fields=metrics.FIELDS(study.evaluation.bins)
-        )
+        self.layout = layout.of_tensors(tensor_shapes(self._network), study.evaluation)
 
     def initial_vector(self) -> NDArray[np.float64]:
         """The public initial weights, (P,) float64; call before the first round."""

@@ -165,7 +165,7 @@ def study_sign(
     output: Output,
     as_json: AsJson = False,
 ) -> None:
-    """Complete a draft (identity keys, threshold, noise) and sign it.
+    """Complete a draft (identity keys, threshold, noise, length of an upload) and sign it.
 
     \b
     Example:
@@ -180,6 +180,7 @@ def study_sign(
         "digest": study.digest().hex(),
         "roster_code": study.roster.code,
         "threshold": study.roster.threshold,
+        "values": study.upload_length,
         "epsilon": completed.epsilon,
         "delta": study.privacy.delta,
         "noise_multiplier": study.privacy.noise_multiplier,
@@ -194,7 +195,7 @@ def study_sign(
         if completed.epsilon is None
         else f"epsilon {completed.epsilon:.3f} at delta {study.privacy.delta} for each patient, after all rounds"
     )
-    lines: dict[str, Json] = {key: shown[key] for key in ("study", "digest", "roster_code", "threshold")}
+    lines: dict[str, Json] = {key: shown[key] for key in ("study", "digest", "roster_code", "threshold", "values")}
     lines |= {"privacy": protection, "noise_multiplier": study.privacy.noise_multiplier}
     lines[f"aggregator {study.roster.aggregator.name}"] = study.roster.aggregator.fingerprint
     lines |= {f"silo {silo.name}": silo.fingerprint for silo in study.roster.silos}
@@ -205,7 +206,7 @@ def study_sign(
 def study_explain(
     file: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="A signed study or a draft.")],
     parameters: Annotated[
-        int | None, typer.Option(min=1, help="Trainable values of the model: adds bytes and seconds a round.")
+        int | None, typer.Option(min=1, help="Trainable values of a draft's model: adds bytes and seconds a round.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -213,7 +214,7 @@ def study_explain(
 
     \b
     Example:
-    collegium-consortium study explain study.yaml --parameters 6000
+    collegium-consortium study explain draft.yaml --parameters 6000
     """
     from deploy.consortium import explanation  # numpy, which no other command needs
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from compliance.studies import security_bits
 from deploy.consortium.signing import Draft, complete
-from imaging import metrics
 from privacy.channel.member import Role
 from privacy.configuration import load
 from privacy.digest import Json
 from privacy.he.params import NOISE_BOUND, CiphertextParams
 from privacy.study import Party, SignedStudy, Study, fingerprint, load_signed
+from silo_node.layout import of_tensors
 
 UNNAMED_CONSORTIUM = "unnamed"
 ADVERTISE_BYTES = 2_600
@@ -39,9 +39,8 @@ RECOVER_MS_AT_8, RECOVER_EXPONENT = 26.0, 2.5
 
 @dataclass(frozen=True)
 class Traffic:
-    """Bytes of one silo in one round, and what they consist of."""
+    """Bytes of one silo in one round, and what they consist of; the ratio is to the values as float32."""
 
-    parameters: int
     values: int
     upload_bytes: int
     upload_ratio: float
@@ -57,7 +56,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What `study explain` prints; `traffic` is None when nobody said how many parameters the model has."""
+    """What `study explain` prints; `traffic` is None for a draft when nobody said how large the model is."""
 
     study: str
     signed_by: str | None
@@ -100,13 +99,20 @@ def explain(study: Study, signed_by: str | None, parameters: int | None) -> Expl
     Args:
         study: the study.
         signed_by: fingerprint of the key it is signed with.
-        parameters: trainable values of its model, if known.
+        parameters: trainable values of its model, for a draft that does not give the length of an upload.
 
     Raises:
-        StudyError: `study.ring`: the study names the ring that does not suit so many parameters.
+        StudyError: `study.ring`: the study names the ring that does not suit so many values; `study.other_length`:
+            it says another length than so many parameters give.
     """
     roster, silos = study.roster, len(study.roster.silos)
     params = CiphertextParams.for_study(study.encryption, silos)
+    values = study.encryption.length
+    if parameters is not None:
+        given = of_tensors((("model", (parameters,)),), study.evaluation).length
+        if values is not None:
+            study.check_length(given)
+        values = given
     return Explanation(
         study=study.name,
         signed_by=signed_by,
@@ -124,7 +130,7 @@ def explain(study: Study, signed_by: str | None, parameters: int | None) -> Expl
         fields=params.fields,
         exactness=_exactness(params),
         upload_slot_seconds=study.aggregation.upload_slot_seconds,
-        traffic=None if parameters is None else _traffic(study, params, parameters),
+        traffic=None if values is None else _traffic(study, params, values),
     )
 
 
@@ -157,11 +163,11 @@ def in_words(found: Explanation) -> dict[str, Json]:
         ),
     }
     if found.traffic is None:
-        return lines | {"a_round": "add --parameters for bytes and seconds"}
+        return lines | {"a_round": "add --parameters for bytes and seconds; a signed study says its length itself"}
     cost = found.traffic
     return lines | {
-        "values": f"{cost.values:,} ({cost.parameters:,} parameters and the metric counts)",
-        "bytes_up": f"{cost.upload_bytes:,} a round, {cost.upload_ratio:g} x the parameters as float32",
+        "values": f"{cost.values:,} (the model's parameters and the counts)",
+        "bytes_up": f"{cost.upload_bytes:,} a round, {cost.upload_ratio:g} x the values as float32",
         "bytes_down": f"{cost.download_bytes:,} a round: {cost.of_this_sum_and_seeds:,} for the sum and seeds, "
         f"{cost.of_this_audit:,} for the audit, {cost.of_this_messages:,} for messages",
         "seconds": f"about {cost.seconds_estimated:g} of one core a round (an estimate, without training, transfer and "
@@ -179,8 +185,7 @@ def _exactness(params: CiphertextParams) -> str:
     )
 
 
-def _traffic(study: Study, params: CiphertextParams, parameters: int) -> Traffic:
-    values = parameters + metrics.FIELDS(study.evaluation.bins)
+def _traffic(study: Study, params: CiphertextParams, values: int) -> Traffic:
     params.check_length(values)
     silos, frames = params.silos, params.frame_count(values)
     audited = min(study.aggregation.audit_frames, frames)
@@ -198,10 +203,9 @@ def _traffic(study: Study, params: CiphertextParams, parameters: int) -> Traffic
     opening = ciphertexts * _line(OPEN_MS[study.encryption.ring], silos)
     recover = RECOVER_MS_AT_8 / 1000 * math.pow(silos / 8, RECOVER_EXPONENT)
     return Traffic(
-        parameters=parameters,
         values=values,
         upload_bytes=upload,
-        upload_ratio=round(upload / (4 * parameters), 3),
+        upload_ratio=round(upload / (4 * values), 3),
         download_bytes=sums + audit + messages,
         of_this_sum_and_seeds=sums,
         of_this_audit=audit,

@@ -1,8 +1,9 @@
 """From a draft to a signed study: what a person need not write is filled in, what is signed is whole.
 
 A draft may name members by name only (their identity keys come from the register), leave out the
-threshold, the steward and the noise multiplier. Models, tasks and transforms are checked at each
-silo, which alone has them; the mathematics of the privacy target is checked here and there.
+threshold, the steward, the noise multiplier and the length of an upload. Tasks and transforms are checked at each
+silo, which alone has them, and so is a length that the draft gives; the mathematics of the privacy target is checked
+here and there.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from deploy.consortium.authority import Authority
 from privacy.channel.member import Role
 from privacy.configuration import Strict, load
 from privacy.errors import StudyError
+from privacy.he.params import CiphertextParams
 from privacy.study import (
     Aggregation,
     Component,
@@ -79,7 +81,9 @@ def sign_draft(authority: Authority, draft_file: Path) -> Completed:
         ConfigError: the file does not fit, with its line.
         IdentityError: a name on the roster is not admitted, or revoked.
         StudyError: another consortium, an identity that is not the admitted one, a roster that is not sound, or
-            noise below what the privacy target needs.
+            noise below what the privacy target needs, the ring that does not suit the length of an upload, or a
+            length that must be given as the model cannot be built here.
+        DataError: the model is not allowed.
     """
     draft = load(draft_file, Draft)
     if draft.consortium not in (None, authority.name):
@@ -87,6 +91,7 @@ def sign_draft(authority: Authority, draft_file: Path) -> Completed:
     steps = draft.training.rounds * draft.training.local_steps
     privacy, epsilon = _with_noise(draft.privacy, steps, draft_file.name)
     study = complete(draft, draft_file.name, authority.name, privacy, partial(_party, authority))
+    study = study.model_copy(update={"encryption": _with_length(study, draft_file.name)})
     return Completed(sign(study, authority.study_key), epsilon)
 
 
@@ -132,6 +137,27 @@ def _party(authority: Authority, role: Role, given: str | Party) -> Party:
             code="study.other_identity",
         )
     return admitted
+
+
+def _with_length(study: Study, draft: str) -> Encryption:
+    """The encryption with the number of values of an upload, which its ring must suit."""
+    encryption = study.encryption
+    length = _length_of_model(study, draft) if encryption.length is None else encryption.length
+    CiphertextParams.for_study(encryption, len(study.roster.silos)).check_length(length)
+    return encryption.model_copy(update={"length": length})
+
+
+def _length_of_model(study: Study, draft: str) -> int:
+    from silo_node.layout import of_model  # numpy, and torch, which are needed for this one command
+
+    try:
+        return of_model(study.model, study.evaluation).length
+    except ModuleNotFoundError as error:
+        raise StudyError(
+            f"{draft}: the model cannot be built here, as this installation has no '{error.name}'; install "
+            "collegium[silo], or give the number of values of an upload as encryption.length",
+            code="study.no_length",
+        ) from error
 
 
 def _with_noise(privacy: Privacy, steps: int, draft: str) -> tuple[Privacy, float | None]:

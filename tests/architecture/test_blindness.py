@@ -76,12 +76,10 @@ class Study:
         monkeypatch.setattr(KeyHolder, "encrypt", encrypting)
         monkeypatch.setattr(RoundVault, "keep_secrets", keeping_secrets)
         monkeypatch.setattr(RoundVault, "keep_held", keeping_held)
-        federation = Federation(folder, Consortium(folder), silos=4)
+        federation = Federation(folder, Consortium(folder), silos=4, parameters=PARAMETERS)
         self.hub = federation.consortium.state("hub")
         with served(federation) as aggregator:
-            agents = [
-                federation.agent(index, aggregator.port, cohort=COHORT, parameters=PARAMETERS) for index in (1, 2, 3, 4)
-            ]
+            agents = [federation.agent(index, aggregator.port, cohort=COHORT) for index in (1, 2, 3, 4)]
             for agent in agents:
                 agent.progress.say("loading", 0, made_up_patient=PATIENT)
             withhold_closes(agents[-1])

@@ -17,9 +17,9 @@ LIMIT_BYTES = 250 * 10**6
 
 @pytest.mark.slow
 def test_seven_million_parameters_of_three_silos_fit_in_250_megabytes(tmp_path: Path) -> None:
-    federation = Federation(tmp_path, Consortium(tmp_path), rounds=1, ring="large")
+    federation = Federation(tmp_path, Consortium(tmp_path), rounds=1, ring="large", parameters=PARAMETERS)
     with served(federation) as aggregator:
-        agents = [federation.agent(index, aggregator.port, parameters=PARAMETERS) for index in (1, 2, 3)]
+        agents = [federation.agent(index, aggregator.port) for index in (1, 2, 3)]
         results = run_all(agents, timeout=150)
         peak = aggregator.peak_bytes
     finals: list[NDArray[np.float64]] = [r.optimizer.weights for r in results if isinstance(r, GlobalModel)]

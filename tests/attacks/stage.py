@@ -60,13 +60,12 @@ class Stage:
         hub: type[Coordinator] = HidesRejects,
         cast: Callable[[Agent], None] = lambda agent: None,
         silos: tuple[int, ...] = (),
-        parameters: int = 10,
     ) -> tuple[list[Agent], list[Result]]:
         """Run the study once; `cast` may replace a method of an agent before it starts."""
         self.patch.setattr("aggregator.app.Coordinator", hub)
         with self.federation.serving() as program:
             chosen = silos or tuple(range(1, self.federation.silos + 1))
-            agents = [self.federation.agent(index, program.port, parameters=parameters) for index in chosen]
+            agents = [self.federation.agent(index, program.port) for index in chosen]
             for agent in agents:
                 cast(agent)
             return agents, run_all(agents)

@@ -77,13 +77,13 @@ def traffic(stage: Stage, learner: type[Cohort], patients: int) -> dict[int, Sen
     sent: dict[int, Sent] = {}
 
     def cast(agent: Agent) -> None:
-        honest = agent.learner
-        assert isinstance(honest, MadeUpLearner)
-        kind = type("Sized", (learner,), {"patients": patients})
-        agent.learner = kind(honest.index, honest.event)
-        agent.__post_init__()
         sent[agent._index] = tapped(agent)
 
+    stage.federation.learner = type("Sized", (learner,), {"patients": patients})
+    if learner is OnePatientOneField:  # the study would otherwise refuse such an upload
+        study = stage.federation.study
+        encryption = study.encryption.model_copy(update={"length": stage.federation.parameters + patients})
+        stage.federation.study = study.model_copy(update={"encryption": encryption})
     _, results = stage.play(cast=cast)
     assert codes(results) <= {"ok"} or learner is OnePatientOneField
     return sent

@@ -174,6 +174,10 @@ class Scene:
         draft = dict(DRAFT)
         for section, change in changes.items():
             draft[section] = change if isinstance(change, str) else {**DRAFT[section], **change}
+        if self.study.exists() and "model" not in changes and "encryption" not in draft:
+            # Given, so that signing need not build the model, for which it imports torch, a second time.
+            signed = yaml.safe_load(self.study.read_text())["study"]
+            draft["encryption"] = {"length": signed["encryption"]["length"]}
         file = output.with_suffix(".draft.yaml")
         file.write_text(yaml.safe_dump(draft))
         self.well("consortium", "study", "sign", file, "--dir", self.consortium, "-o", output, "--json")

@@ -21,8 +21,9 @@ from privacy.channel.identity import Identity
 from privacy.dp.events import DpEvent
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
-from privacy.study import Study, least_threshold
+from privacy.study import Evaluation, Study, least_threshold
 from privacy.update import PrivateUpdate, UpdateLayout
+from silo_node import layout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
@@ -34,6 +35,11 @@ from tests.consortium import Consortium
 BINS = 8
 
 
+def made_up_layout(parameters: int) -> UpdateLayout:
+    """What `MadeUpLearner` sends."""
+    return layout.of_tensors((("weight", (parameters,)),), Evaluation(bins=BINS))
+
+
 def make_study(
     aggregator: Identity,
     silos: list[Identity],
@@ -43,6 +49,7 @@ def make_study(
     exchange: int = 20,
     ring: str = "small",
     slot: int = 0,
+    parameters: int = 10,
     **privacy: object,
 ) -> Study:
     """A small study over given members."""
@@ -70,7 +77,7 @@ def make_study(
         },
         "privacy": mechanism | privacy,
         "evaluation": {"bins": BINS},
-        "encryption": {"ring": ring},
+        "encryption": {"ring": ring, "length": made_up_layout(parameters).length},
         "roster": {
             "threshold": least_threshold(len(silos)),
             "steward": silos[0].member.name,
@@ -93,7 +100,7 @@ class MadeUpLearner:
     layout: UpdateLayout = field(init=False)
 
     def __post_init__(self) -> None:
-        self.layout = UpdateLayout((("weight", (self.parameters,)),), metrics.FIELDS(BINS))
+        self.layout = made_up_layout(self.parameters)
 
     def initial_vector(self) -> NDArray[np.float64]:
         return np.zeros(self.parameters)
@@ -121,6 +128,8 @@ class Federation:
     deadline: int = 60
     ring: str = "small"
     slot: int = 0
+    parameters: int = 10
+    learner: type[MadeUpLearner] = MadeUpLearner
     study: Study = field(init=False)
 
     def __post_init__(self) -> None:
@@ -128,7 +137,13 @@ class Federation:
         names = ["north", "south", "east", "west", "centre"][: self.silos]
         self.members = [self.consortium.silo(name) for name in names]
         self.study = make_study(
-            self.hub, self.members, rounds=self.rounds, deadline=self.deadline, ring=self.ring, slot=self.slot
+            self.hub,
+            self.members,
+            rounds=self.rounds,
+            deadline=self.deadline,
+            ring=self.ring,
+            slot=self.slot,
+            parameters=self.parameters,
         )
 
     @contextmanager
@@ -158,7 +173,6 @@ class Federation:
         cohort: str = "chest",
         cap: float = 8.0,
         patience: float = 20.0,
-        parameters: int = 10,
     ) -> Agent:
         """The real agent of silo `index` (from 1) with a made-up learner; a step costs epsilon 1."""
         signed = study or self.study
@@ -178,7 +192,7 @@ class Federation:
                 Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)
             ),
             client=AggregatorClient(identity, f"localhost:{port}", signed.digest(), patience),
-            learner=MadeUpLearner(index, round_event(signed), parameters),
+            learner=self.learner(index, round_event(signed), self.parameters),
             stream=SecureStream(),
             progress=Progress(root / "progress.jsonl", signed.training.rounds),
             runtime=root / "runtime",

@@ -32,6 +32,7 @@ def draft(silos: int = 3, threshold: int | None = None, **changes: Any) -> dict[
             "lot_size": 100,
             "noise_multiplier": 2.0,
         },
+        "encryption": {"length": 10_000},
         "roster": {
             "threshold": silos if threshold is None else threshold,
             "steward": NAMES[0],

@@ -45,11 +45,14 @@ def test_a_draft_is_explained_before_anybody_is_admitted(tmp_path: Path) -> None
 def test_a_signed_study_is_explained_with_the_key_that_signed_it(full: Consortium, tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(dump(sign_draft(full.authority, draft(tmp_path)).signed))
-    text = run(app, "study", "explain", path, "--parameters", 6000).output
+    text = run(app, "study", "explain", path).output
     groups = re.search(r"signed by +((?:[0-9a-f]{4} ){15}[0-9a-f]{4})", text)
     assert groups
-    for said in ("3; a round needs 3", "the aggregator with 1 silo\n", "6,000 parameters", "estimate", "degree 4096"):
+    for said in ("3; a round needs 3", "the aggregator with 1 silo\n", "bytes up", "estimate", "degree 4096"):
         assert said in text
+    with pytest.raises(StudyError) as caught:
+        run(app, "study", "explain", path, "--parameters", 6000)
+    assert caught.value.code == "study.other_length"
     path.write_text(path.read_text().replace("rounds: 3", "rounds: 4"))
     with pytest.raises(StudyError) as caught:
         run(app, "study", "explain", path)
@@ -61,6 +64,8 @@ def test_bytes_are_those_of_the_ciphertexts(tmp_path: Path) -> None:
     changes = {"encryption": {"ring": "large"}, "roster": {"aggregator": "hub", "silos": silos}}
     found = explained(tmp_path, "--parameters", DENSENET121, **changes)
     params, traffic = CiphertextParams.choose(8, DENSENET121), found["traffic"]
+    changes["encryption"]["length"] = traffic["values"]
+    assert explained(tmp_path, **changes) == found
     values = DENSENET121 + metrics.FIELDS(64)
     assert (found["fields"], found["degree"], found["primes"], traffic["values"]) == (10, 16384, 4, values)
     assert 0 < traffic["upload_bytes"] - params.upload_bytes(values) < 50_000

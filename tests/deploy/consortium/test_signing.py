@@ -1,14 +1,20 @@
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from deploy.consortium.signing import sign_draft
-from privacy.errors import ConfigError, IdentityError, StudyError
-from privacy.study import dump, load_signed
+from imaging import models
+from privacy.dp.training import tensor_shapes
+from privacy.errors import ConfigError, DataError, IdentityError, StudyError
+from privacy.study import Encryption, Evaluation, dump, load_signed
+from silo_node import layout
 from tests.consortium import Consortium
 
+CLASSIFIER = {"size": [32, 32], "widths": [8, 16], "strides": [2, 2], "norm_groups": 4}
 SILOS = ["st-marys", "st-johns", "st-pauls"]
 
 
@@ -18,7 +24,7 @@ def draft(folder: Path, **changes: Any) -> Path:
         "format": "collegium-study/1",
         "name": "pneumonia",
         "task": {"kind": "binary_classification", "label": "pneumonia"},
-        "model": {"name": "densenet", "seed": 1},
+        "model": {"name": "classifier", "parameters": dict(CLASSIFIER), "seed": 1},
         "transforms": [{"name": "resize", "parameters": {"size": 32}}],
         "training": {"rounds": 3, "local_steps": 2, "learning_rate": 0.1},
         "privacy": {"mechanism": "none", "clip": 1.0, "sampling_rate": 0.1, "lot_size": 20},
@@ -77,6 +83,33 @@ def test_noise_is_computed_for_the_whole_study(full: Consortium, tmp_path: Path)
     assert caught.value.code == "study.noise_too_small"
 
 
+def test_the_length_of_an_upload_is_that_of_every_silos_layout(full: Consortium, tmp_path: Path) -> None:
+    study = sign_draft(full.authority, draft(tmp_path)).signed.study
+    with torch.device("meta"):
+        network = models.build("classifier", CLASSIFIER, seed=7)
+    length = layout.of_tensors(tensor_shapes(network), Evaluation()).length
+    assert length > sum(parameter.numel() for parameter in network.parameters())
+    assert study.upload_length == length
+    study.check_length(length)
+    with pytest.raises(StudyError) as caught:
+        study.check_length(length + 1)
+    assert caught.value.code == "study.other_length"
+    with pytest.raises(StudyError) as caught:
+        study.model_copy(update={"encryption": Encryption()}).check_length(length)
+    assert caught.value.code == "study.no_length"
+
+
+def test_a_length_is_signed_as_given_where_the_model_cannot_be_built(
+    full: Consortium, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    given = sign_draft(full.authority, draft(tmp_path, encryption={"length": 4321})).signed.study
+    assert given.upload_length == 4321
+    with pytest.raises(StudyError, match=r"has no .torch.; .* as encryption\.length") as caught:
+        sign_draft(full.authority, draft(tmp_path))
+    assert caught.value.code == "study.no_length"
+
+
 def test_a_key_that_is_given_must_be_the_admitted_one(full: Consortium, tmp_path: Path) -> None:
     honest = sign_draft(full.authority, draft(tmp_path)).signed.study.roster
     given: list[Any] = [silo.model_dump() for silo in honest.silos]
@@ -111,11 +144,19 @@ def test_only_admitted_members_take_part(full: Consortium, tmp_path: Path, roste
         ({"roster": {"aggregator": "hub", "silos": [*SILOS, "st-marys"]}}, "its own name"),
         ({"aggregation": {"weights": {"st-marys": 1.0}}}, "weights must name every silo"),
         ({"consortium": "other-net"}, "is for consortium 'other-net'"),
+        ({"encryption": {"ring": "large"}}, "set encryption.ring to small"),
+        ({"encryption": {"ring": "small", "length": 200_001}}, "set encryption.ring to large"),
     ],
 )
 def test_an_unsound_study_is_not_signed(full: Consortium, tmp_path: Path, changes: dict[str, Any], text: str) -> None:
     with pytest.raises(StudyError, match=text):
         sign_draft(full.authority, draft(tmp_path, **changes))
+
+
+def test_a_model_that_no_silo_could_build_is_not_signed(full: Consortium, tmp_path: Path) -> None:
+    for model in ({"name": "transformer", "seed": 1}, {"name": "classifier", "parameters": {"size": [32]}, "seed": 1}):
+        with pytest.raises(DataError):
+            sign_draft(full.authority, draft(tmp_path, model=model))
 
 
 def test_an_unknown_key_is_named_with_its_line(full: Consortium, tmp_path: Path) -> None:
