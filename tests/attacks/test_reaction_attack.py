@@ -90,8 +90,8 @@ ALTERATIONS = {
 class ZeroesSeeds(HidesRejects):
     """Serves zeros for the seeds of c1."""
 
-    def _board(self, request: AwaitRequest) -> Board:
-        board = super()._board(request)
+    def wait(self, request: AwaitRequest) -> Board:
+        board = super().wait(request)
         return Board(board.reached, board.phase, board.messages, tuple(bytes(len(seeds)) for seeds in board.seeds))
 
 

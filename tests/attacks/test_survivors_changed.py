@@ -72,8 +72,8 @@ class ChangesSurvivors(HidesRejects):
 
     signed: ClassVar[set[bytes]] = set()
 
-    def _board(self, request: AwaitRequest) -> Board:
-        board, state = super()._board(request), self._states[1]
+    def wait(self, request: AwaitRequest) -> Board:
+        board, state = super().wait(request), self._states[1]
         if request.phase != Phase.SURVIVORS or not isinstance(state, Published) or not state.signs:
             return board
         shown = bodies.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
