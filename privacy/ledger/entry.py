@@ -58,6 +58,26 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "survivors_signed": {**_ROUND, "survivors": TEXT},
     "release": {**_ROUND, "what": TEXT, "protected": FLAG},
     "exported": {**_ROUND, "model_digest": TEXT},
+    "cohort_closed": {"cohort": TEXT, "reason": TEXT},
+    "budget_set": {
+        "cohort": TEXT,
+        "epsilon": NUMBER,
+        "delta": NUMBER,
+        "reason": TEXT,
+        "by": TEXT,
+        # fingerprint of the second person's key and that person's signature, both empty where policy asks for none
+        "second": TEXT,
+        "second_signature": TEXT,
+    },
+    "audited": {
+        "what": TEXT,
+        "claimed_epsilon": NUMBER,
+        "lower_bound": NUMBER,
+        "confidence": NUMBER,
+        "guesses": COUNT,
+        "outcome": TEXT,
+        "digest": TEXT,
+    },
     # written by the aggregator
     "study_published": {"study_digest": TEXT},
     "key_material": {"study_digest": TEXT, "epoch": COUNT, "what": TEXT, "sender": TEXT, "digest": TEXT},
@@ -66,6 +86,11 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "round_opened": _ROUND,
     "closed": {**_ROUND, "outcome": TEXT, "chain": TEXT},
     "incident": {"code": TEXT, "detail": TEXT},
+    "witnessed": {**_ROUND, "heads": LIST},
+    "recovered": {"reason": TEXT, "by": TEXT, "witnesses": LIST, "size": COUNT},
+    "report_made": {"digest": TEXT, "what": TEXT, "by": TEXT},
+    "log_read": {"what": TEXT, "by": TEXT},
+    "key_rotated": {"what": TEXT, "old": TEXT, "new": TEXT, "reason": TEXT},
 }
 """Every kind of entry and the keys its body must have, no more and no fewer."""
 UPLOAD_SLOT_MISSED = "upload.slot_missed"
