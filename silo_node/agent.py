@@ -45,7 +45,7 @@ from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
 from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
-from silo_node.opening import Opening
+from silo_node.opening import OVERTAKEN, Opening
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
@@ -56,8 +56,6 @@ from silo_node.upload_slot import UploadSlot
 
 ABANDONED_IN_A_ROW = 2
 """After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
-OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown")
-"""Answers of the aggregator to a silo whose round was abandoned while it was still at work."""
 
 
 @dataclass

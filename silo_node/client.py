@@ -9,7 +9,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -104,8 +104,11 @@ class AggregatorClient:
             raise RoundEnded
         return board
 
-    def sum_frames(self, round_number: int, folder: Path) -> None:
-        """Download the published sum of a round into `folder`, as `frame-<i>`; goes on at the first missing frame."""
+    def sum_frames(self, round_number: int, folder: Path, count: int) -> None:
+        """Download the published sum of a round into `folder`, as `frame-<i>`, `count` frames at most.
+
+        It goes on at the first missing frame. An aggregator that sends fewer leaves fewer.
+        """
         shutil.rmtree(folder, ignore_errors=True)
         durable.make_folder(folder)
         stored = 0
@@ -113,9 +116,11 @@ class AggregatorClient:
         def call() -> None:
             nonlocal stored
             request = convert.encode_sum_request(SumRequest(self._digest, round_number, stored))
-            for frame in self._download(request, timeout=3600):
+            answer = self._download(request, timeout=3600)
+            for frame in islice(answer, count - stored):
                 durable.write(folder / f"frame-{stored}", convert.decode_frame(frame))
                 stored += 1
+            answer.cancel()  # type: ignore[no-untyped-call]
 
         self._patiently(call)
 

@@ -16,13 +16,13 @@ from privacy.digest import protocol_hash
 from privacy.errors import CollegiumError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.randomness import SecureStream
-from privacy.secagg import audit, unmask
+from privacy.secagg import unmask
+from privacy.secagg.findings import REFUSED
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.masked import open_sum
 from privacy.secagg.place import Place
 from privacy.secagg.share_set import ShareSet
 from privacy.secagg.survivors import (
-    REFUSED,
     CheckedSurvivors,
     VerifiedSum,
     check_signs,
@@ -31,11 +31,15 @@ from privacy.secagg.survivors import (
 )
 from privacy.study import Study
 from privacy.wire.messages import Board, Phase, Reject, Sign
+from silo_node import audit_choice
 from silo_node.client import AggregatorClient
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
 from silo_node.standing import Standing
 from silo_node.stored_upload import StoredUpload
+
+OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown")
+"""Answers of the aggregator to a silo whose round was abandoned while it was still at work."""
 
 
 @dataclass(frozen=True)
@@ -153,21 +157,34 @@ class Opening:
 
     def _verify(self, checked: CheckedSurvivors) -> VerifiedSum:
         """Download the sum; check digests and MAC, and add up a few random frames of the uploads ourselves."""
-        params = self.keyholder.params
-        self.client.sum_frames(self._number, self.standing.folder.sum)
-        verified = check_sum(checked, self._sum_frame, self.mac, params, self.length, self.processes)
         frame_count = len(checked.survivors.sum_frame_bytes)
-        for frame in audit.choose(frame_count, self.study.aggregation.audit_frames, self.stream):
-            uploaded = {index: self.client.upload_frame(self._number, index, frame) for index in checked.members}
-            promised = checked.frame_digests(frame)
-            audit.check(frame, uploaded, promised, self._sum_frame(frame), params, self.length)
-        return verified
+        audited = audit_choice.draw(
+            self.standing.folder.audit_file,
+            self.place.ctx,
+            checked.survivors_hash,
+            frame_count,
+            self.study.aggregation.audit_frames,
+            self.stream,
+        )
+        self.client.sum_frames(self._number, self.standing.folder.sum, frame_count)
+        params = self.keyholder.params
+        return check_sum(
+            checked, self._sum_frame, self._upload_frame, audited, self.mac, params, self.length, self.processes
+        )
 
     def _sum_frame(self, index: int) -> bytes:
+        """A frame of the sum; one that was not served is empty, and refused like any other wrong one."""
         path = self.standing.folder.sum / f"frame-{index}"
-        if not path.exists():
-            raise ProtocolError("the sum has fewer frames than its list", code=REFUSED)
-        return path.read_bytes()
+        return path.read_bytes() if path.exists() else b""
+
+    def _upload_frame(self, silo: int, frame: int) -> bytes:
+        """A frame of an upload; one that is not served is empty, unless the round may have ended meanwhile."""
+        try:
+            return self.client.upload_frame(self._number, silo, frame)
+        except ProtocolError as error:
+            if error.code in OVERTAKEN:
+                raise
+            return b""
 
     def _sign(self, checked: CheckedSurvivors) -> None:
         """Sign H(S): once a round, ever; the ledger remembers which."""

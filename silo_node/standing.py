@@ -76,6 +76,7 @@ class Standing:
         """Erase what the round that ended needed, also what a stop left of it."""
         StoredUpload.erase(self.folder.upload)
         shutil.rmtree(self.folder.sum, ignore_errors=True)
+        self.folder.audit_file.unlink(missing_ok=True)
         RoundVault.clear(self.runtime)
 
     def keep_close(self, close: Close) -> None:

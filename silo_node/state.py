@@ -2,7 +2,8 @@
 
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
-cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, upload/, sum/, close}
+cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, close, halted}
+                                          studies/<study>/{upload/, sum/, audit}   of the round
 """
 
 import re
@@ -88,6 +89,7 @@ class StudyDirectory:
         self.model_file = root / "model"
         self.upload = root / "upload"
         self.sum = root / "sum"
+        self.audit_file = root / "audit"
         self.close_file = root / "close"
         self.halted = root / "halted"
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from privacy.errors import CollegiumError, ProtocolError
+from privacy.errors import ProtocolError
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
 from privacy.randomness import SecureStream
+from privacy.secagg.findings import Findings, refusal
 
 
 def choose(frame_count: int, audited: int, stream: SecureStream) -> tuple[int, ...]:
@@ -49,21 +50,24 @@ def check(
         length: values in an upload.
 
     Raises:
-        ProtocolError: `sum.refused`, whatever the reason.
+        ProtocolError: `sum.refused`, whatever the reason, and after the same work.
     """
     try:
+        count = frames.expected_ciphertexts(index, length, params)
+    except ProtocolError as error:
+        raise refusal() from error
+    findings = Findings()
+    total = np.zeros((count, len(params.primes), params.degree), np.uint64)
+    with findings.noting():
         if set(uploaded) != set(promised):
             raise ProtocolError("a survivor's frame is missing")
-        count = frames.expected_ciphertexts(index, length, params)
-        total = np.zeros((count, len(params.primes), params.degree), np.uint64)
-        for silo, frame in uploaded.items():
-            if hashlib.sha256(frame).digest() != promised[silo]:
+    for silo, frame in uploaded.items():
+        with findings.noting():
+            if hashlib.sha256(frame).digest() != promised.get(silo):
                 raise ProtocolError("a survivor's frame is not the one it signed")
+        with findings.noting():
             total += frames.decode(frame, count, params)
+    with findings.noting():
         if frames.encode(total % frames.moduli(params), params) != sum_frame:
             raise ProtocolError("the frames do not add up to the sum")
-    except CollegiumError as error:
-        raise ProtocolError(
-            "the aggregator's sum does not add up from the uploads; the study halts here until a person looks",
-            code="sum.refused",
-        ) from error
+    findings.settle()

@@ -18,6 +18,7 @@ from privacy.he.keyholder import KeyHolder, zero_bytes
 from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.he.workers import Workers, in_order
 from privacy.secagg import masks
+from privacy.secagg.findings import Findings
 from privacy.secagg.mac import RESIDUE_BYTES, Residues, RoundMac
 from privacy.secagg.masks import MaskKeys
 
@@ -139,20 +140,33 @@ def verify_sum(
 ) -> None:
     """Check a sum's frames against the survivors list's digests and the survivors' tags, before anything is opened.
 
+    Every frame is read, hashed and put through the MAC whatever is wrong; a malformed one counts as zeros there.
+
     Raises:
-        ProtocolError: `sum.refused`, or as `frames.decode` for a malformed frame.
+        ProtocolError: `sum.refused`.
         WorkerFailed: a worker failed.
     """
     counts = params.frame_ciphertexts(length)
 
     def checked(index: int) -> bytes:
-        wire = frame_of(index)
-        return _packed(mac.frame(index, frames.decode(wire, counts[index], params))) + hashlib.sha256(wire).digest()
+        wire, malformed = frame_of(index), False
+        try:
+            words = frames.decode(wire, counts[index], params)
+        except ProtocolError:
+            malformed, words = True, np.zeros((counts[index], len(params.primes), params.degree), np.uint64)
+        return _packed(mac.frame(index, words)) + hashlib.sha256(wire).digest() + bytes([malformed])
 
-    results = [result.tobytes() for result in in_order(checked, len(counts), mac.tag_bytes + DIGEST_BYTES, processes)]
-    if [result[mac.tag_bytes :] for result in results] != list(digests):
-        raise ProtocolError("a frame of the sum is not the one the survivors list names", code="sum.refused")
-    mac.verify([_residues(result[: mac.tag_bytes]) for result in results], tags)
+    size, findings = mac.tag_bytes + DIGEST_BYTES + 1, Findings()
+    results = [result.tobytes() for result in in_order(checked, len(counts), size, processes)]
+    with findings.noting():
+        if any(result[-1] for result in results):
+            raise ProtocolError("a frame of the sum is malformed")
+    with findings.noting():
+        if [result[mac.tag_bytes : -1] for result in results] != list(digests):
+            raise ProtocolError("a frame of the sum is not the one the survivors list names")
+    with findings.noting():
+        mac.verify([_residues(result[: mac.tag_bytes]) for result in results], tags)
+    findings.settle()
 
 
 def open_sum(

@@ -3,11 +3,12 @@
 Signed bytes in, a checked value or a typed error out. Nothing is decrypted here: a sum is opened only
 after its digests, the linear MAC over the ciphertext (`mac`) and the spot audit (`audit`) were in order.
 Every refusal of a list or a sum has the one code `sum.refused`, whatever failed, so that answers tell an
-attacker nothing (Reject carries no more).
+attacker nothing (Reject carries no more). The checks of a sum also do the same work whatever failed (`findings`);
+those of a list may stop early, as the aggregator can itself work out all that they compare.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from privacy.channel.envelope import Signed
@@ -15,6 +16,8 @@ from privacy.digest import protocol_hash
 from privacy.errors import CollegiumError, ProtocolError
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
+from privacy.secagg import audit
+from privacy.secagg.findings import Findings, refusal
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.masked import FrameOf, verify_sum
 from privacy.secagg.share_set import ShareSet
@@ -22,7 +25,8 @@ from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import Sign, Survivors, UploadHeader
 
-REFUSED = "sum.refused"
+UploadFrameOf = Callable[[int, int], bytes]
+"""Fetches a frame of a survivor's upload, by roster index and frame; empty if it is not served."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class CheckedSurvivors:
 
 @dataclass(frozen=True)
 class VerifiedSum:
-    """A sum that its digests and the MAC vouch for; the only thing that is ever opened."""
+    """A sum that its digests, the MAC and the audit vouch for; the only thing that is ever opened."""
 
     checked: CheckedSurvivors
     frame_of: FrameOf
@@ -99,18 +103,27 @@ def check_survivors(
         if survivors.sum_frame_bytes != params.frame_sizes(length):
             raise ProtocolError("the sum has another shape than an upload")
     except CollegiumError as error:
-        raise _refusal() from error
+        raise refusal() from error
     return CheckedSurvivors(survivors, protocol_hash("survivors", messages[0].body), tuple(seeds), tuple(opened))
 
 
 def check_sum(
-    checked: CheckedSurvivors, frame_of: FrameOf, mac: RoundMac, params: CiphertextParams, length: int, processes: int
-) -> "VerifiedSum":
-    """Check the sum's frames against the signed list and against the survivors' tags, before anything is opened.
+    checked: CheckedSurvivors,
+    frame_of: FrameOf,
+    upload_frame_of: UploadFrameOf,
+    audited: Sequence[int],
+    mac: RoundMac,
+    params: CiphertextParams,
+    length: int,
+    processes: int,
+) -> VerifiedSum:
+    """Check the sum's frames against the signed list, the survivors' tags and some of their frames; then answer once.
 
     Args:
         checked: the list.
         frame_of: gives a downloaded frame by index.
+        upload_frame_of: fetches a frame of an upload. What it raises is not noted but passed on.
+        audited: the frames to audit, which the aggregator could not foresee.
         mac: the round's MAC.
         params: the study's ciphertext parameters.
         length: integers in an upload.
@@ -119,10 +132,14 @@ def check_sum(
     Raises:
         ProtocolError: `sum.refused`.
     """
-    try:
+    findings = Findings()
+    with findings.noting():
         verify_sum(frame_of, checked.survivors.sum_frame_sha256, checked.tags, mac, params, length, processes)
-    except ProtocolError as error:
-        raise _refusal() from error
+    for frame in audited:
+        uploaded = {index: upload_frame_of(index, frame) for index in checked.members}
+        with findings.noting():
+            audit.check(frame, uploaded, checked.frame_digests(frame), frame_of(frame), params, length)
+    findings.settle()
     return VerifiedSum(checked, frame_of)
 
 
@@ -140,11 +157,11 @@ def check_signs(messages: Sequence[Signed], study: Study, checked: CheckedSurviv
             index = study.roster.index(message.signer)
             sign = bodies.open_signed(message, Sign, bytes.fromhex(study.roster.silos[index - 1].identity))
         except CollegiumError as error:
-            raise _refusal() from error
+            raise refusal() from error
         if sign.survivors_hash == checked.survivors_hash and index in checked.members:
             signers.add(index)
     if len(signers) < study.roster.threshold:
-        raise _refusal()
+        raise refusal()
 
 
 def _check_header(
@@ -163,9 +180,3 @@ def _check_header(
     if hashlib.sha256(seeds).digest() != header.seeds_sha256:
         raise ProtocolError("a survivor's seeds are not those of its header")
     return header
-
-
-def _refusal() -> ProtocolError:
-    return ProtocolError(
-        "the aggregator's sum or survivor list is not in order; the study halts here until a person looks", code=REFUSED
-    )

@@ -1,19 +1,23 @@
 """Real silos and a real aggregator over mutual TLS, one of them dishonest in one method, for the attacks' tests."""
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 
 from aggregator.coordinator import Coordinator
 from aggregator.rounds import Folding, Uploading
+from aggregator.service import Service
 from aggregator.store import Incoming, RoundStore, StudyStore
+from privacy.channel.authorisation import caller
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError
 from privacy.he.keyholder import KeyHolder
 from privacy.wire import bodies
-from privacy.wire.messages import Reject, UploadHeader
+from privacy.wire.messages import AwaitRequest, Board, Reject, UploadHeader
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
 from tests.consortium import Consortium
@@ -22,8 +26,33 @@ from tests.integration.federation import Federation, run_all
 Result = GlobalModel | BaseException
 
 
+class KnowsWhoAsks(Service):
+    """Tells a dishonest aggregator which silo a board or a sum is for."""
+
+    def _await(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        asking.silo = caller(context).name
+        yield from super()._await(request, context)
+
+    def _download(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        asking.silo = caller(context).name
+        yield from super()._download(request, context)
+
+
+asking = threading.local()
+"""`asking.silo`: the name of the silo whose call the present thread serves."""
+
+
 class HidesRejects(Coordinator):
     """An aggregator that keeps silos' refusals to itself, so that each silo must find out alone."""
+
+    def wait(self, request: AwaitRequest) -> Board:
+        board = super().wait(request)
+        with self._changed:
+            return self.shown(request, board) if board.reached else board
+
+    def shown(self, request: AwaitRequest, board: Board) -> Board:
+        """What the present silo is shown in the place of an honest board."""
+        return board
 
     def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
         reject = bodies.open_signed(message, Reject, public_key)
@@ -63,6 +92,7 @@ class Stage:
     ) -> tuple[list[Agent], list[Result]]:
         """Run the study once; `cast` may replace a method of an agent before it starts."""
         self.patch.setattr("aggregator.app.Coordinator", hub)
+        self.patch.setattr("aggregator.app.Service", KnowsWhoAsks)
         with self.federation.serving() as program:
             chosen = silos or tuple(range(1, self.federation.silos + 1))
             agents = [self.federation.agent(index, program.port) for index in chosen]

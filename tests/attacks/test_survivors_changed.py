@@ -16,7 +16,7 @@ from privacy.wire import bodies
 from privacy.wire.messages import AwaitRequest, Board, Phase, Sign, Survivors
 from silo_node.agent import Agent
 from silo_node.records import RoundRecords
-from tests.attacks.stage import HidesRejects, codes, incidents, kinds, stage_of
+from tests.attacks.stage import HidesRejects, Stage, codes, incidents, kinds, stage_of
 from tests.attacks.test_reaction_attack import REFUSED, gullible
 
 VICTIM = 4
@@ -33,17 +33,22 @@ def replaying(params: CiphertextParams, sizes: tuple[int, ...], silos: tuple[int
     return (hashlib.sha256(store.sum_frame(0)).digest(),)
 
 
-def test_attack_replayed_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attack_replayed_sum_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stage_of(tmp_path, monkeypatch, rounds=2)
     monkeypatch.setattr("aggregator.coordinator.fold", replaying)
     asked = stage.openings()
-    agents, results = stage.at(tmp_path / "on").play()
+    agents, results = stage.play()
     assert codes(results) == {REFUSED}
     assert len(asked) == len(agents)  # in the first round, which was in order
-    with pytest.MonkeyPatch.context() as patch:
-        gullible(patch)
-        stage.at(tmp_path / "off").play()
-    assert len(asked) == 3 * len(agents)
+
+
+def test_attack_replayed_sum_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of(tmp_path, monkeypatch, rounds=2)
+    monkeypatch.setattr("aggregator.coordinator.fold", replaying)
+    asked = stage.openings()
+    gullible(monkeypatch)
+    agents, _ = stage.play()
+    assert len(asked) == 2 * len(agents)
 
 
 class OmitsAcknowledged(HidesRejects):
@@ -54,15 +59,17 @@ class OmitsAcknowledged(HidesRejects):
         super()._publish(number, replace(state, uploads=kept) if number == 1 else state)
 
 
-def test_attack_omitted_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of(tmp_path, monkeypatch, silos=4)
-    # On: the victim knows, has it in its ledger and goes on with the sum of the others, which is exact.
-    agents, results = stage.at(tmp_path / "on").play(OmitsAcknowledged)
+def test_attack_omitted_upload_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The victim knows, has it in its ledger and goes on with the sum of the others, which is exact."""
+    agents, results = stage_of(tmp_path, monkeypatch, silos=4).play(OmitsAcknowledged)
     assert codes(results) == {"ok"}
     assert [incidents(agent) for agent in agents] == [[], [], [], ["round.omitted"]]
-    # Off: nobody ever knows.
+
+
+def test_attack_omitted_upload_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody ever knows."""
     monkeypatch.setattr(RoundRecords, "incident", lambda *_: None)
-    agents, results = stage.at(tmp_path / "off").play(OmitsAcknowledged)
+    agents, results = stage_of(tmp_path, monkeypatch, silos=4).play(OmitsAcknowledged)
     assert codes(results) == {"ok"}
     assert [incidents(agent) for agent in agents] == [[]] * 4
 
@@ -72,8 +79,8 @@ class ChangesSurvivors(HidesRejects):
 
     signed: ClassVar[set[bytes]] = set()
 
-    def wait(self, request: AwaitRequest) -> Board:
-        board, state = super().wait(request), self._states[1]
+    def shown(self, request: AwaitRequest, board: Board) -> Board:
+        state = self._states[1]
         if request.phase != Phase.SURVIVORS or not isinstance(state, Published) or not state.signs:
             return board
         shown = bodies.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
@@ -112,25 +119,36 @@ def dies_after_signing(agent: Agent) -> None:
         agent.client.sum_frames = killed  # type: ignore[method-assign]
 
 
-def test_attack_survivors_changed_after_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of(tmp_path, monkeypatch, silos=4)
+def stopped_after_signing(stage: Stage) -> Agent:
+    """Silo 1 signed the first list and stopped. What it drew for the audit, which binds it to a list too, is gone."""
     ChangesSurvivors.signed.clear()
-    _, first = stage.play(ChangesSurvivors, dies_after_signing)
-    assert codes(first) == {"Killed"}
+    agents, results = stage.play(ChangesSurvivors, dies_after_signing)
+    assert codes(results) == {"Killed"}
     assert len(ChangesSurvivors.signed) == 1
-    # On: started again, the silo is shown a list that is in order, but is not the one that it signed.
-    agents, second = stage.play(ChangesSurvivors, dies_after_signing, silos=(1,))
-    assert codes(second) == {REFUSED}
+    agents[0].folder.audit_file.unlink()
+    return agents[0]
+
+
+def test_attack_survivors_changed_after_sign_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Started again, the silo is shown a list that is in order, but is not the one that it signed."""
+    stage = stage_of(tmp_path, monkeypatch, silos=4)
+    stopped_after_signing(stage)
+    _, results = stage.play(ChangesSurvivors, dies_after_signing, silos=(1,))
+    assert codes(results) == {REFUSED}
     assert len(ChangesSurvivors.signed) == 1
-    # Off: a silo that does not look into its ledger signs both, and would reveal shares for both.
-    agents[0].folder.halted.unlink()
+
+
+def test_attack_survivors_changed_after_sign_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silo that does not look into its ledger signs both, and would reveal shares for both."""
+    stage = stage_of(tmp_path, monkeypatch, silos=4)
+    stopped_after_signing(stage)
     honest = RoundRecords.of
 
     def forgetful(records: RoundRecords, kind: str, number: int) -> object:
         return () if kind == "survivors_signed" else honest(records, kind, number)
 
     monkeypatch.setattr(RoundRecords, "of", forgetful)
-    agents, third = stage.play(ChangesSurvivors, dies_after_signing, silos=(1,))
-    assert codes(third) == {"Killed"}
+    agents, results = stage.play(ChangesSurvivors, dies_after_signing, silos=(1,))
+    assert codes(results) == {"Killed"}
     assert len(ChangesSurvivors.signed) == 2
     assert kinds(agents[0]).count("survivors_signed") == 2

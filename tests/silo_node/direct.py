@@ -75,10 +75,10 @@ class Line:
             raise RoundEnded
         return board
 
-    def sum_frames(self, round_number: int, folder: Path) -> None:
+    def sum_frames(self, round_number: int, folder: Path, count: int) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         durable.make_folder(folder)
-        for index, frame in enumerate(self.world.hub.sum(round_number, self.index)):
+        for index, frame in enumerate(self.world.hub.sum(round_number, self.index)[:count]):
             durable.write(folder / f"frame-{index}", frame)
 
     def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:

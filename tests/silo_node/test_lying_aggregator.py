@@ -37,8 +37,8 @@ class LyingLine(Line):
             return board
         return self.board_lie(self.world, board)
 
-    def sum_frames(self, round_number: int, folder: Path) -> None:
-        super().sum_frames(round_number, folder)
+    def sum_frames(self, round_number: int, folder: Path, count: int) -> None:
+        super().sum_frames(round_number, folder, count)
         if self.frames_lie is None:
             return
         stored = sorted(folder.iterdir())
