@@ -3,7 +3,7 @@
     round opened (ledger) -> keys and shares exchanged -> reserved (ledger) -> first patient read -> spent
     (ledger), upload on disk, own secrets erased -> sent -> survivors, MAC and audit checked, signed (ledger)
     -> shares for exactly these survivors chosen, the rest erased -> unmasked -> opened, applied (one rename)
-    -> closed (ledger) -> Close sent
+    -> closed (ledger) -> Close sent -> t silos' Closes compared
 
 Restarted at any point: a round that was opened but has no stored upload is sat out (its budget stays
 spent); a stored upload is sent again, the same bytes; a sum is opened once. Rounds 1..R train; round
@@ -12,6 +12,8 @@ R+1 sends no update, only the metrics of the final model.
 
 import hashlib
 import hmac
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +42,7 @@ from privacy.study import Study, context
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, Phase
 from silo_node import server_optimizer
+from silo_node.agreement import Agreement
 from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
@@ -86,6 +89,7 @@ class Agent:
         self._records = RoundRecords(self.ledger, self._digest)
         self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
         self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
+        self._agreement = Agreement(self._standing, self._records, self.client)
 
     def run(self) -> GlobalModel:
         """Take part until the study is over; returns the final state.
@@ -121,18 +125,30 @@ class Agent:
         model = self._standing.load(self.learner)
         while model.round_number < self.study.training.rounds + 1:
             keys.grant_open_requests(material)
+            self._agree(model)
             model = self._round(model)
+        self._agree(model)
         self._standing.forget_round()
         self.progress.say("finished", model.round_number)
         return model
 
     # ---- one round
 
+    def _agree(self, model: GlobalModel) -> None:
+        with self._recorded(model.round_number):
+            self._agreement.check(model)
+
     def _round(self, model: GlobalModel) -> GlobalModel:
-        try:
+        with self._recorded(model.round_number + 1):
             return self._closed_or_abandoned(model)
+
+    @contextmanager
+    def _recorded(self, number: int) -> Iterator[None]:
+        """What breaks the protocol is an incident in the ledger, and is raised."""
+        try:
+            yield
         except ProtocolError as error:
-            self._records.incident(error.code, f"round {model.round_number + 1}: {error}")
+            self._records.incident(error.code, f"round {number}: {error}")
             raise
 
     def _closed_or_abandoned(self, model: GlobalModel) -> GlobalModel:
@@ -145,8 +161,6 @@ class Agent:
             number,
             model.chain,
         )
-        if number > 1:
-            self.client.wait(number - 1, Phase.CLOSED)
         place = Place(self.study.roster, ctx, number, self._index)
         vault = RoundVault(self.runtime, ctx)
         mac = RoundMac(self._material.group_secret, ctx, self._params, self._layout.length)

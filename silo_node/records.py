@@ -39,11 +39,7 @@ class RoundRecords:
 
     def abandoned_in_a_row(self) -> int:
         """How many rounds, the newest of them last, ended without a sum one after the other."""
-        outcomes = [
-            entry.body["outcome"]
-            for entry in self._ledger.entries
-            if entry.kind == "closed" and entry.body["study_digest"] == self._digest
-        ]
+        outcomes = [body["outcome"] for body in self.all_of("closed")]
         return len(list(takewhile(lambda outcome: outcome == Outcome.ABANDONED.value, reversed(outcomes))))
 
     def has(self, kind: str, round_number: int) -> bool:
@@ -52,8 +48,12 @@ class RoundRecords:
 
     def of(self, kind: str, round_number: int) -> tuple[Mapping[str, Json], ...]:
         """Bodies of the round's entries of a kind."""
+        return tuple(body for body in self.all_of(kind) if body["round"] == round_number)
+
+    def all_of(self, kind: str) -> tuple[Mapping[str, Json], ...]:
+        """Bodies of the study's entries of a kind that belongs to a round, oldest first."""
         return tuple(
             entry.body
             for entry in self._ledger.entries
-            if entry.kind == kind and (entry.body["study_digest"], entry.body["round"]) == (self._digest, round_number)
+            if entry.kind == kind and entry.body["study_digest"] == self._digest
         )

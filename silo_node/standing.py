@@ -85,11 +85,20 @@ class Standing:
 
     def send_close(self, model: GlobalModel) -> None:
         """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""
+        stored = self._stored_close()
+        if stored is not None and stored[1].round_number <= model.round_number:
+            self.client.submit(stored[0])
+
+    def own_close(self, round_number: int) -> Close | None:
+        """What we signed at the end of the last round that we closed; None if we did not open it ourselves."""
+        stored = self._stored_close()
+        return stored[1] if stored is not None and stored[1].round_number == round_number else None
+
+    def _stored_close(self) -> tuple[Signed, Close] | None:
         if not self.folder.close_file.exists():
-            return
+            return None
         message = bodies.decode_signed(self.folder.close_file.read_bytes())
-        if bodies.open_signed(message, Close, self.identity.keys.public_identity).round_number <= model.round_number:
-            self.client.submit(message)
+        return message, bodies.open_signed(message, Close, self.identity.keys.public_identity)
 
     def halt(self, round_number: int) -> None:
         """Halt the study durably. Raises StorageError."""
@@ -103,7 +112,7 @@ class Standing:
         """
         if self.folder.halted.exists():
             raise ProtocolError(
-                "this study was halted when a sum was refused (see the ledger); find out with the other hospitals what "
-                f"the aggregator did, then remove the file '{self.folder.halted.name}' of the study to go on",
+                "this study was halted when a sum was refused or differed (see the ledger); find out with the other "
+                f"hospitals what happened, then remove the file '{self.folder.halted.name}' of the study to go on",
                 code="study.halted",
             )

@@ -60,12 +60,12 @@ def test_all_silos_and_the_aggregator_end_with_one_chain_and_the_silos_with_one_
 
 @pytest.mark.parametrize("silo", SILOS)
 def test_a_ledger_has_the_whole_way_in_its_order(finished: Scene, silo: str) -> None:
-    train = ["reserved", "spent", "survivors_signed", "closed"]
+    train = ["reserved", "spent", "survivors_signed", "closed", "witnessed"]
     assert kinds(finished.entries(silo)) == [
         *("enrolled", "cohort", "approved", "key_granted"),
         *("round_opened", "release", *train),
         *("round_opened", *train),
-        *("round_opened", "release", "survivors_signed", "closed"),
+        *("round_opened", "release", "survivors_signed", "closed", "witnessed"),
         *(["exported"] if silo == SILOS[0] else []),
     ]
     approved = next(entry for entry in finished.entries(silo) if entry.kind == "approved")

@@ -45,7 +45,7 @@ def test_the_ledger_reserves_before_training_and_closes_every_round(federation: 
         agents = [federation.agent(index, program.port) for index in (1, 2, 3)]
         finals(run_all(agents))
         hub = [entry.kind for entry in program.ledger.entries]
-    train = ["round_opened", "reserved", "spent", "survivors_signed", "closed"]
+    train = ["round_opened", "reserved", "spent", "survivors_signed", "closed", "witnessed"]
     assert kinds(agents[1]) == [
         "enrolled",
         "key_granted",
@@ -55,11 +55,13 @@ def test_the_ledger_reserves_before_training_and_closes_every_round(federation: 
         "spent",
         "survivors_signed",
         "closed",
+        "witnessed",
         *train,
         "round_opened",
         "release",
         "survivors_signed",
         "closed",
+        "witnessed",
     ]
     assert hub.count("survivors") == hub.count("closed") == 3
 
