@@ -85,7 +85,9 @@ def _untrained(evidence: Evidence) -> Iterator[Exposure]:
         if rounds:
             yield Exposure(
                 "Training without differential privacy",
-                "What was sent out depends on single patients without any limit. No later protection undoes it.",
+                "What was sent out depends on single patients without any limit: the updates, how many of their values "
+                "were out of range, and so also the ranges of later rounds. Only sums over the hospitals were opened, "
+                "by the hospitals. No later protection undoes it.",
                 f"{silo.party}: {rounds} rounds, {steps} steps",
             )
 

@@ -122,7 +122,7 @@ class Evaluation(Strict):
 class Encryption(Strict):
     """Exact sums under CKKS: `bits` a value and one of two rings (`privacy.he.params`), both at 256-bit security.
 
-    `small` is for vectors of up to 200,000 values (parameters and metric counts), `large` for longer ones; a silo
+    `small` is for vectors of up to 200,000 values (parameters and counts), `large` for longer ones; a silo
     refuses a study that names the wrong one. Primes and packing follow from the ring and the number of silos.
 
     `length` is the number of values of an upload, which fixes its every size. It is filled in when the study is signed

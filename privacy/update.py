@@ -13,28 +13,60 @@ from numpy.typing import NDArray
 from privacy.digest import Json, canonical_json, protocol_hash
 from privacy.dp.events import DpEvent
 
+COUNT_LIMIT = (1 << 16) - 1
+"""Largest count that a silo's field can hold; what is more is sent as this."""
+
 
 @dataclass(frozen=True)
 class UpdateLayout:
-    """Names and shapes of the tensors of an update, in order, then `metric_fields` integer counts."""
+    """Names and shapes of the tensors of an update; where the integers of an upload lie.
+
+    In order: the values of the tensors, `metric_fields` counts of held-out patients, and for each tensor how many of
+    its values saturated.
+    """
 
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
     metric_fields: int
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of values of each tensor."""
+        return tuple(int(np.prod(shape, dtype=np.int64)) for _, shape in self.tensors)
+
+    @property
     def parameters(self) -> int:
         """Number of model values."""
-        return sum(int(np.prod(shape, dtype=np.int64)) for _, shape in self.tensors)
+        return sum(self.sizes)
+
+    @property
+    def model(self) -> slice:
+        """Where the model values lie."""
+        return slice(0, self.parameters)
+
+    @property
+    def metrics(self) -> slice:
+        """Where the metric counts lie."""
+        return slice(self.parameters, self.parameters + self.metric_fields)
+
+    @property
+    def saturated(self) -> slice:
+        """Where the counts of saturated values lie, one a tensor, each silo's at most `COUNT_LIMIT`."""
+        return slice(self.parameters + self.metric_fields, self.length)
 
     @property
     def length(self) -> int:
-        """Number of integers that travel: model values, then metric fields."""
-        return self.parameters + self.metric_fields
+        """Number of integers that travel."""
+        return self.parameters + self.metric_fields + len(self.tensors)
 
     def digest(self) -> bytes:
-        """Digest of names, shapes and metric fields, 32 bytes."""
+        """Digest of names, shapes and fields, 32 bytes."""
         tensors: list[Json] = [[name, list(shape)] for name, shape in self.tensors]
-        return protocol_hash("layout", canonical_json({"tensors": tensors, "metric_fields": self.metric_fields}))
+        fields: dict[str, Json] = {
+            "tensors": tensors,
+            "metric_fields": self.metric_fields,
+            "saturation_fields": len(self.tensors),
+        }
+        return protocol_hash("layout", canonical_json(fields))
 
 
 class PrivateUpdate:

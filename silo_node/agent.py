@@ -14,7 +14,7 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ from privacy.secagg import chain as chains
 from privacy.secagg.derive import group_key
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.place import Place
-from privacy.secagg.quantise import Quantiser, public_limit
+from privacy.secagg.ranges import public_bound
 from privacy.secagg.survivors import (
     CheckedSurvivors,
 )
@@ -84,7 +84,7 @@ class Agent:
         self._params = CiphertextParams.for_study(self.study.encryption, len(self.study.roster.silos))
         self._params.check_length(self._layout.length)
         self.study.check_length(self._layout.length)
-        self._quantiser = Quantiser(public_limit(self.study.privacy, self.study.training), self.study.encryption.bits)
+        self._bound = public_bound(self.study.privacy, self.study.training)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)
         self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
@@ -118,7 +118,7 @@ class Agent:
             keyholder=self._keyholder,
             params=self._params,
             processes=self.processes,
-            quantiser=self._quantiser,
+            bound=self._bound,
             stream=self.stream,
             progress=self.progress,
         )
@@ -157,7 +157,7 @@ class Agent:
             self.study,
             self._material.key_id,
             self._params.digest(),
-            self._layout.digest(),
+            model.ranges.bind(self._layout.digest()),
             number,
             model.chain,
         )
@@ -237,13 +237,16 @@ class Agent:
 
     def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
         number = model.round_number + 1
-        optimizer = model.optimizer
+        optimizer, ranges = model.optimizer, model.ranges
         if number <= self.study.training.rounds:
-            total = self._quantiser.decode_sum(sums[: self._layout.parameters], len(checked.members))
+            sizes, bits = self._layout.sizes, self.study.encryption.bits
             weights = [self.study.weight(self.study.roster.silos[index - 1].name) for index in checked.members]
+            values, saturated = sums[self._layout.model], sums[self._layout.saturated]
+            total = ranges.quantiser(self._bound, sizes, bits).decode_sum(values, len(weights))
             optimizer = server_optimizer.step(optimizer, total / sum(weights), self.study.aggregation)
+            ranges = ranges.following(self._bound, values, saturated, sizes=sizes, weights=weights, bits=bits)
         chain = chains.following(model.chain, chains.Outcome.CLOSED, checked.survivors_hash)
-        applied = GlobalModel(optimizer, number, chain)
+        applied = GlobalModel(optimizer, ranges, number, chain)
         self._standing.keep_close(self._close(applied, checked, sums, ctx))
         return self._standing.advance(applied)
 
@@ -262,7 +265,9 @@ class Agent:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
         self._records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
-        ended = self._standing.advance(GlobalModel(model.optimizer, number, chain, chains.Outcome.ABANDONED))
+        ended = self._standing.advance(
+            replace(model, round_number=number, chain=chain, outcome=chains.Outcome.ABANDONED)
+        )
         self.progress.say("phase", number, phase="abandoned")
         in_a_row = self._records.abandoned_in_a_row()
         if in_a_row % ABANDONED_IN_A_ROW == 0:
@@ -276,9 +281,10 @@ class Agent:
 
     def _report(self, applied: GlobalModel, before: GlobalModel, sums: NDArray[np.int64], sent: int) -> None:
         number = applied.round_number
-        self.progress.say("round_closed", number, upload_bytes=sent)
+        saturated = int(sums[self._layout.saturated].sum())
+        self.progress.say("round_closed", number, upload_bytes=sent, saturated=saturated)
         if evaluates(self.study, number):
-            result = metrics.summarise(sums[self._layout.parameters :])
+            result = metrics.summarise(sums[self._layout.metrics])
             self.progress.say(
                 "evaluated",
                 number,

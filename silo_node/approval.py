@@ -133,7 +133,8 @@ Study         {signed.name} of consortium {signed.consortium}
 Will be read  cohort '{cohort}': {patients} patients, de-identified images and the label '{signed.task.label}'
 Will train    {signed.model.name}, {training.rounds} rounds of {training.local_steps} step(s); each patient is drawn
               with probability {privacy.sampling_rate:g} a step
-Will leave    a masked and encrypted model update a round; only the sum over the silos can be opened, by the silos.
+Will leave    a masked and encrypted model update a round, and how many of its values were out of range; only the sum
+              over the silos can be opened, by the silos.
               Counts of correct and wrong predictions on held-out patients ({signed.evaluation.split}), in the same
               encrypted sum: exact, NOT covered by differential privacy. Times and sizes of messages.
 Guarantee     {guarantee}

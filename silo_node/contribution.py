@@ -22,9 +22,9 @@ from privacy.randomness import SecureStream
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.masked import Prepared, protect
 from privacy.secagg.masks import MaskKeys
-from privacy.secagg.quantise import Quantiser
+from privacy.secagg.ranges import PublicBound
 from privacy.study import Study
-from privacy.update import PrivateUpdate, UpdateLayout
+from privacy.update import COUNT_LIMIT, PrivateUpdate, UpdateLayout
 from privacy.wire import bodies
 from privacy.wire.messages import UploadHeader
 from silo_node.approval import round_event
@@ -67,7 +67,7 @@ class Contributor:
     keyholder: KeyHolder
     params: CiphertextParams
     processes: int
-    quantiser: Quantiser
+    bound: PublicBound
     stream: SecureStream
     progress: Progress
 
@@ -88,9 +88,10 @@ class Contributor:
             if evaluates(self.study, number):
                 self.progress.say("phase", number, phase="evaluating")
                 self.records.add("release", number, what=self._released_metrics(), protected=False)
-                values[layout.parameters :] = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
+                values[layout.metrics] = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
             if number <= self.study.training.rounds:
-                values[: layout.parameters] = self._train(model, number)
+                values[layout.model], saturated = self._train(model, number)
+                values[layout.saturated] = np.minimum(saturated, COUNT_LIMIT)
             self.progress.say("phase", number, phase="encrypting")
             made = UnsignedUpload(self.folder.upload)
             for frame in protect(self.keyholder, values, exchanged.keys, mac, self.processes, prepared):
@@ -112,7 +113,8 @@ class Contributor:
         several = self.params.frame_count(length) > 1
         return Prepared(self.keyholder, length, keys, self.processes) if several else nullcontext()
 
-    def _train(self, model: GlobalModel, number: int) -> NDArray[np.uint16]:
+    def _train(self, model: GlobalModel, number: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+        """The update as integers, and how many values of each tensor saturated: of the noisy update, as it is sent."""
         event = round_event(self.study)
         left = self.study.training.rounds - number + 1
         self.budget.authorise(
@@ -124,7 +126,8 @@ class Contributor:
         if update.event != event or update.round_number != number:
             raise RuntimeError("the trainer spent something else than was reserved")
         weighted = update.consume() * self.study.weight(self.identity.member.name)
-        encoded, _ = self.quantiser.encode(weighted, self.stream)
+        quantiser = model.ranges.quantiser(self.bound, self.learner.layout.sizes, self.study.encryption.bits)
+        encoded = quantiser.encode(weighted, self.stream)
         self.records.add("spent", number, cohort=self.cohort, event=to_json(event))
         return encoded
 

@@ -13,6 +13,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.errors import ProtocolError
 from privacy.secagg import chain as chains
+from privacy.secagg.ranges import Ranges
 from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import Close
@@ -54,7 +55,7 @@ class Standing:
             CorruptState: the stored model is damaged.
         """
         if self.folder.model_file.exists():
-            model = GlobalModel.load(self.folder.model_file, learner.layout.parameters)
+            model = GlobalModel.load(self.folder.model_file, learner.layout)
             if not self.records.has("closed", model.round_number):
                 # Stopped between the rename and the ledger: the round did end.
                 self.records.closed(model)
@@ -63,7 +64,7 @@ class Standing:
             return model
         weights = learner.initial_vector()
         chain = chains.first(self.study.digest(), global_model.digest(weights))
-        return GlobalModel(OptimizerState.initial(weights), 0, chain)
+        return GlobalModel(OptimizerState.initial(weights), Ranges.first(len(learner.layout.tensors)), 0, chain)
 
     def advance(self, model: GlobalModel) -> GlobalModel:
         """The round whose outcome is in `model` has ended. Raises StorageError."""

@@ -99,7 +99,8 @@ def explain(study: Study, signed_by: str | None, parameters: int | None) -> Expl
     Args:
         study: the study.
         signed_by: fingerprint of the key it is signed with.
-        parameters: trainable values of its model, for a draft that does not give the length of an upload.
+        parameters: trainable values of its model, for a draft that does not give the length of an upload. How
+            many tensors they are in, and so how many counts, they do not tell: as if one.
 
     Raises:
         StudyError: `study.ring`: the study names the ring that does not suit so many values; `study.other_length`:
@@ -109,10 +110,12 @@ def explain(study: Study, signed_by: str | None, parameters: int | None) -> Expl
     params = CiphertextParams.for_study(study.encryption, silos)
     values = study.encryption.length
     if parameters is not None:
-        given = of_tensors((("model", (parameters,)),), study.evaluation).length
-        if values is not None:
-            study.check_length(given)
-        values = given
+        # As if of one tensor; each further tensor adds one count.
+        least = of_tensors((("model", (parameters,)),), study.evaluation).length
+        if values is None:
+            values = least
+        elif not least <= values < least + parameters:
+            study.check_length(least)
     return Explanation(
         study=study.name,
         signed_by=signed_by,

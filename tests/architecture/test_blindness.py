@@ -6,7 +6,7 @@ ciphertexts cannot be imported. Then every byte below its state directory is sea
 
 import base64
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -61,9 +61,11 @@ class Study:
         shares: list[bytes] = []
         encrypt, keep_secrets, keep_held = KeyHolder.encrypt, RoundVault.keep_secrets, RoundVault.keep_held
 
-        def encrypting(holder: KeyHolder, values: NDArray[np.uint16]) -> Encryption:
+        def encrypting(
+            holder: KeyHolder, values: NDArray[np.uint16], zeros: Sequence[NDArray[np.uint8]] = ()
+        ) -> Encryption:
             protected.append(values.copy())
-            return encrypt(holder, values)
+            return encrypt(holder, values, zeros)
 
         def keeping_secrets(vault: RoundVault, made: RoundSecrets) -> None:
             round_secrets.extend((made.b, made.k, made.c))

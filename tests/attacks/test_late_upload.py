@@ -17,6 +17,7 @@ from privacy.he import frames
 from privacy.secagg import advertise, masks, share_set, unmask
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.place import Place
+from privacy.secagg.ranges import Ranges
 from privacy.secagg.round_keys import upload_keys
 from privacy.study import Study
 from privacy.wire import bodies
@@ -89,7 +90,9 @@ def stolen(stage: Stage, colluder: Agent) -> np.ndarray | None:
         opened = colluder._keyholder.open_words(lambda _: words, [store.seeds(SLOW)], colluder._layout.length)
     except ProtocolError:
         return None
-    return colluder._quantiser.decode_sum(opened[: colluder._layout.parameters], 1)
+    layout = colluder._layout
+    quantiser = Ranges.first(len(layout.tensors)).quantiser(colluder._bound, layout.sizes, study.encryption.bits)
+    return quantiser.decode_sum(opened[layout.model], 1)
 
 
 def _key(study: Study, index: int) -> bytes:

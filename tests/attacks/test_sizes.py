@@ -82,7 +82,7 @@ def traffic(stage: Stage, learner: type[Cohort], patients: int) -> dict[int, Sen
     stage.federation.learner = type("Sized", (learner,), {"patients": patients})
     if learner is OnePatientOneField:  # the study would otherwise refuse such an upload
         study = stage.federation.study
-        encryption = study.encryption.model_copy(update={"length": stage.federation.parameters + patients})
+        encryption = study.encryption.model_copy(update={"length": stage.federation.parameters + patients + 1})
         stage.federation.study = study.model_copy(update={"encryption": encryption})
     _, results = stage.play(cast=cast)
     assert codes(results) <= {"ok"} or learner is OnePatientOneField

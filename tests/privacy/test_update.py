@@ -13,7 +13,13 @@ LAYOUT = UpdateLayout((("conv.weight", (4, 1, 3, 3)), ("conv.bias", (4,)), ("sca
 
 
 def test_a_layout_counts_its_values() -> None:
-    assert (LAYOUT.parameters, LAYOUT.length) == (41, 171)
+    assert (LAYOUT.sizes, LAYOUT.parameters, LAYOUT.length) == ((36, 4, 1), 41, 174)
+    fields = range(LAYOUT.length)
+    assert (fields[LAYOUT.model], fields[LAYOUT.metrics], fields[LAYOUT.saturated]) == (
+        range(41),
+        range(41, 171),
+        range(171, 174),
+    )
     assert UpdateLayout((), 0).length == 0
 
 
