@@ -1,13 +1,14 @@
 """Durable writes that the ledger can take back: append, cut, and a replacement that is not there until it is whole.
 
 `append` returns only after the bytes are on the disk. Unlike `privacy.durable.write`, `replace` has
-nothing left to fail once the new file is in place, so that a failed append can be undone. Nothing
-here knows what the bytes mean.
+nothing left to fail once the new file is in place, so that a failed append can be undone; making the new name durable
+is a step of its own, `settle`. Nothing here knows what the bytes mean.
 """
 
 import os
 from pathlib import Path
 
+from privacy import durable
 from privacy.durable import storage_error
 
 
@@ -50,7 +51,7 @@ def cut(handle: int, length: int) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Replace a file by temp, fsync and rename. After a power cut the old one may be back.
+    """Replace a file by temp, fsync and rename. Until `settle` the old one may be back after a power cut.
 
     Raises:
         StorageError: the disk refused; the old file stands.
@@ -67,6 +68,18 @@ def replace(path: Path, data: bytes) -> None:
             temporary.rename(path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def settle(folder: Path) -> None:
+    """Make the names in a folder durable.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        durable.sync_folder(folder)
     except OSError as error:
         raise storage_error(error) from error
 

@@ -3,8 +3,8 @@
 An entry says who (the ledger's origin), what (kind and body), when (UTC, by the party's own clock)
 and after what (`previous`, the Merkle root of all earlier entries, so that a signature also stands
 for the whole history before it). Bodies hold digests, counts, names of parties and event
-parameters; never a patient value, path or UID. Entries are read strictly: the line must be the
-canonical one to the byte. This module opens no file.
+parameters; never a patient value, path or UID. This module opens no file and reads no bytes (`line`
+does).
 """
 
 import json
@@ -91,18 +91,18 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "report_made": {"digest": TEXT, "what": TEXT, "by": TEXT},
     "log_read": {"what": TEXT, "by": TEXT},
     "key_rotated": {"what": TEXT, "old": TEXT, "new": TEXT, "reason": TEXT},
+    "details_erased": {"entry": COUNT, "reason": TEXT, "by": TEXT},
 }
-"""Every kind of entry and the keys its body must have, no more and no fewer."""
+"""Every kind of entry and the keys its body must have, no more and no fewer but for `DETAILS`."""
+DETAILS = "details"
+"""A key that any body may have besides: a commitment (hex) to what lies in the side store, `privacy.ledger.details`."""
 UPLOAD_SLOT_MISSED = "upload.slot_missed"
 """Code of a silo's incident: training outlasted the study's slot, and the upload's instant told so."""
 
-_FIELDS = {"sequence", "time", "kind", "body", "previous", "signature"}
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-_HEX32 = re.compile(r"[0-9a-f]{64}")
-_HEX64 = re.compile(r"[0-9a-f]{128}")
+_COMMITMENT = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One entry.
 
@@ -110,7 +110,8 @@ class Entry:
         sequence: position in the ledger, from 0.
         time: UTC by the writer's clock, `YYYY-MM-DDThh:mm:ss.ffffffZ`.
         kind: one of `KINDS`.
-        body: plain JSON data with exactly the keys of the kind.
+        body: plain JSON data with exactly the keys of the kind, and `DETAILS` where there are any. Entries with
+            equal bodies may share one: it is never changed.
         previous: Merkle root of the entries before this one, hex.
         signature: Ed25519 over all of it and the ledger's origin, hex.
     """
@@ -182,40 +183,8 @@ def make(
     return entry
 
 
-def parse(line: bytes, sequence: int) -> Entry:
-    """Read the line at position `sequence`, strictly; the signature is not checked here.
-
-    Raises:
-        CorruptState: it is not the canonical line of an entry with this sequence number.
-    """
-    where = f"ledger entry {sequence}"
-    if len(line) > MAX_LINE:
-        raise CorruptState(f"{where} is too long to be an entry", code="ledger.line")
-    try:
-        data = json.loads(line.decode("utf-8"))
-    except (UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise CorruptState(f"{where} is damaged: it cannot be read", code="ledger.line") from error
-    if not isinstance(data, dict) or set(data) != _FIELDS:
-        raise CorruptState(f"{where} is damaged: it does not have the fields of an entry", code="ledger.line")
-    entry = _typed(data, where)
-    if entry.sequence != sequence:
-        raise CorruptState(
-            f"{where} carries number {entry.sequence}: entries were removed, added or reordered",
-            code="ledger.sequence",
-        )
-    try:
-        check_body(entry.kind, entry.body)
-        canonical = entry.line()
-        datetime.fromisoformat(entry.time)
-    except ValueError as error:
-        raise CorruptState(f"{where} is damaged: {error}", code="ledger.line") from error
-    if canonical != line:
-        raise CorruptState(f"{where} is damaged: it is not in canonical form", code="ledger.line")
-    return entry
-
-
 def check_body(kind: str, body: Mapping[str, Json]) -> None:
-    """Check that a body has exactly the keys of its kind, with the right types.
+    """Check that a body has exactly the keys of its kind, with the right types, and perhaps a commitment.
 
     Raises:
         ValueError: it has not.
@@ -223,11 +192,13 @@ def check_body(kind: str, body: Mapping[str, Json]) -> None:
     if kind not in KINDS:
         raise ValueError(f"unknown kind of entry '{kind}'")
     shape = KINDS[kind]
-    if set(body) != set(shape):
+    if body.keys() - {DETAILS} != shape.keys():
         raise ValueError(f"an entry '{kind}' has exactly the keys {', '.join(sorted(shape))}")
     for name, wanted in shape.items():
         if not _fits(body[name], wanted):
             raise ValueError(f"'{name}' of an entry '{kind}' is not a {wanted}")
+    if DETAILS in body and not _is_commitment(body[DETAILS]):
+        raise ValueError(f"'{DETAILS}' of an entry '{kind}' is not a commitment in hex")
 
 
 def _fits(value: Json, wanted: str) -> bool:
@@ -242,23 +213,8 @@ def _fits(value: Json, wanted: str) -> bool:
     return isinstance(value, {TEXT: str, OBJECT: dict, LIST: list | tuple}[wanted])
 
 
-def _typed(data: dict[str, Json], where: str) -> Entry:
-    match data:
-        case {
-            "sequence": int(sequence),
-            "time": str(time),
-            "kind": str(kind),
-            "body": dict(body),
-            "previous": str(previous),
-            "signature": str(signature),
-        } if (
-            not isinstance(sequence, bool)
-            and _TIME.fullmatch(time)
-            and _HEX32.fullmatch(previous)
-            and _HEX64.fullmatch(signature)
-        ):
-            return Entry(sequence, time, kind, body, previous, signature)
-    raise CorruptState(f"{where} is damaged: a field has the wrong form", code="ledger.line")
+def _is_commitment(value: Json) -> bool:
+    return isinstance(value, str) and _COMMITMENT.fullmatch(value) is not None
 
 
 def _message(origin: str, fields: Mapping[str, Json]) -> bytes:

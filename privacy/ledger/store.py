@@ -1,14 +1,14 @@
 """The ledger on plain files: durable append and strict open.
 
-A ledger is a folder of three files: `origin.json` (whose it is), `entries.jsonl` (one canonical
-entry a line) and `head.json` (size and Merkle root, signed). An entry is acknowledged once `append`
-returns: then entry and head are on the disk. After a crash the entries may be ahead of the head by
-what was never acknowledged; they are never behind it. One process writes at a time (a lock on
+A ledger is a folder: `version`, `origin.json` (whose it is), `entries.jsonl` (one canonical entry a line), `head.json`
+(size and Merkle root, signed) and `details/` (the side store). An entry is acknowledged once `append` returns: then
+entry, head and their names are on the disk. After a crash the entries may be ahead of the head by what was never
+acknowledged; they are never behind it. One process writes at a time (a lock on
 `entries.jsonl`). The module does not stop the holder of the key and of the disk from restoring an
 older copy of the whole folder: that takes witnesses of the head.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,21 +16,13 @@ from types import TracebackType
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy import durable
-from privacy.digest import Json, canonical_json
+from privacy.digest import Json
 from privacy.errors import AlreadyRunning, CorruptState, IdentityError, StorageError
-from privacy.ledger import disk
-from privacy.ledger.entry import Entry, make
-from privacy.ledger.reader import (
-    ENTRIES,
-    FORMAT,
-    HEAD,
-    ORIGIN,
-    VerifiedLedger,
-    head_message,
-    missing,
-    read,
-    read_origin,
-)
+from privacy.ledger import disk, files
+from privacy.ledger.details import SideStore
+from privacy.ledger.entry import DETAILS, Entry, make
+from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, missing
+from privacy.ledger.reader import Reading, VerifiedLedger, read
 from privacy.ledger.tree import Frontier, leaf_hash
 
 __all__ = ["Ledger", "VerifiedLedger", "read", "utc_now"]
@@ -48,7 +40,8 @@ class Ledger:
         self,
         directory: Path,
         handle: int,
-        state: VerifiedLedger,
+        state: Reading,
+        entries: list[Entry],
         key: Ed25519PrivateKey,
         clock: Callable[[], datetime],
     ) -> None:
@@ -57,12 +50,11 @@ class Ledger:
         self._key = key
         self._clock = clock
         self._origin = state.origin
-        self._entries = list(state.entries)
-        self._tree = Frontier()
-        self._length = 0
-        for entry in state.entries:
-            self._grow(entry.line())
+        self._entries = entries
+        self._tree = state.tree
+        self._length = state.length
         self._cut_is_due = False
+        self.details = SideStore(directory)
 
     @classmethod
     def create(
@@ -87,11 +79,11 @@ class Ledger:
                 code="ledger.exists",
             )
         public = key.public_key().public_bytes_raw()
-        # origin.json comes last: a folder without it is no ledger yet.
-        named: dict[str, Json] = {"format": FORMAT, "origin": origin, "key": public.hex()}
         durable.write(directory / ENTRIES, b"")
-        durable.write(directory / HEAD, _head(origin, 0, Frontier().root(), key))
-        durable.write(directory / ORIGIN, canonical_json(named) + b"\n")
+        durable.write(directory / HEAD, files.head_bytes(origin, 0, Frontier().root(), key))
+        files.write_version(directory)
+        # origin.json comes last: a folder without it is no ledger yet.
+        files.write_origin(directory, origin, public)
         return cls.open(directory, key, clock)
 
     @classmethod
@@ -99,7 +91,7 @@ class Ledger:
         """Verify a ledger and open it for writing.
 
         A last line that was torn by a crash, and so never acknowledged, is cut and recorded as an
-        `incident` entry.
+        `incident` entry. A ledger of an earlier layout is brought to the present one.
 
         Raises:
             AlreadyRunning: another process writes it.
@@ -107,13 +99,15 @@ class Ledger:
             IdentityError: `key` is not the ledger's.
             StorageError: the disk refuses.
         """
-        read_origin(directory)
-        if not (directory / ENTRIES).exists():
-            raise missing(ENTRIES)
+        for name in (ORIGIN, ENTRIES):
+            if not (directory / name).exists():
+                raise missing(name)
         handle = disk.open_for_append(directory / ENTRIES)
         try:
             _lock(handle)
-            state = read(directory)
+            files.migrate(directory)
+            state = Reading(directory)
+            entries = list(state)
             if state.key != key.public_key().public_bytes_raw():
                 raise IdentityError(
                     "this ledger was written with another identity key; restore the identity that belongs to it",
@@ -122,9 +116,9 @@ class Ledger:
         except BaseException:
             durable.release(handle)
             raise
-        ledger = cls(directory, handle, state, key, clock)
+        ledger = cls(directory, handle, state, entries, key, clock)
         try:
-            ledger._mend(state)
+            ledger._mend(state.acknowledged, state.torn_bytes)
         except BaseException:
             ledger.close()
             raise
@@ -158,17 +152,45 @@ class Ledger:
         """Number of entries and Merkle root over them (32 bytes)."""
         return self._tree.size, self._tree.root()
 
-    def append(self, kind: str, body: Mapping[str, Json]) -> Entry:
+    def append(self, kind: str, body: Mapping[str, Json], details: Mapping[str, Json] | None = None) -> Entry:
         """Sign an entry and make it durable; it is acknowledged when this returns.
+
+        Args:
+            kind: one of `KINDS`.
+            body: what the ledger says for good.
+            details: what it says until they are erased; the body gets a commitment to them.
 
         Raises:
             StorageError: the disk is full or failing. The entry does not exist: the file was cut back to
-                the last whole entry, or will be before the next append.
+                the last whole entry, or will be before the next append. Only where the disk failed at the very
+                last step, the folder, does the entry stand, unacknowledged as after a crash.
             ValueError: unknown kind or unfit body.
             RuntimeError: the ledger was closed.
         """
         if self._handle < 0:
             raise RuntimeError("the ledger is closed")
+        if details is None:
+            return self._append(kind, body)
+        name = self.details.put(details)
+        # Details without an entry, where this fails, are removed at the next open.
+        return self._append(kind, {**body, DETAILS: name})
+
+    def erase_details(self, sequence: int, reason: str, by: str) -> Entry:
+        """Erase the details of an entry; that is an entry itself, written first.
+
+        Raises:
+            ValueError: there is no such entry, or it never had details.
+            StorageError: the disk refuses. Once the entry is written, the next open ends what was begun.
+            RuntimeError: the ledger was closed.
+        """
+        name = self._entries[sequence].body.get(DETAILS) if 0 <= sequence < len(self._entries) else None
+        if not isinstance(name, str):
+            raise ValueError("there is no entry with details of this number")
+        entry = self.append("details_erased", {"entry": sequence, "reason": reason, "by": by})
+        self.details.erase(name)
+        return entry
+
+    def _append(self, kind: str, body: Mapping[str, Json]) -> Entry:
         entry = make(self._tree.size, self._clock(), kind, body, self._tree.root(), self._origin, self._key)
         line = entry.line()
         grown = self._tree.copy()
@@ -187,26 +209,26 @@ class Ledger:
             self.close()
             raise
         self._cut_is_due = False
-        self._grow(line)
+        self._tree = grown
+        self._length += len(line) + 1
         self._entries.append(entry)
+        disk.settle(self._directory)
         return entry
 
-    def _mend(self, state: VerifiedLedger) -> None:
-        """Bring entries and head together again after a crash."""
-        if state.torn_bytes:
+    def _mend(self, acknowledged: int, torn: int) -> None:
+        """Bring entries, head and side store together again after a crash."""
+        if torn:
             self._cut()
-            detail = f"a torn last line of {state.torn_bytes} bytes, never acknowledged, was cut"
+            detail = f"a torn last line of {torn} bytes, never acknowledged, was cut"
             self.append("incident", {"code": "ledger.torn_write", "detail": detail})
-        elif state.acknowledged < state.size:
+        elif acknowledged < self._tree.size:
             self._write_head(self._tree)
-
-    def _grow(self, line: bytes) -> None:
-        self._tree.append(leaf_hash(line))
-        self._length += len(line) + 1
+            disk.settle(self._directory)
+        for name in self.details.names() - details_kept(self._entries):
+            self.details.erase(name)
 
     def _write_head(self, tree: Frontier) -> None:
-        # The rename is not followed by a sync of the folder: an older head after a power cut is in order.
-        disk.replace(self._directory / HEAD, _head(self._origin, tree.size, tree.root(), self._key))
+        disk.replace(self._directory / HEAD, files.head_bytes(self._origin, tree.size, tree.root(), self._key))
 
     def _cut(self) -> None:
         disk.cut(self._handle, self._length)
@@ -220,15 +242,19 @@ class Ledger:
             self._cut_is_due = True
 
 
+def details_kept(entries: Iterable[Entry]) -> frozenset[str]:
+    """Commitments whose details should be there: those of all entries but the ones that were erased."""
+    entries = tuple(entries)
+    erased = {entry.body["entry"] for entry in entries if entry.kind == "details_erased"}
+    return frozenset(
+        str(entry.body[DETAILS]) for entry in entries if DETAILS in entry.body and entry.sequence not in erased
+    )
+
+
 def _present(directory: Path) -> bool:
     """Whether a ledger is here; what an interrupted `create` left is none."""
     entries = directory / ENTRIES
     return (directory / ORIGIN).exists() or (entries.exists() and entries.stat().st_size > 0)
-
-
-def _head(origin: str, size: int, root: bytes, key: Ed25519PrivateKey) -> bytes:
-    signature = key.sign(head_message(origin, size, root.hex()))
-    return canonical_json({"size": size, "root": root.hex(), "signature": signature.hex()}) + b"\n"
 
 
 def _lock(handle: int) -> None:

@@ -46,7 +46,7 @@ def test_no_key_file_is_opened(trained: Consortium, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(os, "open", watched_os)
     gather(trained.root)
     ours = {Path(path).name for path in opened if path.startswith(str(trained.root))}
-    assert ours == {"origin.json", "head.json", "entries.jsonl", "silo.yaml", f"{trained.name}.yaml"}
+    assert ours == {"version", "origin.json", "head.json", "entries.jsonl", "silo.yaml", f"{trained.name}.yaml"}
     assert not any("identity" in path for path in opened)
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
-from privacy.ledger.entry import KINDS, MAX_LINE, Entry, check_body, make, parse
+from privacy.ledger.entry import KINDS, MAX_LINE, Entry, check_body, make
+from privacy.ledger.line import parse
 
 ORIGIN = "spiffe://demo/silo/alpha"
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)

@@ -78,7 +78,7 @@ def test_files_are_for_their_owner_only(ledger: Ledger, folder: Path) -> None:
     ledger.append("round_opened", opened(1))
     assert folder.stat().st_mode & 0o077 == 0
     assert all(file.stat().st_mode & 0o077 == 0 for file in folder.iterdir())
-    assert sorted(file.name for file in folder.iterdir()) == ["entries.jsonl", "head.json", "origin.json"]
+    assert sorted(file.name for file in folder.iterdir()) == ["entries.jsonl", "head.json", "origin.json", "version"]
 
 
 def test_a_ledger_is_never_replaced(ledger: Ledger, folder: Path, key: Ed25519PrivateKey) -> None:
@@ -117,7 +117,7 @@ def test_a_closed_ledger_is_misuse(ledger: Ledger) -> None:
         ledger.append("round_opened", opened(1))
 
 
-@pytest.mark.parametrize("name", ["origin.json", "entries.jsonl", "head.json"])
+@pytest.mark.parametrize("name", ["origin.json", "entries.jsonl", "head.json"])  # version: test_files.py
 def test_a_missing_file_is_named(ledger: Ledger, folder: Path, key: Ed25519PrivateKey, name: str) -> None:
     filled(ledger)
     (folder / name).unlink()
@@ -311,7 +311,7 @@ os._exit(0)
 
 def test_killed_at_any_system_call_nothing_acknowledged_is_lost(tmp_path: Path, key: Ed25519PrivateKey) -> None:
     secret = key.private_bytes_raw().hex()
-    for calls in range(1, 14):
+    for calls in range(1, 20):
         folder = tmp_path / str(calls)
         Ledger.create(folder, ORIGIN, key).close()
         done = subprocess.run(
