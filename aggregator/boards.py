@@ -1,12 +1,14 @@
 """What the aggregator shows of a study: the board of a round's phase once it is reached. Reads, and decides nothing."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from aggregator import rounds, setup
 from aggregator.key_board import KeyBoard
+from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import StudyStore
 from privacy.errors import ProtocolError
-from privacy.wire.messages import AwaitRequest, Board, Phase
+from privacy.wire.messages import AwaitRequest, Board, Close, Phase
 
 
 class Boards:
@@ -15,16 +17,34 @@ class Boards:
     Args:
         store: where seeds and abandonments lie.
         keys: the board of the key exchange.
+        snapshots: the board of snapshots.
         states: the rounds by number, as the coordinator moves them.
     """
 
-    def __init__(self, store: StudyStore, keys: KeyBoard, states: Mapping[int, rounds.State]) -> None:
-        self._store, self._keys, self._states = store, keys, states
+    def __init__(
+        self, store: StudyStore, keys: KeyBoard, snapshots: SnapshotBoard, states: Mapping[int, rounds.State]
+    ) -> None:
+        self._store, self._keys, self._snapshots, self._states = store, keys, snapshots, states
 
-    def reached(self, request: AwaitRequest) -> bool:
-        """Whether the round has reached the phase that is asked for, or has ended."""
+    def newest_closed(self) -> int:
+        """The newest round that closed, or 0."""
+        return max((number for number, state in self._states.items() if isinstance(state, rounds.Closed)), default=0)
+
+    def closes(self, number: int) -> tuple[Close, ...]:
+        """What silos closed a round with."""
+        state = self._states.get(number)
+        return tuple(close for _, close in state.closes.values()) if isinstance(state, rounds.Closed) else ()
+
+    def wanted(self, request: AwaitRequest) -> bool:
+        """Whether to tell one that is attentive of a silo that waits for a key or a snapshot."""
+        return request.attentive and (self._keys.wanted or self._snapshots.wanted(self.newest_closed()))
+
+    def reached(self, request: AwaitRequest, index: int) -> bool:
+        """Whether the round has reached the phase that silo `index` asks for, or has ended."""
         if request.phase <= Phase.KEYS_GRANTED:
-            return self._keys.reached(request.phase)
+            return self._keys.reached(request.phase, index)
+        if request.phase > Phase.ABANDONED:
+            return self._snapshots.reached(request.phase, request.round_number, self.newest_closed())
         state = self._states.get(request.round_number)
         if state is None:
             return False
@@ -32,12 +52,17 @@ class Boards:
             return self._store.round(request.round_number).get("abandon") is not None
         return rounds.phase(state) >= request.phase
 
-    def board(self, request: AwaitRequest) -> Board:
-        """The phase's messages, or how far the round is."""
+    def board(self, request: AwaitRequest, index: int) -> Board:
+        """What silo `index` is shown: the phase's messages, or how far the round is."""
+        return replace(self._shown(request, index), wanted=self.wanted(request))
+
+    def _shown(self, request: AwaitRequest, index: int) -> Board:
         if request.phase <= Phase.KEYS_GRANTED:
-            return self._keys.board(request.phase)
+            return self._keys.board(request.phase, index)
+        if request.phase > Phase.ABANDONED:
+            return self._snapshots.board(request.phase, request.round_number, self.newest_closed())
         state = self._states.get(request.round_number)
-        if state is None or not self.reached(request):
+        if state is None or not self.reached(request, index):
             return Board(False, rounds.phase(state) if state else Phase.KEYS_GRANTED)
         store = self._store.round(request.round_number)
         abandonment = store.get("abandon")

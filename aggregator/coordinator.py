@@ -18,6 +18,7 @@ from aggregator.records import Records
 from aggregator.recovery import Recovery
 from aggregator.rounds import Upload
 from aggregator.setup import Rules
+from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import Incoming, StudyStore
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
@@ -44,8 +45,12 @@ from privacy.wire.messages import (
     Unmask,
     UploadHeader,
 )
+from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
 
 Clock = Callable[[], float]
+
+REPLAYED_ROUNDS = 2
+"""The ciphertexts of so many of the newest closed rounds are kept for silos that are behind; others take a snapshot."""
 
 
 class Coordinator:
@@ -83,7 +88,13 @@ class Coordinator:
         self._records = Records(ledger, self._digest, study.roster.epoch)
         self._keys = KeyBoard(self._digest, store.keys, self._records)
         self._states = Recovery(study, store, self._records, self._rules, clock()).states()
-        self._boards = Boards(store, self._keys, self._states)
+        identities = tuple(bytes.fromhex(silo.identity) for silo in study.roster.silos)
+        self._snapshots = SnapshotBoard(
+            self._digest, study.roster.threshold, max_upload_bytes, store.snapshot, identities
+        )
+        self._boards = Boards(store, self._keys, self._snapshots, self._states)
+        self._present: set[int] = set()
+        self._scrubbed = 0
         self._arriving: dict[int, Incoming] = {}
         self._ending = False
 
@@ -111,6 +122,8 @@ class Coordinator:
             bodies.kind_of(Reject): self._reject,
             bodies.kind_of(Unmask): self._unmask,
             bodies.kind_of(Close): self._close,
+            bodies.kind_of(SnapshotRequest): self._snapshots.request,
+            bodies.kind_of(SnapshotOffer): self._offer_snapshot,
         }
         if message.kind not in handlers:
             raise ProtocolError("this kind of message is not taken here", code="protocol.unexpected_kind")
@@ -151,23 +164,50 @@ class Coordinator:
             self._move(header.round_number, rounds.uploaded(state, Upload(message, header)))
             self._changed.notify_all()
 
-    def wait(self, request: AwaitRequest) -> Board:
-        """Long poll: the board of a round once it has reached a phase, or as it is after the wait."""
-        if request.study_digest != self._digest:
-            raise ProtocolError("this aggregator does not serve that study", code="study.unknown")
+    def wait(self, peer: str, request: AwaitRequest) -> Board:
+        """Long poll: the board of a round once it has reached a phase, or as it is after the wait.
+
+        One that is attentive ends also when another silo waits for what any holder can give.
+        """
+        self._check_study(request.study_digest)
+        index = self._study.roster.index(peer)
         with self._changed:
             # A look (no waiting time) leaves the patience alone; a silo that waits for a round starts it.
             if (
                 request.wait_milliseconds
-                and request.phase > Phase.KEYS_GRANTED
+                and Phase.KEYS_GRANTED < request.phase <= Phase.ABANDONED
                 and request.round_number in self._states
             ):
+                self._present.add(index)
                 state = self._states[request.round_number]
                 self._states[request.round_number] = rounds.awaited(state, self._clock())
             self._changed.wait_for(
-                lambda: self._ending or self._boards.reached(request), request.wait_milliseconds / 1000
+                lambda: self._ending or self._boards.reached(request, index) or self._boards.wanted(request),
+                request.wait_milliseconds / 1000,
             )
-            return self._boards.board(request)
+            return self._boards.board(request, index)
+
+    def take_snapshot_frame(self, frame: SnapshotFrame) -> None:
+        """Take a frame of the snapshot that a holder offered; durable when this returns.
+
+        Raises:
+            ProtocolError: it is of no offer that stands.
+        """
+        self._check_study(frame.study_digest)
+        with self._changed:
+            self._snapshots.frame(frame)
+            self._changed.notify_all()
+
+    def snapshot_frames(self, request: SnapshotDownload) -> Iterator[bytes]:
+        """The frames of the whole snapshot of a round, in order.
+
+        Raises:
+            ProtocolError: unknown study, or there is no such snapshot.
+        """
+        self._check_study(request.study_digest)
+        with self._changed:
+            count = self._snapshots.frames(request.round_number)
+        return (self._snapshots.read(index) for index in range(request.first_frame, count))
 
     def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
         """The frames of a published sum, in order.
@@ -200,6 +240,9 @@ class Coordinator:
             with self._changed:
                 number = max(self._states)
                 before = self._states[number]
+                if number == 1 and len(self._present) < self._rules.threshold:
+                    # The study begins when t silos are there, however long that takes.
+                    before = self._states[number] = rounds.postponed(before, self._clock())
                 state = rounds.tick(before, self._rules, self._clock())
                 if state is not before:
                     self._move(number, state)
@@ -229,6 +272,7 @@ class Coordinator:
         body = bodies.open_signed(message, Advertise, public_key)
         _own(index, body.silo_index)
         state = setup.advertised(self._open(body.round_number), message, body, self._rules, self._clock())
+        self._present.add(index)
         self._store.round(body.round_number).put(f"advertise-{index}", message)
         self._move(body.round_number, state)
 
@@ -275,8 +319,21 @@ class Coordinator:
             if not isinstance(before, rounds.Closed):
                 self._records.ended(close.round_number, "closed", close.chain.hex())
                 self._states.setdefault(close.round_number + 1, setup.Advertising())
+                self._forget_before(close.round_number)
             if len(state.closes) == self._rules.silos:
                 self._store.round(close.round_number).scrub()
+
+    def _offer_snapshot(self, index: int, public_key: bytes, message: Signed) -> None:
+        newest = self._boards.newest_closed()
+        self._snapshots.offer(index, public_key, message, newest, self._boards.closes(newest))
+
+    def _forget_before(self, newest: int) -> None:
+        """Drop what is too old to be replayed, and the snapshot from which it would have to be."""
+        oldest = newest - REPLAYED_ROUNDS + 1
+        for number in range(self._scrubbed + 1, oldest):
+            self._store.round(number).scrub()
+        self._scrubbed = max(self._scrubbed, oldest - 1)
+        self._snapshots.drop_before(oldest - 1)
 
     # ---- the sum
 
@@ -317,6 +374,10 @@ class Coordinator:
             raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
         with self._changed:
             return self._boards.public(number)
+
+    def _check_study(self, study_digest: bytes) -> None:
+        if study_digest != self._digest:
+            raise ProtocolError("this aggregator does not serve that study", code="study.unknown")
 
     def _move(self, number: int, state: rounds.State) -> None:
         """Make a new state the round's: what it freezes is durable before anyone sees it."""

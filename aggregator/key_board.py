@@ -1,7 +1,8 @@
 """M0 at the aggregator: it keeps silos' key requests and passes on the sealed grants.
 
 It can open none of them, and cannot make one that a silo would take: who signed what is checked by
-the receiver. A new request of a silo replaces its old one and asks for a new grant.
+the receiver. A new request of a silo replaces its old one and asks for a new grant; of several holders that
+answer one request the first counts.
 """
 
 from aggregator.records import Records
@@ -10,6 +11,7 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import bodies
 from privacy.wire.messages import Board, KeyGrant, KeyRequest, Phase
+from privacy.wire.sets import key_request_digest
 
 
 class KeyBoard:
@@ -20,6 +22,11 @@ class KeyBoard:
         self._requests = dict(sorted(store.all("request")))
         self._grants = dict(sorted(store.all("grant")))
 
+    @property
+    def wanted(self) -> bool:
+        """Whether a request waits for its grant."""
+        return any(index not in self._grants for index in self._requests)
+
     def request(self, index: int, public_key: bytes, message: Signed) -> None:
         """Take the signed request of silo `index`. Raises ProtocolError when it is for another silo or study."""
         request = bodies.open_signed(message, KeyRequest, public_key)
@@ -27,29 +34,37 @@ class KeyBoard:
             raise ProtocolError("the key request is for another silo or study", code="key.foreign_request")
         if self._requests.get(index) == message:
             return
+        # The old grant goes first: stopped in between, the old request is open and may be granted again.
+        self._store.drop(f"grant-{index}")
+        self._grants.pop(index, None)
         self._store.put(f"request-{index}", message)
         self._requests[index] = message
-        self._grants.pop(index, None)
         self._records.key_material(message, "request")
 
     def grant(self, index: int, public_key: bytes, message: Signed) -> None:
-        """Take the signed grant of giver `index`. Raises ProtocolError when nobody asked for it."""
+        """Take the signed grant of giver `index`, unless another holder was quicker.
+
+        Raises:
+            ProtocolError: it answers no request that stands.
+        """
         grant = bodies.open_signed(message, KeyGrant, public_key)
-        if grant.giver != index or grant.receiver not in self._requests:
+        request = self._requests.get(grant.receiver)
+        if grant.giver != index or request is None or grant.request_hash != key_request_digest(request.body):
             raise ProtocolError("the key grant answers no request", code="key.foreign_grant")
+        if grant.receiver in self._grants:
+            return
         self._store.put(f"grant-{grant.receiver}", message)
         self._grants[grant.receiver] = message
         self._records.key_material(message, "grant")
 
-    def reached(self, phase: Phase) -> bool:
-        """KEYS_REQUESTED: a request waits for its grant. KEYS_GRANTED: none does."""
-        if phase == Phase.KEYS_REQUESTED:
-            return any(index not in self._grants for index in self._requests)
-        return bool(self._grants) and set(self._grants) == set(self._requests)
+    def reached(self, phase: Phase, index: int) -> bool:
+        """KEYS_REQUESTED: a request waits for its grant. KEYS_GRANTED: that of silo `index` has one."""
+        return self.wanted if phase == Phase.KEYS_REQUESTED else index in self._grants
 
-    def board(self, phase: Phase) -> Board:
-        """The requests without a grant, or all grants."""
+    def board(self, phase: Phase, index: int) -> Board:
+        """The requests without a grant, or the grant to silo `index`."""
         if phase == Phase.KEYS_REQUESTED:
-            waiting = tuple(message for index, message in self._requests.items() if index not in self._grants)
-            return Board(self.reached(phase), phase, waiting)
-        return Board(self.reached(phase), phase, tuple(self._grants.values()))
+            shown = tuple(message for silo, message in self._requests.items() if silo not in self._grants)
+        else:
+            shown = (self._grants[index],) if index in self._grants else ()
+        return Board(self.reached(phase, index), phase, shown)

@@ -157,6 +157,13 @@ def awaited(state: State, now: float) -> State:
     return state
 
 
+def postponed(state: State, now: float) -> State:
+    """The patience with the first exchange of a study starts again: fewer than t silos are there yet."""
+    if isinstance(state, Advertising) and state.first_at is not None:
+        return replace(state, first_at=now)
+    return state
+
+
 def tick(state: State, rules: Rules, now: float) -> State:
     """Time passed: a set that is large enough is frozen, a round that cannot go on is abandoned."""
     if isinstance(state, Advertising | Sharing):

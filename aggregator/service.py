@@ -25,6 +25,8 @@ METHODS: MethodTable = {
     f"/{convert.SERVICE.full_name}/Upload": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadSum": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadUploadFrame": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/GiveSnapshotFrame": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/DownloadSnapshot": SILOS_ONLY,
 }
 """Which role may call each method; `authorisation.check_complete` compares it with the service."""
 
@@ -50,6 +52,8 @@ class Service:
                 "Upload": stream_in(self._upload),
                 "DownloadSum": stream_out(self._download),
                 "DownloadUploadFrame": unary(self._download_upload_frame),
+                "GiveSnapshotFrame": unary(self._give_snapshot_frame),
+                "DownloadSnapshot": stream_out(self._download_snapshot),
             },
         )
 
@@ -58,7 +62,7 @@ class Service:
         return convert.RECEIPT
 
     def _await(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        for part in convert.board_parts(self._coordinator.wait(convert.decode_await(request))):
+        for part in convert.board_parts(self._coordinator.wait(caller(context).name, convert.decode_await(request))):
             yield convert.encode_board(part)
 
     def _download(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
@@ -67,6 +71,14 @@ class Service:
 
     def _download_upload_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         return convert.encode_frame(self._coordinator.upload_frame(convert.decode_frame_request(request)))
+
+    def _give_snapshot_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        self._coordinator.take_snapshot_frame(convert.decode_snapshot_frame(request))
+        return convert.RECEIPT
+
+    def _download_snapshot(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
+        for frame in self._coordinator.snapshot_frames(convert.decode_snapshot_download(request)):
+            yield convert.encode_frame(frame)
 
     def _upload(self, parts: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         message = convert.decode_part(next(parts, b""))

@@ -1,6 +1,7 @@
 """What the aggregator keeps on disk, each piece durable before it is acknowledged or published.
 
     <study>/keys/request-<silo>, grant-<receiver>
+    <study>/snapshot/request-<silo>, offer-<giver>, sum/frame-<i>
     <study>/rounds/<r>/arriving-<silo>-*, upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
     <study>/rounds/<r>/{advertise,shares,sign,reject,unmask,close}-<silo>, sum/frame-<i>, survivors, abandon
     <study>/rounds/<r>/set-{advertised,shared,unmasked}         who is in a frozen set
@@ -84,9 +85,21 @@ class RoundStore:
         """One stored frame of the sum. Raises ProtocolError when it is no longer kept."""
         return _kept(self._folder / "sum" / f"frame-{index}")
 
+    def sum_frames(self) -> frozenset[int]:
+        """Which frames are stored."""
+        return frozenset(int(path.name.removeprefix("frame-")) for path in self._folder.glob("sum/frame-*"))
+
     def put(self, name: str, message: Signed) -> None:
         """Store a signed message durably under a name such as `sign-2`."""
         write(self._folder / name, bodies.encode_signed(message))
+
+    def drop(self, name: str) -> None:
+        """Forget a stored message durably, if it is there. Raises StorageError."""
+        try:
+            (self._folder / name).unlink(missing_ok=True)
+            sync_folder(self._folder)
+        except OSError as error:
+            raise storage_error(error) from error
 
     def get(self, name: str) -> Signed | None:
         """A stored message, or None."""
@@ -124,6 +137,7 @@ class StudyStore:
         self._folder = folder
         make_folder(folder)
         self.keys = RoundStore(folder / "keys")
+        self.snapshot = RoundStore(folder / "snapshot")
 
     def round(self, number: int) -> RoundStore:
         """The store of a round, made when it is first asked for."""

@@ -5,6 +5,9 @@
     -> shares for exactly these survivors chosen, the rest erased -> unmasked -> opened, applied (one rename)
     -> closed (ledger) -> Close sent -> t silos' Closes compared
 
+A silo that comes late, or lost what it had, replays rounds from what the aggregator kept, and from a snapshot where it
+kept nothing. It trains none of them. While it waits for others it hands keys and snapshots to those who need them.
+
 Restarted at any point: a round that was opened but has no stored upload is sat out (its budget stays
 spent); a stored upload is sent again, the same bytes; a sum is opened once. Rounds 1..R train; round
 R+1 sends no update, only the metrics of the final model.
@@ -35,9 +38,8 @@ from privacy.secagg.derive import group_key
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.place import Place
 from privacy.secagg.ranges import public_bound
-from privacy.secagg.survivors import (
-    CheckedSurvivors,
-)
+from privacy.secagg.snapshot import state_mac
+from privacy.secagg.survivors import CheckedSurvivors
 from privacy.study import Study, context
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, Phase
@@ -52,6 +54,7 @@ from silo_node.opening import OVERTAKEN, Opening
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
+from silo_node.snapshot import GONE, Snapshots, state_of
 from silo_node.standing import Standing
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
@@ -103,9 +106,8 @@ class Agent:
         self._standing.refuse_if_halted()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
         keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger)
-        material = keys.obtain()
-        self._keyholder = KeyHolder.from_secret(self._params, material.secret)
-        self._material = material
+        self._keys, self._material = keys, keys.obtain()
+        self._keyholder = KeyHolder.from_secret(self._params, self._material.secret)
         self._contributor = Contributor(
             study=self.study,
             cohort=self.cohort,
@@ -122,15 +124,24 @@ class Agent:
             stream=self.stream,
             progress=self.progress,
         )
-        model = self._standing.load(self.learner)
-        while model.round_number < self.study.training.rounds + 1:
-            keys.grant_open_requests(material)
-            self._agree(model)
-            model = self._round(model)
-        self._agree(model)
+        self._snapshots = Snapshots(self.study, self._standing, self.client, self._material.group_secret, self._layout)
+        self._model = self._standing.load(self.learner)
+        self.client.attend(self._attend)
+        while self._model.round_number < self.study.training.rounds + 1:
+            self._keys.grant_open_requests(self._material)
+            self._agree(self._model)
+            self._model = self._round(self._model)
+        self._agree(self._model)
+        while self._attend():
+            pass  # nobody is left without a key or the model because we were the first to end
         self._standing.forget_round()
-        self.progress.say("finished", model.round_number)
-        return model
+        self.progress.say("finished", self._model.round_number)
+        return self._model
+
+    def _attend(self) -> bool:
+        """Do one step for silos that wait for a key or a snapshot; whether there was one to do."""
+        granted = self._keys.grant_open_requests(self._material)
+        return self._snapshots.give(self._model) or granted
 
     # ---- one round
 
@@ -169,15 +180,28 @@ class Agent:
         except RoundEnded:
             pass
         except ProtocolError as error:
-            if error.code not in OVERTAKEN or self.client.wait(number, Phase.CLOSED).phase != Phase.ABANDONED:
+            if error.code not in OVERTAKEN:
                 raise
+            if self.client.wait(number, Phase.CLOSED).phase != Phase.ABANDONED:
+                if error.code != GONE:
+                    raise
+                return self._caught_up(number)
         return self._abandon(model, number, self.client.wait(number, Phase.ABANDONED).messages)
+
+    def _caught_up(self, number: int) -> GlobalModel:
+        """Round `number` is over and no longer kept: go on from the state after it, or after a later one."""
+        self.progress.say("phase", number, phase="waiting for a snapshot")
+        model = self._snapshots.take(number)
+        self._standing.forget_round()
+        self.progress.say("phase", model.round_number, phase="snapshot taken")
+        return model
 
     def _contribute_and_open(self, model: GlobalModel, place: Place, vault: RoundVault, mac: RoundMac) -> GlobalModel:
         number, ctx = place.round_number, place.ctx
         exchange = KeyExchange(place, self.identity, self.client, vault)
         upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
-        if upload is None and not self._records.has("round_opened", number) and not self._is_frozen(number):
+        known = self._records.has("round_opened", number) or self._records.chain_after(number) is not None
+        if upload is None and not known and not self._is_frozen(number):
             self._records.add("round_opened", number)
             self.progress.say("phase", number, phase="exchanging keys")
             exchanged = exchange.take_part()
@@ -253,8 +277,9 @@ class Agent:
     def _close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> Close:
         key = group_key(self._material.group_secret, ctx, "sum")
         mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8", copy=False).data).digest(), "sha256")
+        state = state_mac(self._material.group_secret, ctx, state_of(model))
         size, root = self._records.head()
-        return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, size, root)
+        return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, state, size, root)
 
     def _abandon(self, model: GlobalModel, number: int, messages: tuple[Signed, ...]) -> GlobalModel:
         if not messages:

@@ -5,6 +5,7 @@ everything sent is idempotent at the aggregator or refused there as a repeat. St
 their first part.
 """
 
+import hashlib
 import secrets
 import shutil
 import time
@@ -19,9 +20,10 @@ from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
-from privacy.errors import Unreachable
+from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import bodies, convert
 from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.stored_upload import StoredUpload
 
 POLL_MILLISECONDS = 20_000
@@ -57,6 +59,13 @@ class AggregatorClient:
         self._upload = self._channel.stream_unary(prefix + "Upload", bytes, bytes)
         self._audit = self._channel.unary_unary(prefix + "DownloadUploadFrame", bytes, bytes)
         self._download = self._channel.unary_stream(prefix + "DownloadSum", bytes, bytes)
+        self._give = self._channel.unary_unary(prefix + "GiveSnapshotFrame", bytes, bytes)
+        self._take = self._channel.unary_stream(prefix + "DownloadSnapshot", bytes, bytes)
+        self._attend: Callable[[], bool] | None = None
+
+    def attend(self, answer: Callable[[], bool]) -> None:
+        """From now on call `answer` when another silo waits for something while we wait; it says if it did anything."""
+        self._attend = answer
 
     def close(self) -> None:
         """Close the connection."""
@@ -84,14 +93,17 @@ class AggregatorClient:
 
     def board(self, round_number: int, phase: Phase) -> Board:
         """What is published of a round now, without waiting."""
-        return self._poll(round_number, phase, 0)
+        return self._poll(round_number, phase, 0, attentive=False)
 
     def wait(self, round_number: int, phase: Phase) -> Board:
-        """Wait until a round has reached a phase or has ended."""
+        """Wait until a round has reached a phase or has ended; meanwhile answer silos that need us."""
+        attentive = self._attend is not None
         while True:
-            board = self._poll(round_number, phase, POLL_MILLISECONDS)
+            board = self._poll(round_number, phase, POLL_MILLISECONDS, attentive)
             if board.reached:
                 return board
+            # What we cannot answer others may: we listen again after the next poll, not at once.
+            attentive = self._attend is not None and (not board.wanted or self._attend())
 
     def published(self, round_number: int, phase: Phase) -> Board:
         """Wait until a round has reached a phase.
@@ -129,8 +141,35 @@ class AggregatorClient:
         data = convert.encode_frame_request(FrameRequest(self._digest, round_number, silo_index, frame))
         return self._patiently(lambda: convert.decode_frame(self._audit(data, timeout=600)))
 
-    def _poll(self, round_number: int, phase: Phase, milliseconds: int) -> Board:
-        data = convert.encode_await(AwaitRequest(self._digest, round_number, phase, milliseconds))
+    def give_snapshot_frame(self, frame: SnapshotFrame) -> None:
+        """Send one frame of a snapshot; stored durably there when this returns."""
+        data = convert.encode_snapshot_frame(frame)
+        self._patiently(lambda: self._give(data, timeout=600))
+
+    def snapshot_frames(self, offer: SnapshotOffer, folder: Path) -> None:
+        """Download a checked offer's frames into `folder`, as `frame-<i>`; goes on where an earlier download stopped.
+
+        Raises:
+            ProtocolError: `snapshot.altered`: a frame is not what was offered; `snapshot.gone`: no longer kept.
+        """
+        stored = _resumed(offer, folder)
+
+        def call() -> None:
+            nonlocal stored
+            request = convert.encode_snapshot_download(SnapshotDownload(self._digest, offer.round_number, stored))
+            for part in self._take(request, timeout=3600):
+                frame = convert.decode_frame(part)
+                if stored == len(offer.frame_sha256) or hashlib.sha256(frame).digest() != offer.frame_sha256[stored]:
+                    raise ProtocolError("a snapshot is not the one that was offered", code="snapshot.altered")
+                durable.write(folder / f"frame-{stored}", frame)
+                stored += 1
+            if stored < len(offer.frame_sha256):
+                raise ProtocolError("a snapshot ended before its last frame; ask again", code="snapshot.gone")
+
+        self._patiently(call)
+
+    def _poll(self, round_number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
+        data = convert.encode_await(AwaitRequest(self._digest, round_number, phase, milliseconds, attentive))
         timeout = milliseconds / 1000 + 30
         return self._patiently(
             lambda: convert.join_board(convert.decode_board(part) for part in self._await(data, timeout=timeout))
@@ -149,3 +188,15 @@ class AggregatorClient:
                     raise diagnose(self._identity, self._target) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+
+
+def _resumed(offer: SnapshotOffer, folder: Path) -> int:
+    """How many frames of this very offer are stored already; one of another offer is replaced when its turn comes."""
+    durable.make_folder(folder)
+    stored = 0
+    for digest in offer.frame_sha256:
+        path = folder / f"frame-{stored}"
+        if not path.exists() or hashlib.sha256(path.read_bytes()).digest() != digest:
+            break
+        stored += 1
+    return stored

@@ -1,15 +1,18 @@
-"""M0 over the network: ask for the epoch's key, or, as its steward, make it and grant it.
+"""M0 over the network: ask for the epoch's key, or, as its steward, make it; and grant it as any holder.
 
-The material is stored 0600 in the study's folder before it is used, so that a restarted silo keeps
-it; a second key in the same epoch is refused as an incident.
+Material and the steward's announcement are stored 0600 in the study's folder before they are used, so that a
+restarted silo keeps them and may hand them on. The ledger remembers the epoch's key: another one is refused as an
+incident, also by a silo that lost its folder; a steward that lost its key asks the others for it and never makes a
+second.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.digest import Json
+from privacy.errors import CollegiumError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
@@ -22,6 +25,10 @@ from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest, Phase
 from silo_node.client import AggregatorClient
 from silo_node.state import StudyDirectory
 
+EQUIVOCATION = "protocol.key_equivocation"
+OVERTAKEN = "key.foreign_grant"
+"""The aggregator's answer when the request that was granted no longer stands."""
+
 
 @dataclass
 class KeyEpoch:
@@ -33,46 +40,67 @@ class KeyEpoch:
     client: AggregatorClient
     folder: StudyDirectory
     ledger: Ledger
+    _refused: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._epoch = Epoch.of(self.study)
         self._index = self.study.roster.index(self.identity.member.name)
 
     def obtain(self) -> KeyMaterial:
-        """The epoch's key material: stored, made (steward) or asked for.
+        """The epoch's key material: stored, made (steward, once an epoch) or asked for.
 
         Raises:
-            ProtocolError: a grant that is not in order; `protocol.key_equivocation` is also an incident.
+            CollegiumError: a grant that is not in order, which is also an incident in the ledger.
         """
-        if self.folder.key_file.exists():
+        try:
+            return self._obtained()
+        except CollegiumError as error:
+            if error.default_code in ("protocol.violation", "identity.refused"):
+                self.ledger.append("incident", {"code": error.code, "detail": f"key exchange: {error}"})
+            raise
+
+    def grant_open_requests(self, material: KeyMaterial) -> bool:
+        """Answer every request that has no grant yet, as any holder may; whether one was answered.
+
+        A request that is not in order is an incident, once, and stops nobody else.
+        """
+        announcement = bodies.decode_signed(self.folder.announcement.read_bytes())
+        _, announced = self._opened(announcement, KeyAnnounce)
+        answered = False
+        for message in self.client.board(0, Phase.KEYS_REQUESTED).messages:
+            if message.body in self._refused or message.signer == self.identity.member.name:
+                continue
+            try:
+                requester, requested = self._opened(message, KeyRequest)
+                granted = keygrant.grant(
+                    self._epoch, self._index, material, announcement, announced, requested, message.body, requester
+                )
+            except CollegiumError as error:
+                self._refused.add(message.body)
+                self.ledger.append("incident", {"code": error.code, "detail": f"key request: {error}"})
+                continue
+            answered |= self._submitted(granted)
+        return answered
+
+    def _obtained(self) -> KeyMaterial:
+        known = self._known()
+        if self.folder.key_file.exists() and self.folder.announcement.exists():
             material = KeyMaterial.from_bytes(self.folder.key_file.read_bytes())
-            self._record(material)  # stopped between the file and the ledger
-        elif self._index == self._epoch.steward:
+            if known not in (None, material.key_id):
+                raise ProtocolError(
+                    "the stored key is not the one that the ledger has of this epoch; restore the right folder",
+                    code=EQUIVOCATION,
+                )
+        elif self._index == self._epoch.steward and known is None:
             material = KeyMaterial.generate(KeyHolder.generate(self.params).secret())
-            self._keep(material)
+            announced = keygrant.announce(self._epoch, self._index, material)
+            self._keep(material, bodies.seal(announced, self.identity.member.name, self.identity.keys.identity))
         else:
-            material = self._ask()
-            self._keep(material)
-        if self._index == self._epoch.steward:
-            while len(self._granted()) < len(self.study.roster.silos) - 1:
-                self.client.wait(0, Phase.KEYS_REQUESTED)
-                self.grant_open_requests(material)
+            material = self._ask(known)
+        self._record(material)  # also after a stop between the file and the ledger
         return material
 
-    def grant_open_requests(self, material: KeyMaterial) -> None:
-        """As the steward, answer every request that has no grant yet."""
-        if self._index != self._epoch.steward:
-            return
-        announced = keygrant.announce(self._epoch, self._index, material)
-        announcement = bodies.seal(announced, self.identity.member.name, self.identity.keys.identity)
-        for message in self.client.board(0, Phase.KEYS_REQUESTED).messages:
-            requester, requested = self._opened(message, KeyRequest)
-            granted = keygrant.grant(
-                self._epoch, self._index, material, announcement, announced, requested, message.body, requester
-            )
-            self.client.submit(bodies.seal(granted, self.identity.member.name, self.identity.keys.identity))
-
-    def _ask(self) -> KeyMaterial:
+    def _ask(self, known: bytes | None) -> KeyMaterial:
         key = HybridKey.generate()
         request = bodies.seal(
             keygrant.request(self._epoch, self._index, key), self.identity.member.name, self.identity.keys.identity
@@ -83,27 +111,43 @@ class KeyEpoch:
                 giver, granted = self._opened(message, KeyGrant)
                 if granted.receiver == self._index and granted.request_hash == keygrant.hash_request(request.body):
                     announcer, announced = self._opened(granted.announce, KeyAnnounce)
-                    return keygrant.open_grant(
-                        self._epoch, self._index, key, request.body, granted, giver, announced, announcer, None
+                    material = keygrant.open_grant(
+                        self._epoch, self._index, key, request.body, granted, giver, announced, announcer, known
                     )
+                    self._keep(material, granted.announce)
+                    return material
 
-    def _granted(self) -> tuple[Signed, ...]:
-        return self.client.board(0, Phase.KEYS_GRANTED).messages
+    def _submitted(self, granted: KeyGrant) -> bool:
+        try:
+            self.client.submit(bodies.seal(granted, self.identity.member.name, self.identity.keys.identity))
+        except ProtocolError as error:
+            if error.code != OVERTAKEN:
+                raise
+            return False
+        return True
 
     def _opened(self, message: Signed, kind: type[bodies.BodyT]) -> tuple[int, bodies.BodyT]:
         index = self.study.roster.index(message.signer)
         return index, bodies.open_signed(message, kind, bytes.fromhex(self.study.roster.silos[index - 1].identity))
 
-    def _keep(self, material: KeyMaterial) -> None:
+    def _keep(self, material: KeyMaterial, announcement: Signed) -> None:
+        durable.write(self.folder.announcement, bodies.encode_signed(announcement))
         durable.write(self.folder.key_file, material.to_bytes())
-        self._record(material)
+
+    def _known(self) -> bytes | None:
+        """The identifier of the epoch's key as the ledger has it."""
+        place = (self.study.digest().hex(), self._epoch.number)
+        for entry in self.ledger.entries:
+            if entry.kind == "key_granted" and (entry.body["study_digest"], entry.body["epoch"]) == place:
+                return bytes.fromhex(str(entry.body["key_id"]))
+        return None
 
     def _record(self, material: KeyMaterial) -> None:
         """The ledger knows the epoch's key, once."""
-        body: dict[str, Json] = {
-            "study_digest": self.study.digest().hex(),
-            "epoch": self._epoch.number,
-            "key_id": material.key_id.hex(),
-        }
-        if not any(entry.kind == "key_granted" and entry.body == body for entry in self.ledger.entries):
+        if self._known() is None:
+            body: dict[str, Json] = {
+                "study_digest": self.study.digest().hex(),
+                "epoch": self._epoch.number,
+                "key_id": material.key_id.hex(),
+            }
             self.ledger.append("key_granted", body)

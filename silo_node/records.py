@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from privacy.digest import Json
+from privacy.errors import ProtocolError
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.secagg.chain import Outcome
@@ -30,8 +31,39 @@ class RoundRecords:
         self._ledger.append(kind, {"study_digest": self._digest, "round": round_number, **more})
 
     def closed(self, model: GlobalModel) -> None:
-        """The round whose state is `model` has ended."""
-        self.add("closed", model.round_number, outcome=model.outcome.value, chain=model.chain.hex())
+        """The round whose state is `model` has ended; entered once, as a silo that lost its folder replays rounds."""
+        if self.chain_after(model.round_number) is None:
+            self.add("closed", model.round_number, outcome=model.outcome.value, chain=model.chain.hex())
+
+    def check_end(self, model: GlobalModel) -> None:
+        """Raises ProtocolError `round.other_history` if the ledger has another end of the round of `model`."""
+        if self.chain_after(model.round_number) not in (None, model.chain):
+            raise ProtocolError(
+                "this round ended otherwise in this silo's own ledger; nothing was taken over, ask the consortium",
+                code="round.other_history",
+            )
+
+    def snapshot_taken(self, model: GlobalModel, giver: str) -> None:
+        """The state after a round was taken over from another silo instead of being computed here."""
+        self.add("snapshot_taken", model.round_number, chain=model.chain.hex(), giver=giver)
+
+    def chain_after(self, round_number: int) -> bytes | None:
+        """The chain after a round, if this silo knows it."""
+        ends = (*self.of("closed", round_number), *self.of("snapshot_taken", round_number))
+        return bytes.fromhex(str(ends[0]["chain"])) if ends else None
+
+    def newest_closed(self) -> int:
+        """The newest round that closed with a sum, or 0."""
+        return max(
+            (
+                int(str(entry.body["round"]))
+                for entry in self._ledger.entries
+                if entry.kind in ("closed", "snapshot_taken")
+                and entry.body["study_digest"] == self._digest
+                and entry.body.get("outcome", Outcome.CLOSED.value) == Outcome.CLOSED.value
+            ),
+            default=0,
+        )
 
     def incident(self, code: str, detail: str) -> None:
         """Something that a person should look at."""

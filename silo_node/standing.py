@@ -56,9 +56,8 @@ class Standing:
         """
         if self.folder.model_file.exists():
             model = GlobalModel.load(self.folder.model_file, learner.layout)
-            if not self.records.has("closed", model.round_number):
-                # Stopped between the rename and the ledger: the round did end.
-                self.records.closed(model)
+            # Stopped between the rename and the ledger: the round did end.
+            self.records.closed(model)
             # We may have stopped before the aggregator had our Close, and it may wait for it.
             self.send_close(model)
             return model
@@ -67,7 +66,8 @@ class Standing:
         return GlobalModel(OptimizerState.initial(weights), Ranges.first(len(learner.layout.tensors)), 0, chain)
 
     def advance(self, model: GlobalModel) -> GlobalModel:
-        """The round whose outcome is in `model` has ended. Raises StorageError."""
+        """The round whose outcome is in `model` has ended. Raises StorageError, and ProtocolError as `check_end`."""
+        self.records.check_end(model)
         model.store(self.folder.model_file)
         self.records.closed(model)
         self.forget_round()

@@ -2,8 +2,8 @@
 
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
-cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, model, close, halted}
-                                          studies/<study>/{upload/, sum/, audit}   of the round
+cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, announcement, model, close,
+                                                           halted}, and of the round {upload/, sum/, snapshot/, audit}
 """
 
 import re
@@ -86,10 +86,12 @@ class StudyDirectory:
         self.study_file = root / "study.yaml"
         self.approval_file = root / "approval.json"
         self.key_file = root / "key"
+        self.announcement = root / "announcement"
         self.model_file = root / "model"
         self.upload = root / "upload"
         self.sum = root / "sum"
         self.audit_file = root / "audit"
+        self.snapshot = root / "snapshot"
         self.close_file = root / "close"
         self.halted = root / "halted"
 

@@ -56,6 +56,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "reserved": _CHARGE,
     "spent": _CHARGE,
     "survivors_signed": {**_ROUND, "survivors": TEXT},
+    "snapshot_taken": {**_ROUND, "chain": TEXT, "giver": TEXT},
     "release": {**_ROUND, "what": TEXT, "protected": FLAG},
     "exported": {**_ROUND, "model_digest": TEXT},
     "cohort_closed": {"cohort": TEXT, "reason": TEXT},

@@ -16,6 +16,7 @@ from privacy.errors import ProtocolError
 from privacy.secagg.hybrid import HybridKey, seal
 from privacy.study import Study
 from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.sets import key_request_digest
 
 GROUP_SECRET_BYTES = 32
 
@@ -183,7 +184,7 @@ def open_grant(
 
 def hash_request(request_body: bytes) -> bytes:
     """H(KeyRequest): digest of the signed bytes of a request, 32 bytes."""
-    return protocol_hash("key-request", request_body)
+    return key_request_digest(request_body)
 
 
 def binding(announce_body: bytes, giver: int, receiver: int, request_hash: bytes) -> bytes:

@@ -29,6 +29,7 @@ from privacy.wire.messages import (
     UploadHeader,
 )
 from privacy.wire.parsing import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, parse, signed_from, signed_to
+from privacy.wire.snapshots import SnapshotOffer, SnapshotRequest
 
 Body = (
     KeyRequest
@@ -43,6 +44,8 @@ Body = (
     | Unmask
     | Close
     | Abandon
+    | SnapshotRequest
+    | SnapshotOffer
 )
 
 BodyT = TypeVar(
@@ -59,6 +62,8 @@ BodyT = TypeVar(
     Unmask,
     Close,
     Abandon,
+    SnapshotRequest,
+    SnapshotOffer,
 )
 
 
@@ -230,13 +235,34 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             sum_mac=m.sum_mac,
             ledger_size=m.ledger_size,
             ledger_root=m.ledger_root,
+            state_mac=m.state_mac,
         ),
         pb.Close,
-        lambda w: Close(w.ctx, w.round, w.survivors_hash, w.chain, w.sum_mac, w.ledger_size, w.ledger_root),
+        lambda w: Close(
+            w.ctx, w.round, w.survivors_hash, w.chain, w.sum_mac, w.state_mac, w.ledger_size, w.ledger_root
+        ),
     ),
     Abandon: (
         lambda m: pb.Abandon(study_digest=m.study_digest, round=m.round_number, reason=m.reason),
         pb.Abandon,
         lambda w: Abandon(w.study_digest, w.round, w.reason),
+    ),
+    SnapshotRequest: (
+        lambda m: pb.SnapshotRequest(study_digest=m.study_digest, silo=m.silo_index, least_round=m.least_round),
+        pb.SnapshotRequest,
+        lambda w: SnapshotRequest(w.study_digest, w.silo, w.least_round),
+    ),
+    SnapshotOffer: (
+        lambda m: pb.SnapshotOffer(
+            ctx=m.ctx,
+            round=m.round_number,
+            silo=m.silo_index,
+            chain=m.chain,
+            state_mac=m.state_mac,
+            size=m.size,
+            frame_sha256=m.frame_sha256,
+        ),
+        pb.SnapshotOffer,
+        lambda w: SnapshotOffer(w.ctx, w.round, w.silo, w.chain, w.state_mac, w.size, tuple(w.frame_sha256)),
     ),
 }

@@ -20,6 +20,8 @@ class Phase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UNMASKED: _ClassVar[Phase]
     CLOSED: _ClassVar[Phase]
     ABANDONED: _ClassVar[Phase]
+    SNAPSHOT_REQUESTED: _ClassVar[Phase]
+    SNAPSHOT_OFFERED: _ClassVar[Phase]
 PHASE_UNSPECIFIED: Phase
 KEYS_REQUESTED: Phase
 KEYS_GRANTED: Phase
@@ -31,6 +33,8 @@ SIGNED: Phase
 UNMASKED: Phase
 CLOSED: Phase
 ABANDONED: Phase
+SNAPSHOT_REQUESTED: Phase
+SNAPSHOT_OFFERED: Phase
 
 class Signed(_message.Message):
     __slots__ = ("kind", "body", "signer", "signature")
@@ -217,7 +221,7 @@ class Unmask(_message.Message):
     def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., sealed: _Optional[bytes] = ...) -> None: ...
 
 class Close(_message.Message):
-    __slots__ = ("ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root")
+    __slots__ = ("ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root", "state_mac")
     CTX_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -225,6 +229,7 @@ class Close(_message.Message):
     SUM_MAC_FIELD_NUMBER: _ClassVar[int]
     LEDGER_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEDGER_ROOT_FIELD_NUMBER: _ClassVar[int]
+    STATE_MAC_FIELD_NUMBER: _ClassVar[int]
     ctx: bytes
     round: int
     survivors_hash: bytes
@@ -232,7 +237,8 @@ class Close(_message.Message):
     sum_mac: bytes
     ledger_size: int
     ledger_root: bytes
-    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., chain: _Optional[bytes] = ..., sum_mac: _Optional[bytes] = ..., ledger_size: _Optional[int] = ..., ledger_root: _Optional[bytes] = ...) -> None: ...
+    state_mac: bytes
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., chain: _Optional[bytes] = ..., sum_mac: _Optional[bytes] = ..., ledger_size: _Optional[int] = ..., ledger_root: _Optional[bytes] = ..., state_mac: _Optional[bytes] = ...) -> None: ...
 
 class Abandon(_message.Message):
     __slots__ = ("study_digest", "round", "reason")
@@ -244,29 +250,85 @@ class Abandon(_message.Message):
     reason: str
     def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
+class SnapshotRequest(_message.Message):
+    __slots__ = ("study_digest", "silo", "least_round")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    LEAST_ROUND_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    silo: int
+    least_round: int
+    def __init__(self, study_digest: _Optional[bytes] = ..., silo: _Optional[int] = ..., least_round: _Optional[int] = ...) -> None: ...
+
+class SnapshotOffer(_message.Message):
+    __slots__ = ("ctx", "round", "silo", "chain", "state_mac", "size", "frame_sha256")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    STATE_MAC_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    FRAME_SHA256_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    silo: int
+    chain: bytes
+    state_mac: bytes
+    size: int
+    frame_sha256: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., chain: _Optional[bytes] = ..., state_mac: _Optional[bytes] = ..., size: _Optional[int] = ..., frame_sha256: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SnapshotFrame(_message.Message):
+    __slots__ = ("study_digest", "round", "frame", "data")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    round: int
+    frame: int
+    data: bytes
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., frame: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class SnapshotDownload(_message.Message):
+    __slots__ = ("study_digest", "round", "first_frame")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FRAME_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    round: int
+    first_frame: int
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., first_frame: _Optional[int] = ...) -> None: ...
+
 class AwaitRequest(_message.Message):
-    __slots__ = ("study_digest", "round", "phase", "wait_milliseconds")
+    __slots__ = ("study_digest", "round", "phase", "wait_milliseconds", "attentive")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     WAIT_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
+    ATTENTIVE_FIELD_NUMBER: _ClassVar[int]
     study_digest: bytes
     round: int
     phase: Phase
     wait_milliseconds: int
-    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., wait_milliseconds: _Optional[int] = ...) -> None: ...
+    attentive: bool
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., wait_milliseconds: _Optional[int] = ..., attentive: _Optional[bool] = ...) -> None: ...
 
 class Board(_message.Message):
-    __slots__ = ("reached", "phase", "messages", "seeds")
+    __slots__ = ("reached", "phase", "messages", "seeds", "wanted", "frame")
     REACHED_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SEEDS_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
     reached: bool
     phase: Phase
     messages: _containers.RepeatedCompositeFieldContainer[Signed]
     seeds: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    wanted: bool
+    frame: int
+    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ..., wanted: _Optional[bool] = ..., frame: _Optional[int] = ...) -> None: ...
 
 class SumRequest(_message.Message):
     __slots__ = ("study_digest", "round", "first_frame")

@@ -12,6 +12,7 @@ from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.parsing import MAX_MESSAGE_BYTES, parse, signed_from, signed_to
+from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 
 PART_BYTES = 2**20
 """A part of a board holds about so many bytes of messages."""
@@ -24,13 +25,16 @@ def encode_await(request: AwaitRequest) -> bytes:
         round=request.round_number,
         phase=pb.Phase.Name(request.phase),
         wait_milliseconds=request.wait_milliseconds,
+        attentive=request.attentive,
     ).SerializeToString()
 
 
 def decode_await(data: bytes) -> AwaitRequest:
     """Raises ProtocolError for anything malformed."""
     message = parse(pb.AwaitRequest, data, 1024)
-    return AwaitRequest(message.study_digest, message.round, _phase(message.phase), message.wait_milliseconds)
+    return AwaitRequest(
+        message.study_digest, message.round, _phase(message.phase), message.wait_milliseconds, message.attentive
+    )
 
 
 def board_parts(board: Board) -> Iterator[Board]:
@@ -55,11 +59,11 @@ def join_board(parts: Iterable[Board]) -> Board:
         ProtocolError: no part, or parts that contradict each other.
     """
     every = tuple(parts)
-    if not every or len({(part.reached, part.phase) for part in every}) != 1:
+    if not every or len({(part.reached, part.phase, part.wanted, part.frame) for part in every}) != 1:
         raise ProtocolError("a board has no parts, or parts of different boards", code="protocol.malformed")
     messages = tuple(message for part in every for message in part.messages)
     seeds = tuple(seed for part in every for seed in part.seeds)
-    return Board(every[0].reached, every[0].phase, messages, seeds)
+    return replace(every[0], messages=messages, seeds=seeds)
 
 
 def encode_board(board: Board) -> bytes:
@@ -69,6 +73,8 @@ def encode_board(board: Board) -> bytes:
         phase=pb.Phase.Name(board.phase),
         messages=[signed_to(signed) for signed in board.messages],
         seeds=list(board.seeds),
+        wanted=board.wanted,
+        frame=board.frame,
     ).SerializeToString()
 
 
@@ -80,6 +86,8 @@ def decode_board(data: bytes) -> Board:
         _phase(message.phase),
         tuple(signed_from(signed) for signed in message.messages),
         tuple(message.seeds),
+        message.wanted,
+        message.frame,
     )
 
 
@@ -112,8 +120,34 @@ def decode_frame_request(data: bytes) -> FrameRequest:
     return FrameRequest(message.study_digest, message.round, message.silo, message.frame)
 
 
+def encode_snapshot_download(request: SnapshotDownload) -> bytes:
+    """Which snapshot to download."""
+    return pb.SnapshotDownload(
+        study_digest=request.study_digest, round=request.round_number, first_frame=request.first_frame
+    ).SerializeToString()
+
+
+def decode_snapshot_download(data: bytes) -> SnapshotDownload:
+    """Raises ProtocolError for anything malformed."""
+    message = parse(pb.SnapshotDownload, data, 1024)
+    return SnapshotDownload(message.study_digest, message.round, message.first_frame)
+
+
+def encode_snapshot_frame(frame: SnapshotFrame) -> bytes:
+    """One frame of an offered snapshot."""
+    return pb.SnapshotFrame(
+        study_digest=frame.study_digest, round=frame.round_number, frame=frame.frame, data=frame.data
+    ).SerializeToString()
+
+
+def decode_snapshot_frame(data: bytes) -> SnapshotFrame:
+    """Raises ProtocolError for anything malformed."""
+    message = parse(pb.SnapshotFrame, data, MAX_MESSAGE_BYTES)
+    return SnapshotFrame(message.study_digest, message.round, message.frame, message.data)
+
+
 def encode_frame(data: bytes) -> bytes:
-    """One frame of the sum."""
+    """One frame of a download."""
     return pb.Frame(data=data).SerializeToString()
 
 

@@ -40,9 +40,12 @@ class Phase(IntEnum):
     UNMASKED = 8
     CLOSED = 9
     ABANDONED = 10
+    SNAPSHOT_REQUESTED = 11
+    SNAPSHOT_OFFERED = 12
 
 
-def _digest(value: bytes, name: str, *, may_be_empty: bool = False) -> None:
+def check_digest(value: bytes, name: str, *, may_be_empty: bool = False) -> None:
+    """Raises ProtocolError if a field has not the length of a digest."""
     if len(value) != DIGEST_BYTES and not (may_be_empty and not value):
         raise ProtocolError(f"a message has a malformed {name}", code="protocol.malformed")
 
@@ -53,12 +56,13 @@ def _length(value: bytes, length: int, name: str) -> None:
 
 
 def _place(ctx: bytes, round_number: int, silo_index: int) -> None:
-    _digest(ctx, "context")
-    _number(round_number, 1, MAX_ROUNDS, "a round number")
-    _number(silo_index, 1, MAX_SILOS, "a silo index")
+    check_digest(ctx, "context")
+    check_number(round_number, 1, MAX_ROUNDS, "a round number")
+    check_number(silo_index, 1, MAX_SILOS, "a silo index")
 
 
-def _number(value: int, least: int, most: int, name: str) -> None:
+def check_number(value: int, least: int, most: int, name: str) -> None:
+    """Raises ProtocolError if a field is out of range."""
     if not least <= value <= most:
         raise ProtocolError(f"a message has {name} out of range", code="protocol.malformed")
 
@@ -67,8 +71,8 @@ def _frames(sizes: tuple[int, ...], digests: tuple[bytes, ...]) -> None:
     if not 1 <= len(sizes) <= MAX_FRAMES or len(sizes) != len(digests):
         raise ProtocolError("a message lists its frames inconsistently", code="protocol.malformed")
     for size, digest in zip(sizes, digests, strict=True):
-        _number(size, 1, MAX_FRAME_BYTES, "a frame size")
-        _digest(digest, "frame digest")
+        check_number(size, 1, MAX_FRAME_BYTES, "a frame size")
+        check_digest(digest, "frame digest")
 
 
 @dataclass(frozen=True)
@@ -81,8 +85,8 @@ class KeyRequest:
     public_key: bytes
 
     def __post_init__(self) -> None:
-        _digest(self.study_digest, "study digest")
-        _number(self.silo_index, 1, MAX_SILOS, "a silo index")
+        check_digest(self.study_digest, "study digest")
+        check_number(self.silo_index, 1, MAX_SILOS, "a silo index")
         if len(self.public_key) != KEM_PUBLIC_BYTES:
             raise ProtocolError("a key request has a malformed public key", code="protocol.malformed")
 
@@ -97,9 +101,9 @@ class KeyAnnounce:
     key_id: bytes
 
     def __post_init__(self) -> None:
-        _digest(self.study_digest, "study digest")
-        _digest(self.roster_digest, "roster digest")
-        _digest(self.key_id, "key id")
+        check_digest(self.study_digest, "study digest")
+        check_digest(self.roster_digest, "roster digest")
+        check_digest(self.key_id, "key id")
 
 
 @dataclass(frozen=True)
@@ -113,9 +117,9 @@ class KeyGrant:
     enc: bytes
 
     def __post_init__(self) -> None:
-        _number(self.giver, 1, MAX_SILOS, "a silo index")
-        _number(self.receiver, 1, MAX_SILOS, "a silo index")
-        _digest(self.request_hash, "request digest")
+        check_number(self.giver, 1, MAX_SILOS, "a silo index")
+        check_number(self.receiver, 1, MAX_SILOS, "a silo index")
+        check_digest(self.request_hash, "request digest")
 
 
 @dataclass(frozen=True)
@@ -133,7 +137,7 @@ class Advertise:
         _place(self.ctx, self.round_number, self.silo_index)
         _length(self.pk_c, KEM_PUBLIC_BYTES, "public key")
         _length(self.pk_s, KEM_PUBLIC_BYTES, "public key")
-        _digest(self.b_commit, "commitment")
+        check_digest(self.b_commit, "commitment")
 
 
 @dataclass(frozen=True)
@@ -147,11 +151,11 @@ class ShareBox:
     commit_k: bytes
 
     def __post_init__(self) -> None:
-        _number(self.receiver, 1, MAX_SILOS, "a silo index")
+        check_number(self.receiver, 1, MAX_SILOS, "a silo index")
         _length(self.box_c, BOX_C_BYTES, "share box")
         _length(self.box_s, BOX_S_BYTES, "seed box")
-        _digest(self.commit_b, "commitment")
-        _digest(self.commit_k, "commitment")
+        check_digest(self.commit_b, "commitment")
+        check_digest(self.commit_k, "commitment")
 
 
 @dataclass(frozen=True)
@@ -166,7 +170,7 @@ class Shares:
 
     def __post_init__(self) -> None:
         _place(self.ctx, self.round_number, self.silo_index)
-        _digest(self.advertise_set, "advertise set")
+        check_digest(self.advertise_set, "advertise set")
         receivers = [box.receiver for box in self.boxes]
         if not receivers or receivers != sorted(set(receivers)):
             raise ProtocolError("share boxes are missing, unordered or repeated", code="protocol.malformed")
@@ -186,13 +190,13 @@ class UploadHeader:
     tag: bytes = b""
 
     def __post_init__(self) -> None:
-        _digest(self.ctx, "context")
-        _digest(self.seeds_sha256, "seeds digest")
-        _digest(self.share_set, "share set", may_be_empty=True)
-        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
-        _number(self.silo_index, 1, MAX_SILOS, "a silo index")
+        check_digest(self.ctx, "context")
+        check_digest(self.seeds_sha256, "seeds digest")
+        check_digest(self.share_set, "share set", may_be_empty=True)
+        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
+        check_number(self.silo_index, 1, MAX_SILOS, "a silo index")
         _frames(self.frame_bytes, self.frame_sha256)
-        _number(len(self.tag), 0, MAX_TAG_BYTES, "a tag's length")
+        check_number(len(self.tag), 0, MAX_TAG_BYTES, "a tag's length")
 
 
 @dataclass(frozen=True)
@@ -207,16 +211,16 @@ class Survivors:
     share_set: bytes = b""
 
     def __post_init__(self) -> None:
-        _digest(self.ctx, "context")
-        _digest(self.share_set, "share set", may_be_empty=True)
-        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
+        check_digest(self.ctx, "context")
+        check_digest(self.share_set, "share set", may_be_empty=True)
+        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
         _frames(self.sum_frame_bytes, self.sum_frame_sha256)
         indices = [index for index, _ in self.members]
         if not indices or indices != sorted(set(indices)):
             raise ProtocolError("a survivor list is empty, unordered or repeats a silo", code="protocol.malformed")
         for index, header_hash in self.members:
-            _number(index, 1, MAX_SILOS, "a silo index")
-            _digest(header_hash, "header hash")
+            check_number(index, 1, MAX_SILOS, "a silo index")
+            check_digest(header_hash, "header hash")
 
 
 @dataclass(frozen=True)
@@ -228,8 +232,8 @@ class Sign:
     survivors_hash: bytes
 
     def __post_init__(self) -> None:
-        _digest(self.ctx, "context")
-        _digest(self.survivors_hash, "survivors hash")
+        check_digest(self.ctx, "context")
+        check_digest(self.survivors_hash, "survivors hash")
 
 
 @dataclass(frozen=True)
@@ -242,8 +246,8 @@ class Reject:
     code: str
 
     def __post_init__(self) -> None:
-        _digest(self.ctx, "context")
-        _digest(self.survivors_hash, "survivors hash", may_be_empty=True)
+        check_digest(self.ctx, "context")
+        check_digest(self.survivors_hash, "survivors hash", may_be_empty=True)
         if not 1 <= len(self.code) <= 64 or not self.code.replace(".", "").replace("_", "").isalnum():
             raise ProtocolError("a reject has a malformed code", code="protocol.malformed")
 
@@ -260,19 +264,20 @@ class Unmask:
 
     def __post_init__(self) -> None:
         _place(self.ctx, self.round_number, self.silo_index)
-        _digest(self.survivors_hash, "survivors hash")
-        _number(len(self.sealed), SEAL_TAG_BYTES, MAX_SILOS * SHARE_BYTES + SEAL_TAG_BYTES, "a sealed length")
+        check_digest(self.survivors_hash, "survivors hash")
+        check_number(len(self.sealed), SEAL_TAG_BYTES, MAX_SILOS * SHARE_BYTES + SEAL_TAG_BYTES, "a sealed length")
 
 
 @dataclass(frozen=True)
 class Close:
-    """M6: a silo opened the sum; its view of the chain, a MAC of the integers, its ledger head."""
+    """M6: a silo opened the sum; its view of the chain, MACs of the integers and of its next state, its ledger head."""
 
     ctx: bytes
     round_number: int
     survivors_hash: bytes
     chain: bytes
     sum_mac: bytes
+    state_mac: bytes
     ledger_size: int
     ledger_root: bytes
 
@@ -282,9 +287,10 @@ class Close:
             (self.survivors_hash, "survivors hash"),
             (self.chain, "chain"),
             (self.sum_mac, "sum digest"),
+            (self.state_mac, "state digest"),
             (self.ledger_root, "ledger root"),
         ):
-            _digest(value, name)
+            check_digest(value, name)
 
 
 @dataclass(frozen=True)
@@ -296,34 +302,43 @@ class Abandon:
     reason: str
 
     def __post_init__(self) -> None:
-        _digest(self.study_digest, "study digest")
+        check_digest(self.study_digest, "study digest")
         if not 1 <= len(self.reason) <= 64:
             raise ProtocolError("an abandon has a malformed reason", code="protocol.malformed")
 
 
 @dataclass(frozen=True)
 class AwaitRequest:
-    """Long poll: answer when the round has reached `phase` (or ended), or after the wait."""
+    """Long poll: answer when the round has reached `phase` (or ended), or after the wait.
+
+    One that is `attentive` is also answered when another silo waits for a key or a snapshot.
+    """
 
     study_digest: bytes
     round_number: int
     phase: Phase
     wait_milliseconds: int
+    attentive: bool = False
 
     def __post_init__(self) -> None:
-        _digest(self.study_digest, "study digest")
-        _number(self.round_number, 0, MAX_ROUNDS, "a round number")
-        _number(self.wait_milliseconds, 0, 60_000, "a waiting time")
+        check_digest(self.study_digest, "study digest")
+        check_number(self.round_number, 0, MAX_ROUNDS, "a round number")
+        check_number(self.wait_milliseconds, 0, 60_000, "a waiting time")
 
 
 @dataclass(frozen=True)
 class Board:
-    """What the aggregator has published of a round: its phase and the signed messages up to it."""
+    """What the aggregator has published of a round: its phase and the signed messages up to it.
+
+    `wanted`: another silo waits for a key or a snapshot, which any holder may give; `frame`: what it lacks of it.
+    """
 
     reached: bool
     phase: Phase
     messages: tuple[Signed, ...] = ()
     seeds: tuple[bytes, ...] = field(default=(), repr=False)
+    wanted: bool = False
+    frame: int = 0
 
 
 @dataclass(frozen=True)
@@ -336,10 +351,10 @@ class FrameRequest:
     frame: int
 
     def __post_init__(self) -> None:
-        _digest(self.study_digest, "study digest")
-        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
-        _number(self.silo_index, 1, MAX_SILOS, "a silo index")
-        _number(self.frame, 0, MAX_FRAMES, "a frame number")
+        check_digest(self.study_digest, "study digest")
+        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
+        check_number(self.silo_index, 1, MAX_SILOS, "a silo index")
+        check_number(self.frame, 0, MAX_FRAMES, "a frame number")
 
 
 @dataclass(frozen=True)
@@ -351,6 +366,6 @@ class SumRequest:
     first_frame: int = 0
 
     def __post_init__(self) -> None:
-        _digest(self.study_digest, "study digest")
-        _number(self.first_frame, 0, MAX_FRAMES, "a frame number")
-        _number(self.round_number, 1, MAX_ROUNDS, "a round number")
+        check_digest(self.study_digest, "study digest")
+        check_number(self.first_frame, 0, MAX_FRAMES, "a frame number")
+        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")

@@ -11,6 +11,11 @@ from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 
 
+def key_request_digest(body: bytes) -> bytes:
+    """H(KeyRequest): digest of the signed bytes of a request, 32 bytes."""
+    return protocol_hash("key-request", body)
+
+
 def advertise_set_digest(messages: Sequence[Signed]) -> bytes:
     """H(AdvertiseSet) of U1's signed `Advertise` messages in roster order, 32 bytes."""
     return protocol_hash("advertise-set", *(message.body for message in messages))

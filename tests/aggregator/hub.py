@@ -43,6 +43,7 @@ from privacy.wire.messages import (
     UploadHeader,
 )
 from privacy.wire.sets import advertise_set_digest, share_set_digest
+from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.consortium import Consortium
 from tests.integration.federation import make_study
 
@@ -192,8 +193,8 @@ class Hub:
         index = sender or upload.header.silo_index
         self.stream(index, upload.parts(self.members.seal(index, upload.header)))
 
-    def board(self, number: int, phase: Phase, milliseconds: int = 0, index: int = 1) -> Board:
-        request = AwaitRequest(self.members.study.digest(), number, phase, milliseconds)
+    def board(self, number: int, phase: Phase, milliseconds: int = 0, index: int = 1, attentive: bool = False) -> Board:
+        request = AwaitRequest(self.members.study.digest(), number, phase, milliseconds, attentive)
         parts = self._service._await(convert.encode_await(request), self._caller(index))
         return convert.join_board(convert.decode_board(part) for part in parts)
 
@@ -205,6 +206,14 @@ class Hub:
         request = FrameRequest(self.members.study.digest(), number, silo, frame)
         data = self._service._download_upload_frame(convert.encode_frame_request(request), self._caller(index))
         return convert.decode_frame(data)
+
+    def give_snapshot_frame(self, frame: SnapshotFrame, index: int = 1) -> None:
+        self._service._give_snapshot_frame(convert.encode_snapshot_frame(frame), self._caller(index))
+
+    def snapshot(self, number: int, first: int = 0, index: int = 1) -> tuple[bytes, ...]:
+        request = convert.encode_snapshot_download(SnapshotDownload(self.members.study.digest(), number, first))
+        frames = self._service._download_snapshot(request, self._caller(index))
+        return tuple(convert.decode_frame(data) for data in frames)
 
     # ---- whole steps
 
@@ -256,9 +265,9 @@ class Hub:
     def unmask(self, index: int, number: int = 1, sealed: bytes = b"sealed shares of everybody") -> None:
         self.submit(index, Unmask(context(number), number, index, self.survivors_hash(number), sealed))
 
-    def close(self, index: int, number: int = 1, chain: bytes = b"\7" * 32) -> None:
+    def close(self, index: int, number: int = 1, chain: bytes = b"\7" * 32, state: bytes = b"\6" * 32) -> None:
         digest = self.survivors_hash(number)
-        self.submit(index, Close(context(number), number, digest, chain, b"\1" * 32, 9, b"\2" * 32))
+        self.submit(index, Close(context(number), number, digest, chain, b"\1" * 32, state, 9, b"\2" * 32))
 
     def kinds(self) -> list[str]:
         return [entry.kind for entry in self.ledger.entries]

@@ -13,6 +13,7 @@ from privacy.errors import CollegiumError, IdentityError, ProtocolError, Storage
 from privacy.ledger.store import Ledger
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Phase, Reject, Sign, Survivors
+from privacy.wire.sets import key_request_digest
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context
 
 
@@ -324,10 +325,41 @@ def test_a_round_that_nobody_can_join_ends_once_silos_wait_for_it(hub: Hub) -> N
     hub.board(1, Phase.ADVERTISED)
     hub.now = 20 * PATIENCE
     hub.work()
-    assert hub.board(1, Phase.ADVERTISED, milliseconds=1).reached is False
+    await_round(hub)
     hub.now += PATIENCE
     hub.work()
     assert ended(hub) == "too_few_advertised"
+
+
+def await_round(hub: Hub, *silos: int, number: int = 1) -> None:
+    """Silos, all of them unless named, wait for the others' keys."""
+    for index in silos or hub.everyone:
+        assert hub.board(number, Phase.ADVERTISED, milliseconds=1, index=index).reached is False
+
+
+def test_a_study_begins_when_enough_silos_are_there_however_long_that_takes(large: Hub) -> None:
+    threshold = large.members.study.roster.threshold
+    for index in range(1, threshold):
+        large.advertise(index)
+        for _ in range(3):
+            large.now += 10 * PATIENCE
+            large.work()
+    assert large.coordinator.progress() == (1, Phase.KEYS_GRANTED)
+    large.advertise(threshold)
+    large.now += PATIENCE - 1
+    large.work()
+    assert not large.board(1, Phase.ADVERTISED).reached, "the others have the whole patience from here"
+    large.now += 1
+    large.work()
+    assert len(large.board(1, Phase.ADVERTISED).messages) == threshold < len(large.members.silos)
+
+
+def test_a_silo_that_only_waits_counts_as_there(large: Hub) -> None:
+    await_round(large)
+    large.advertise(1)
+    large.now += PATIENCE
+    large.work()
+    assert ended(large) == "too_few_advertised"
 
 
 def test_a_round_whose_uploads_were_all_lost_ends(hub: Hub) -> None:
@@ -341,6 +373,7 @@ def test_a_round_whose_uploads_were_all_lost_ends(hub: Hub) -> None:
 def test_too_few_keys_or_shares_abandon_the_round(large: Hub, present: tuple[int, ...]) -> None:
     for index in present:
         large.advertise(index)
+    await_round(large)
     large.now += PATIENCE
     large.work()
     assert ended(large, 1) == "too_few_advertised"
@@ -464,7 +497,7 @@ def test_answers_for_a_round_that_does_not_exist_are_refused(hub: Hub, number: i
     for body in (
         Sign(context(1), number, b"\1" * 32),
         Reject(context(1), number, b"\1" * 32, "sum.refused"),
-        Close(context(1), number, b"\1" * 32, b"\1" * 32, b"\1" * 32, 1, b"\1" * 32),
+        Close(context(1), number, *([b"\1" * 32] * 4), 1, b"\1" * 32),
     ):
         with pytest.raises(ProtocolError) as caught:
             hub.submit(1, body)
@@ -480,16 +513,59 @@ def test_key_requests_and_grants_are_kept_and_shown(hub: Hub) -> None:
         hub.submit(index, KeyRequest(digest, 1, index, bytes([index]) * 1216))
     hub.restart()
     assert [message.signer for message in hub.board(0, Phase.KEYS_REQUESTED).messages] == ["south", "east"]
-    announcement = hub.members.seal(1, KeyAnnounce(digest, 1, b"\1" * 32, b"\2" * 32))
-    hub.submit(1, KeyGrant(announcement, 1, 2, b"\3" * 32, b"sealed"))
-    assert hub.board(0, Phase.KEYS_GRANTED).reached is False
-    hub.submit(1, KeyGrant(announcement, 1, 3, b"\3" * 32, b"sealed"))
-    before = hub.board(0, Phase.KEYS_GRANTED)
+    hub.submit(1, granted(hub, 2))
+    assert hub.board(0, Phase.KEYS_GRANTED, index=2).reached, "it does not wait for the others'"
+    assert not hub.board(0, Phase.KEYS_GRANTED, index=3).reached
+    hub.submit(1, granted(hub, 3))
+    before = hub.board(0, Phase.KEYS_GRANTED, index=3)
     hub.restart()
-    assert hub.board(0, Phase.KEYS_GRANTED) == before
-    assert before.reached
+    assert hub.board(0, Phase.KEYS_GRANTED, index=3) == before
+    assert len(before.messages) == 1
     assert not hub.board(0, Phase.KEYS_REQUESTED).messages
     assert hub.kinds() == ["key_material"] * 4
+
+
+def granted(hub: Hub, receiver: int, giver: int = 1) -> KeyGrant:
+    """A grant for the request that stands, of nothing."""
+    announcement = hub.members.seal(1, KeyAnnounce(hub.members.study.digest(), 1, b"\1" * 32, b"\2" * 32))
+    asked = hub.board(0, Phase.KEYS_REQUESTED).messages
+    (request,) = (message for message in asked if message.signer == hub.members.of(receiver).member.name)
+    return KeyGrant(announcement, giver, receiver, key_request_digest(request.body), b"sealed by %d" % giver)
+
+
+def test_the_first_of_several_holders_that_grant_counts(hub: Hub) -> None:
+    hub.submit(3, KeyRequest(hub.members.study.digest(), 1, 3, bytes(1216)))
+    first, second = granted(hub, 3, 2), granted(hub, 3, 1)
+    hub.submit(2, first)
+    hub.submit(1, second)
+    (shown,) = hub.board(0, Phase.KEYS_GRANTED, index=3).messages
+    assert shown.signer == hub.members.of(2).member.name
+    hub.restart()
+    assert hub.board(0, Phase.KEYS_GRANTED, index=3).messages == (shown,)
+
+
+def test_a_new_request_is_open_again_also_after_a_restart(hub: Hub) -> None:
+    digest = hub.members.study.digest()
+    hub.submit(3, KeyRequest(digest, 1, 3, bytes(1216)))
+    stale = granted(hub, 3)
+    hub.submit(1, stale)
+    hub.submit(3, KeyRequest(digest, 1, 3, b"\1" * 1216))
+    for _ in range(2):
+        assert not hub.board(0, Phase.KEYS_GRANTED, index=3).reached
+        assert hub.board(0, Phase.KEYS_REQUESTED).reached
+        hub.restart()
+    with pytest.raises(ProtocolError) as caught:
+        hub.submit(1, stale)
+    assert caught.value.code == "key.foreign_grant"
+
+
+def test_who_is_attentive_hears_of_a_silo_that_waits_for_its_key(hub: Hub) -> None:
+    assert not hub.board(1, Phase.ADVERTISED, index=1, attentive=True).wanted
+    hub.submit(3, KeyRequest(hub.members.study.digest(), 1, 3, bytes(1216)))
+    assert hub.board(1, Phase.ADVERTISED, 20_000, index=1, attentive=True).wanted
+    assert not hub.board(1, Phase.ADVERTISED, index=1).wanted
+    hub.submit(1, granted(hub, 3))
+    assert not hub.board(1, Phase.ADVERTISED, index=1, attentive=True).wanted
 
 
 def test_keys_for_others_are_refused(hub: Hub) -> None:

@@ -63,7 +63,7 @@ def unmask(index: int, survivors_hash: bytes = SHOWN) -> Unmask:
 
 
 def close(survivors_hash: bytes = SHOWN, chain: bytes = CHAIN, mac: bytes = b"a" * 32) -> Close:
-    return Close(CTX, 1, survivors_hash, chain, mac, 1, b"r" * 32)
+    return Close(CTX, 1, survivors_hash, chain, mac, b"s" * 32, 1, b"r" * 32)
 
 
 def uploads_of(state: State) -> dict[int, Upload]:

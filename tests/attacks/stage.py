@@ -45,8 +45,8 @@ asking = threading.local()
 class HidesRejects(Coordinator):
     """An aggregator that keeps silos' refusals to itself, so that each silo must find out alone."""
 
-    def wait(self, request: AwaitRequest) -> Board:
-        board = super().wait(request)
+    def wait(self, peer: str, request: AwaitRequest) -> Board:
+        board = super().wait(peer, request)
         with self._changed:
             return self.shown(request, board) if board.reached else board
 

@@ -7,7 +7,7 @@ rounds have them).
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.wire import convert
 from privacy.wire.messages import Board, Phase
+from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import RoundEnded
@@ -42,6 +43,7 @@ class Line:
     def __init__(self, world: "World", index: int) -> None:
         self.world, self.index = world, index
         self.waits_for: tuple[int, Phase] | None = None
+        self.answer: Callable[[], bool] | None = None
 
     def submit(self, message: Signed) -> None:
         self.world.hub.submit(self.index, message)
@@ -58,13 +60,19 @@ class Line:
     def board(self, round_number: int, phase: Phase) -> Board:
         return self.world.hub.board(round_number, phase, 0, self.index)
 
+    def attend(self, answer: Callable[[], bool]) -> None:
+        self.answer = answer
+
     def wait(self, round_number: int, phase: Phase) -> Board:
         self.waits_for = (round_number, phase)
         try:
             while not self.world.stopped.is_set():
-                board = self.world.hub.board(round_number, phase, POLL_MILLISECONDS, self.index)
+                attentive = self.answer is not None
+                board = self.world.hub.board(round_number, phase, POLL_MILLISECONDS, self.index, attentive)
                 if board.reached:
                     return board
+                if board.wanted and self.answer is not None:
+                    self.answer()
         finally:
             self.waits_for = None
         raise Unreachable("the test has stopped the aggregator")
@@ -83,6 +91,14 @@ class Line:
 
     def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:
         return self.world.hub.upload_frame(round_number, silo_index, frame, self.index)
+
+    def give_snapshot_frame(self, frame: SnapshotFrame) -> None:
+        self.world.hub.give_snapshot_frame(frame, self.index)
+
+    def snapshot_frames(self, offer: SnapshotOffer, folder: Path) -> None:
+        durable.make_folder(folder)
+        for index, frame in enumerate(self.world.hub.snapshot(offer.round_number, index=self.index)):
+            durable.write(folder / f"frame-{index}", frame)
 
     def close(self) -> None:
         pass

@@ -32,6 +32,8 @@ class Leaving(Line):
 
     def submit(self, message: Signed) -> None:
         if message.kind == self.step:
+            # A study begins when t silos are there: this one was.
+            self.world.hub.board(1, Phase.ADVERTISED, 1, self.index)
             raise Gone
         super().submit(message)
 

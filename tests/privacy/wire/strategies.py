@@ -28,6 +28,7 @@ from privacy.wire.messages import (
     Unmask,
     UploadHeader,
 )
+from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest, frame_count
 
 digests = st.binary(min_size=32, max_size=32)
 maybe_digests = st.just(b"") | digests
@@ -72,6 +73,14 @@ def shares(draw: st.DrawFn) -> Shares:
     return Shares(draw(digests), draw(numbers), draw(indices), draw(digests), boxes)
 
 
+@st.composite
+def snapshot_offers(draw: st.DrawFn) -> SnapshotOffer:
+    size = draw(st.integers(1, 4 * 2**20))
+    frames = tuple(draw(digests) for _ in range(frame_count(size)))
+    places = (draw(digests) for _ in range(2))
+    return SnapshotOffer(draw(digests), draw(numbers), draw(indices), *places, size, frames)
+
+
 any_body: st.SearchStrategy[bodies.Body] = st.one_of(
     st.builds(KeyRequest, digests, words, indices, st.binary(min_size=1216, max_size=1216)),
     st.builds(KeyAnnounce, digests, words, digests, digests),
@@ -83,16 +92,26 @@ any_body: st.SearchStrategy[bodies.Body] = st.one_of(
     st.builds(Sign, digests, words, digests),
     st.builds(Reject, digests, words, maybe_digests, codes),
     st.builds(Unmask, digests, numbers, indices, digests, st.binary(min_size=16, max_size=112)),
-    st.builds(Close, digests, words, digests, digests, digests, st.integers(0, 2**64 - 1), digests),
+    st.builds(Close, digests, words, digests, digests, digests, digests, st.integers(0, 2**64 - 1), digests),
     st.builds(Abandon, digests, words, texts),
+    st.builds(SnapshotRequest, digests, indices, numbers),
+    snapshot_offers(),
 )
-awaits = st.builds(AwaitRequest, digests, st.integers(0, 1_000_000), st.sampled_from(Phase), st.integers(0, 60_000))
+awaits = st.builds(
+    AwaitRequest, digests, st.integers(0, 1_000_000), st.sampled_from(Phase), st.integers(0, 60_000), st.booleans()
+)
 boards = st.builds(
     Board,
     st.booleans(),
     st.sampled_from(Phase),
     st.lists(signeds, max_size=3).map(tuple),
     st.lists(st.binary(max_size=64), max_size=3).map(tuple),
+    st.booleans(),
+    words,
+)
+snapshot_downloads = st.builds(SnapshotDownload, digests, numbers, st.integers(0, 20_000))
+snapshot_frames = st.builds(
+    SnapshotFrame, digests, numbers, st.integers(0, 19_999), st.binary(min_size=17, max_size=200)
 )
 sum_requests = st.builds(SumRequest, digests, numbers, st.integers(0, 20_000))
 frame_requests = st.builds(FrameRequest, digests, numbers, st.integers(1, 64), st.integers(0, 20_000))

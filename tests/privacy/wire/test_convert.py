@@ -14,6 +14,7 @@ from privacy.errors import IdentityError, ProtocolError
 from privacy.wire import bodies, convert, parsing
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.messages import Phase, Sign, UploadHeader
+from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.privacy.wire import strategies as some
 
 KEY = Ed25519PrivateKey.generate()
@@ -44,10 +45,14 @@ WIRE = {
     "Sign": ["ctx", "round", "survivors_hash"],
     "Reject": ["ctx", "round", "survivors_hash", "code"],
     "Unmask": ["ctx", "round", "silo", "survivors_hash", "sealed"],
-    "Close": ["ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root"],
+    "Close": ["ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root", "state_mac"],
     "Abandon": ["study_digest", "round", "reason"],
-    "AwaitRequest": ["study_digest", "round", "phase", "wait_milliseconds"],
-    "Board": ["reached", "phase", "messages", "seeds"],
+    "SnapshotRequest": ["study_digest", "silo", "least_round"],
+    "SnapshotOffer": ["ctx", "round", "silo", "chain", "state_mac", "size", "frame_sha256"],
+    "SnapshotFrame": ["study_digest", "round", "frame", "data"],
+    "SnapshotDownload": ["study_digest", "round", "first_frame"],
+    "AwaitRequest": ["study_digest", "round", "phase", "wait_milliseconds", "attentive"],
+    "Board": ["reached", "phase", "messages", "seeds", "wanted", "frame"],
     "SumRequest": ["study_digest", "round", "first_frame"],
     "FrameRequest": ["study_digest", "round", "silo", "frame"],
     "Frame": ["data"],
@@ -78,7 +83,7 @@ def test_phases_have_the_numbers_of_the_wire() -> None:
 
 def test_every_kind_of_message_has_its_own_name() -> None:
     names = [bodies.kind_of(kind) for kind in KINDS]
-    assert len(set(names)) == len(names) == 12
+    assert len(set(names)) == len(names) == 14
     assert bodies.kind_of(UploadHeader) == "upload-header"
 
 
@@ -105,6 +110,12 @@ def test_requests_and_boards_come_back(await_request, board, sum_request, frame_
     assert convert.decode_await(convert.encode_await(await_request)) == await_request
     assert convert.decode_board(convert.encode_board(board)) == board
     assert convert.decode_sum_request(convert.encode_sum_request(sum_request)) == sum_request
+
+
+@given(some.snapshot_downloads, some.snapshot_frames)
+def test_snapshot_calls_come_back(download: SnapshotDownload, frame: SnapshotFrame) -> None:
+    assert convert.decode_snapshot_download(convert.encode_snapshot_download(download)) == download
+    assert convert.decode_snapshot_frame(convert.encode_snapshot_frame(frame)) == frame
 
 
 @given(some.signeds, st.binary(max_size=100))
@@ -212,7 +223,7 @@ def test_unknown_fields_of_inner_messages_are_refused() -> None:
         convert.decode_board(board)
 
 
-@pytest.mark.parametrize("phase", [0, 11, 2**31 - 1])
+@pytest.mark.parametrize("phase", [0, 13, 2**31 - 1])
 def test_an_unknown_phase_is_refused(phase: int) -> None:
     varint = pb.SumRequest(round=phase).SerializeToString()[1:] if phase else b"\0"
     with pytest.raises(ProtocolError):

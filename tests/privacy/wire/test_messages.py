@@ -7,7 +7,7 @@ import pytest
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire import messages
+from privacy.wire import messages, snapshots
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -33,6 +33,7 @@ from privacy.wire.messages import (
     Unmask,
     UploadHeader,
 )
+from privacy.wire.snapshots import FRAME_BYTES, SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
 
 D = b"d" * 32
 BOX = ShareBox(1, bytes(BOX_C_BYTES), bytes(BOX_S_BYTES), D, D)
@@ -45,7 +46,7 @@ VALID: list[Any] = [
     Survivors(D, 1, ((1, D), (3, D)), (10,), (D,)),
     Sign(D, 1, D),
     Reject(D, 1, D, "sum.refused"),
-    Close(D, 1, D, D, D, 0, D),
+    Close(D, 1, D, D, D, D, 0, D),
     Abandon(D, 1, "too_few_uploads"),
     AwaitRequest(D, 0, Phase.SURVIVORS, 0),
     SumRequest(D, 1),
@@ -54,6 +55,10 @@ VALID: list[Any] = [
     BOX,
     Shares(D, 1, 1, D, (BOX,)),
     Unmask(D, 1, 1, D, bytes(16)),
+    SnapshotRequest(D, 1, 1),
+    SnapshotOffer(D, 1, 1, D, D, 2**20, (D, D)),
+    SnapshotFrame(D, 1, 0, bytes(17)),
+    SnapshotDownload(D, 1, 0),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
@@ -112,6 +117,19 @@ def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
         (VALID[9], {"round_number": 1_000_001}),
         (VALID[9], {"wait_milliseconds": 60_001}),
         (VALID[10], {"round_number": 0}),
+        (VALID[16], {"least_round": 0}),
+        (VALID[16], {"silo_index": 65}),
+        (VALID[17], {"size": 0}),
+        (VALID[17], {"size": 2**40}),
+        (VALID[17], {"size": FRAME_BYTES - 16}),
+        (VALID[17], {"frame_sha256": (D,)}),
+        (VALID[17], {"frame_sha256": (D, D[:-1])}),
+        (VALID[17], {"round_number": 0}),
+        (VALID[17], {"silo_index": 0}),
+        (VALID[18], {"data": bytes(FRAME_BYTES + 1)}),
+        (VALID[18], {"data": bytes(16)}),
+        (VALID[18], {"frame": -1}),
+        (VALID[19], {"first_frame": -1}),
     ],
 )
 def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) -> None:
@@ -121,6 +139,11 @@ def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) 
 
 
 def test_messages_are_frozen() -> None:
-    kinds = [kind for kind in vars(messages).values() if is_dataclass(kind) and kind.__module__ == messages.__name__]
+    kinds = [
+        kind
+        for module in (messages, snapshots)
+        for kind in vars(module).values()
+        if is_dataclass(kind) and kind.__module__ == module.__name__
+    ]
     assert {type(message) for message in VALID} | {Board} == set(kinds)
     assert all(kind.__dataclass_params__.frozen for kind in kinds)  # type: ignore[attr-defined]
