@@ -67,7 +67,9 @@ class Boards:
         store = self._store.round(request.round_number)
         abandonment = store.get("abandon")
         if isinstance(state, setup.Abandoned) and abandonment is not None:
-            return Board(True, Phase.ABANDONED, (abandonment,))
+            # Empty but for a round that t silos could not open, where it is the proof of that.
+            proof = (message for _, message in sorted(store.all("unopenable")))
+            return Board(True, Phase.ABANDONED, (abandonment, *proof))
         seeds: tuple[bytes, ...] = ()
         public = rounds.shown(state)
         if request.phase == Phase.SURVIVORS and public is not None:

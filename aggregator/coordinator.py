@@ -43,6 +43,7 @@ from privacy.wire.messages import (
     SumRequest,
     Survivors,
     Unmask,
+    Unopenable,
     UploadHeader,
 )
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
@@ -124,6 +125,7 @@ class Coordinator:
             bodies.kind_of(Close): self._close,
             bodies.kind_of(SnapshotRequest): self._snapshots.request,
             bodies.kind_of(SnapshotOffer): self._offer_snapshot,
+            bodies.kind_of(Unopenable): self._unopenable,
         }
         if message.kind not in handlers:
             raise ProtocolError("this kind of message is not taken here", code="protocol.unexpected_kind")
@@ -334,6 +336,13 @@ class Coordinator:
             self._store.round(number).scrub()
         self._scrubbed = max(self._scrubbed, oldest - 1)
         self._snapshots.drop_before(oldest - 1)
+
+    def _unopenable(self, index: int, public_key: bytes, message: Signed) -> None:
+        body = bodies.open_signed(message, Unopenable, public_key)
+        state = rounds.unopenable(self._existing(body.round_number), index, body, self._rules)
+        self._store.round(body.round_number).put(f"unopenable-{index}", message)
+        self._records.incident(body.code, f"silo {index} cannot open a round and names silo {body.culprit}")
+        self._move(body.round_number, state)
 
     # ---- the sum
 

@@ -12,7 +12,7 @@ from aggregator.store import RoundStore, StudyStore
 from privacy.digest import protocol_hash
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Close, Reject, Sign, UploadHeader
+from privacy.wire.messages import Abandon, Close, Reject, Sign, Unopenable, UploadHeader
 
 
 class Recovery:
@@ -84,6 +84,11 @@ class Recovery:
             sign = bodies.open_signed(message, Sign, self._identity(index))
             state = rounds.signed(state, index, message, sign, self._rules, self._now)
         state = self._revealed(store, state)
+        for index, message in sorted(store.all("unopenable")):
+            body = bodies.open_signed(message, Unopenable, self._identity(index))
+            state = rounds.unopenable(state, index, body, self._rules)
+        if isinstance(state, setup.Abandoned):
+            return state
         for index, message in sorted(store.all("close")):
             close = bodies.open_signed(message, Close, self._identity(index))
             state = rounds.closed(state, index, message, close, self._rules)

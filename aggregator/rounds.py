@@ -1,13 +1,14 @@
 """The life of a round at the aggregator, as a pure state machine: no I/O, time is an argument.
 
     Advertising -> Sharing -> Uploading -> Folding -> Published -> Agreed -> Unmasked -> Closed
-                        any of these but the last two -> Abandoned
+                        any of these but the last -> Abandoned
 
 Sets are frozen when everybody is in, or past a time with at least t; below t the round is abandoned.
 Rules kept here: the first header of a (ctx, silo) is final; a frozen set is never frozen again; a
 silo's first answer to the survivors is final; Unmask and Close are counted only for the published
-survivors; once an UnmaskSet exists a round is never abandoned, as its sum may have been opened. The
-caller stores each message, and each frozen set, durably before it hands in or shows it.
+survivors; once an UnmaskSet exists a round is abandoned only when t silos found alike that it cannot be
+opened, as its sum may have been. The caller stores each message, and each frozen set, durably before it hands
+in or shows it.
 """
 
 from collections.abc import Mapping
@@ -16,8 +17,8 @@ from dataclasses import dataclass, field, replace
 from aggregator.setup import Abandoned, Advertising, Messages, Rules, Setup, Sharing, waited
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import Close, Phase, Reject, Sign, Unmask, UploadHeader
-from privacy.wire.sets import share_set_digest
+from privacy.wire.messages import UNOPENABLE, Close, Phase, Reject, Sign, Unmask, Unopenable, UploadHeader
+from privacy.wire.sets import share_set_digest, unmask_set_digest
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ class Unmasked:
     published: Published
     unmasks: Messages
     closes: Mapping[int, tuple[Signed, Close]] = field(default_factory=dict)
+    unopenables: Mapping[int, Unopenable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,8 @@ def closed(state: State, index: int, message: Signed, close: Close, rules: Rules
     if not isinstance(state, Unmasked | Closed):
         raise ProtocolError("this round cannot have been opened yet", code="close.early")
     _shown_as(state, close.survivors_hash)
+    if isinstance(state, Unmasked) and index in state.unopenables:
+        raise ProtocolError("this silo said that it cannot open the round", code="close.contradicted")
     for _, other in state.closes.values():
         if (other.chain, other.sum_mac) != (close.chain, close.sum_mac):
             raise ProtocolError(
@@ -257,8 +261,28 @@ def closed(state: State, index: int, message: Signed, close: Close, rules: Rules
                 code="close.differs",
             )
     closes = dict(sorted({**state.closes, index: (message, close)}.items()))
-    kind = Closed if len(closes) >= rules.threshold else Unmasked
-    return kind(state.published, state.unmasks, closes)
+    if isinstance(state, Unmasked) and len(closes) < rules.threshold:
+        return replace(state, closes=closes)
+    return Closed(state.published, state.unmasks, closes)
+
+
+def unopenable(state: State, index: int, body: Unopenable, rules: Rules) -> State:
+    """A silo cannot open the sum with the shares that were revealed; when t found the same, the round is abandoned.
+
+    Raises:
+        ProtocolError: no shares are revealed or the round has ended, other survivors or shares, or a second answer.
+    """
+    if not isinstance(state, Unmasked):
+        raise ProtocolError("this round is not one to be opened now", code="unopenable.unexpected")
+    _shown_as(state, body.survivors_hash)
+    if body.unmask_set != unmask_set_digest(tuple(state.unmasks.values())):
+        raise ProtocolError("this finding is of shares that were not published", code="unopenable.other_shares")
+    if index in state.closes or state.unopenables.get(index, body) != body:
+        raise ProtocolError("this silo already said how the round ended", code="unopenable.contradicted")
+    found = {**state.unopenables, index: body}
+    if list(found.values()).count(body) >= rules.threshold:
+        return Abandoned(UNOPENABLE)
+    return replace(state, unopenables=found)
 
 
 def board(state: State, wanted: Phase) -> tuple[Signed, ...]:

@@ -3,7 +3,7 @@
     <study>/keys/request-<silo>, grant-<receiver>
     <study>/snapshot/request-<silo>, offer-<giver>, sum/frame-<i>
     <study>/rounds/<r>/arriving-<silo>-*, upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
-    <study>/rounds/<r>/{advertise,shares,sign,reject,unmask,close}-<silo>, sum/frame-<i>, survivors, abandon
+    <study>/rounds/<r>/{advertise,shares,sign,reject,unmask,close,unopenable}-<silo>, sum/frame-<i>, survivors, abandon
     <study>/rounds/<r>/set-{advertised,shared,unmasked}         who is in a frozen set
 
 Everything is ciphertext, digests or signed messages; there is nothing here that a key of the

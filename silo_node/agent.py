@@ -40,9 +40,10 @@ from privacy.secagg.place import Place
 from privacy.secagg.ranges import public_bound
 from privacy.secagg.snapshot import state_mac
 from privacy.secagg.survivors import CheckedSurvivors
+from privacy.secagg.unopenable import check_abandonment
 from privacy.study import Study, context
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Close, Phase
+from privacy.wire.messages import UNOPENABLE, Abandon, Close, Phase
 from silo_node import server_optimizer
 from silo_node.agreement import Agreement
 from silo_node.client import AggregatorClient, RoundEnded
@@ -50,7 +51,7 @@ from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.global_model import GlobalModel
 from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
-from silo_node.opening import OVERTAKEN, Opening
+from silo_node.opening import GIVEN_UP, OVERTAKEN, Opening
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
@@ -186,7 +187,7 @@ class Agent:
                 if error.code != GONE:
                     raise
                 return self._caught_up(number)
-        return self._abandon(model, number, self.client.wait(number, Phase.ABANDONED).messages)
+        return self._abandon(model, place, self.client.wait(number, Phase.ABANDONED).messages)
 
     def _caught_up(self, number: int) -> GlobalModel:
         """Round `number` is over and no longer kept: go on from the state after it, or after a later one."""
@@ -281,13 +282,20 @@ class Agent:
         size, root = self._records.head()
         return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, state, size, root)
 
-    def _abandon(self, model: GlobalModel, number: int, messages: tuple[Signed, ...]) -> GlobalModel:
+    def _abandon(self, model: GlobalModel, place: Place, messages: tuple[Signed, ...]) -> GlobalModel:
+        number = place.round_number
         if not messages:
             raise ProtocolError("the aggregator abandoned a round without saying so", code="round.foreign_abandon")
         aggregator = bytes.fromhex(self.study.roster.aggregator.identity)
         abandon = bodies.open_signed(messages[0], Abandon, aggregator)
         if abandon.round_number != number or abandon.study_digest != self._digest:
             raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
+        if abandon.reason == UNOPENABLE or self._records.has(GIVEN_UP, number):
+            found = check_abandonment(messages[1:], place)
+            named = f"silo {found.culprit} is at fault" if found.culprit else "nobody is named"
+            self._records.incident(
+                found.code, f"round {number}: {place.roster.threshold} silos could not open it; {named}"
+            )
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
         self._records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
         ended = self._standing.advance(

@@ -2,12 +2,14 @@
 
     survivors, MAC and audit checked -> signed (ledger) -> shares for exactly these survivors chosen, the others
     erased -> shares sent -> the masks that are left recovered -> opened
+                                                               or: found not to open it (ledger), said, and ended
 
 Nothing is opened, and no share leaves, before every check has passed. A refused sum halts the study durably, with
 one code whatever was wrong. A second survivor list for a round is refused, and a second sum is never fetched.
 """
 
 from dataclasses import dataclass
+from typing import NoReturn, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,8 @@ from privacy.digest import protocol_hash
 from privacy.errors import CollegiumError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.randomness import SecureStream
-from privacy.secagg import unmask
+from privacy.secagg import unmask, unopenable
+from privacy.secagg.closing import DIFFERS
 from privacy.secagg.findings import REFUSED
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.masked import open_sum
@@ -30,7 +33,7 @@ from privacy.secagg.survivors import (
     check_survivors,
 )
 from privacy.study import Study
-from privacy.wire.messages import Board, Phase, Reject, Sign
+from privacy.wire.messages import Board, Phase, Reject, Sign, Unopenable
 from silo_node import audit_choice
 from silo_node.client import AggregatorClient
 from silo_node.records import RoundRecords
@@ -38,6 +41,8 @@ from silo_node.round_vault import RoundVault
 from silo_node.standing import Standing
 from silo_node.stored_upload import StoredUpload
 
+GIVEN_UP = "unopenable"
+"""The ledger's entry of a round that this silo could not open."""
 OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown")
 """Answers of the aggregator to a silo whose round was abandoned while it was still at work."""
 
@@ -109,20 +114,27 @@ class Opening:
         """The exact sums, int64 (length,), once the UnmaskSet is published.
 
         Raises:
-            RoundEnded: the round was abandoned meanwhile.
-            ProtocolError: the shares do not open it, or it cannot be a sum of uploads, which halts the study.
+            RoundEnded: the round was abandoned meanwhile, perhaps as t silos could not open it.
+            ProtocolError: it cannot be a sum of uploads, or others opened it and we cannot: the study is halted.
         """
         checked = verified.checked
         messages = self.client.published(self._number, Phase.UNMASKED).messages
-        recovered = unmask.recover(
-            self.place,
-            self.group_secret,
-            share_set,
-            checked.members,
-            checked.survivors_hash,
-            messages,
-            self.processes,
-        )
+        if self.records.has(GIVEN_UP, self._number):
+            self._give_up(self._given_up())
+        try:
+            recovered = unmask.recover(
+                self.place,
+                self.group_secret,
+                share_set,
+                checked.members,
+                checked.survivors_hash,
+                messages,
+                self.processes,
+            )
+        except ProtocolError as error:
+            if error.code not in unopenable.FINDINGS:
+                raise
+            self._give_up(unopenable.found(self.place, checked.survivors_hash, messages, error))
         for index, code in recovered.faults.items():
             self.records.incident(code, f"round {self._number}: silo {index} revealed unusable shares")
         try:
@@ -132,6 +144,38 @@ class Opening:
         except ProtocolError as error:
             self._halt(checked.survivors_hash)
             raise ProtocolError("the sum cannot be one of the silos' uploads", code=REFUSED) from error
+
+    def _give_up(self, body: Unopenable) -> NoReturn:
+        """Say that the sum cannot be opened, once and for ever, and wait for how the round ends.
+
+        Raises:
+            RoundEnded: it was abandoned; whether rightly is for the caller to check.
+            ProtocolError: `close.differs`: others opened it, which halts the study here.
+        """
+        if not self.records.has(GIVEN_UP, self._number):
+            self.records.add(
+                GIVEN_UP,
+                self._number,
+                survivors=body.survivors_hash.hex(),
+                unmask_set=body.unmask_set.hex(),
+                culprit=body.culprit,
+                code=body.code,
+            )
+        try:
+            self.client.submit(self.standing.seal(body))
+        except ProtocolError as error:
+            if error.code != "unopenable.unexpected":
+                raise
+        self.client.published(self._number, Phase.CLOSED)
+        self.standing.halt(self._number)
+        raise ProtocolError("others opened a round that this silo could not open", code=DIFFERS)
+
+    def _given_up(self) -> Unopenable:
+        """What this silo said before a restart: the same bytes, whatever it is shown now."""
+        (said,) = self.records.of(GIVEN_UP, self._number)
+        survivors, unmask_set = (bytes.fromhex(str(said[name])) for name in ("survivors", "unmask_set"))
+        culprit, code = cast(int, said["culprit"]), str(said["code"])
+        return Unopenable(self.place.ctx, self._number, survivors, unmask_set, culprit, code)
 
     @property
     def _number(self) -> int:

@@ -68,6 +68,9 @@ class Standing:
     def advance(self, model: GlobalModel) -> GlobalModel:
         """The round whose outcome is in `model` has ended. Raises StorageError, and ProtocolError as `check_end`."""
         self.records.check_end(model)
+        if model.outcome is chains.Outcome.ABANDONED and self.own_close(model.round_number):
+            # We opened it, were stopped before we applied it, and were then shown another end: one of the two is said.
+            self.folder.close_file.unlink()
         model.store(self.folder.model_file)
         self.records.closed(model)
         self.forget_round()

@@ -57,6 +57,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "spent": _CHARGE,
     "survivors_signed": {**_ROUND, "survivors": TEXT},
     "snapshot_taken": {**_ROUND, "chain": TEXT, "giver": TEXT},
+    "unopenable": {**_ROUND, "survivors": TEXT, "unmask_set": TEXT, "culprit": COUNT, "code": TEXT},
     "release": {**_ROUND, "what": TEXT, "protected": FLAG},
     "exported": {**_ROUND, "model_digest": TEXT},
     "cohort_closed": {"cohort": TEXT, "reason": TEXT},

@@ -4,7 +4,8 @@ For each survivor the silos reveal shares of b, for each silo of U2 that is not 
 K("unmask"), so that the aggregator stays blind on both layers. Every revealed share is compared with its commitment; t
 good ones give a secret, and it is compared with what its owner advertised. Somebody who sends wrong shares is
 named and changes nothing as long as t others are right. An owner whose committed shares give another secret than it
-advertised has made the round's sum unrecoverable: it is named, and the round is abandoned.
+advertised has made the round's sum unrecoverable: it is named, and the round is abandoned
+(`privacy.secagg.unopenable`).
 
 Checks no survivor list and no sum; both come before (`privacy.secagg.survivors`).
 """
@@ -75,7 +76,8 @@ def recover(
 
     Raises:
         CollegiumError: a signature or signer is not what was claimed.
-        ProtocolError: `round.set_order`: a silo stands twice; `unmask.too_few`: fewer than t good shares of a secret.
+        ProtocolError: `round.set_order`: a silo stands twice; `unmask.too_few`: fewer than t good shares of a secret,
+            as SiloFault of a silo that sent unusable ones, if any did.
         SiloFault: `share.inconsistent` or `share.unsealable`: an owner made its own secret unrecoverable.
         WorkerFailed: a worker failed.
         ValueError: the survivors are not within U2.
@@ -96,7 +98,7 @@ def recover(
                 good[kind, owner][holder] = share
         except ProtocolError as error:
             faults[holder] = error.code
-    combined = _combined(list(good.values()), place.roster.threshold, processes)
+    combined = _combined(list(good.values()), place.roster.threshold, processes, faults)
     secrets = {}
     for (kind, owner), secret in zip(wanted, combined, strict=True):
         _check_secret(place, share_set, kind, owner, secret)
@@ -141,13 +143,16 @@ def _unsealed(
     return [plaintext[at : at + SHARE_BYTES] for at in range(0, len(plaintext), SHARE_BYTES)]
 
 
-def _combined(good: Sequence[Mapping[int, bytes]], threshold: int, processes: int) -> list[bytes]:
+def _combined(
+    good: Sequence[Mapping[int, bytes]], threshold: int, processes: int, faults: Collection[int]
+) -> list[bytes]:
     """The secrets of so many sets of good shares. Forked: pycryptodome's arithmetic is Python's, t^2 steps a secret."""
     fewest = min(map(len, good))
     if fewest < threshold:
-        raise ProtocolError(
-            f"{fewest} usable shares came where {threshold} are needed; the round is given up", code="unmask.too_few"
-        )
+        sentence = f"{fewest} usable shares came where {threshold} are needed; the round is given up"
+        if faults:
+            raise SiloFault(sentence, code="unmask.too_few", silo=min(faults))
+        raise ProtocolError(sentence, code="unmask.too_few")
     workers = processes if len(good) >= WORTH_A_FORK else 1
     results = in_order(lambda index: shares.combine(good[index], threshold), len(good), SHARE_BYTES, workers)
     return [result.tobytes() for result in results]

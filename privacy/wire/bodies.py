@@ -26,6 +26,7 @@ from privacy.wire.messages import (
     Sign,
     Survivors,
     Unmask,
+    Unopenable,
     UploadHeader,
 )
 from privacy.wire.parsing import MAX_BODY_BYTES, MAX_MESSAGE_BYTES, parse, signed_from, signed_to
@@ -43,6 +44,7 @@ Body = (
     | Reject
     | Unmask
     | Close
+    | Unopenable
     | Abandon
     | SnapshotRequest
     | SnapshotOffer
@@ -61,6 +63,7 @@ BodyT = TypeVar(
     Reject,
     Unmask,
     Close,
+    Unopenable,
     Abandon,
     SnapshotRequest,
     SnapshotOffer,
@@ -241,6 +244,18 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
         lambda w: Close(
             w.ctx, w.round, w.survivors_hash, w.chain, w.sum_mac, w.state_mac, w.ledger_size, w.ledger_root
         ),
+    ),
+    Unopenable: (
+        lambda m: pb.Unopenable(
+            ctx=m.ctx,
+            round=m.round_number,
+            survivors_hash=m.survivors_hash,
+            unmask_set=m.unmask_set,
+            culprit=m.culprit,
+            code=m.code,
+        ),
+        pb.Unopenable,
+        lambda w: Unopenable(w.ctx, w.round, w.survivors_hash, w.unmask_set, w.culprit, w.code),
     ),
     Abandon: (
         lambda m: pb.Abandon(study_digest=m.study_digest, round=m.round_number, reason=m.reason),

@@ -240,6 +240,22 @@ class Close(_message.Message):
     state_mac: bytes
     def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., chain: _Optional[bytes] = ..., sum_mac: _Optional[bytes] = ..., ledger_size: _Optional[int] = ..., ledger_root: _Optional[bytes] = ..., state_mac: _Optional[bytes] = ...) -> None: ...
 
+class Unopenable(_message.Message):
+    __slots__ = ("ctx", "round", "survivors_hash", "unmask_set", "culprit", "code")
+    CTX_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    UNMASK_SET_FIELD_NUMBER: _ClassVar[int]
+    CULPRIT_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    ctx: bytes
+    round: int
+    survivors_hash: bytes
+    unmask_set: bytes
+    culprit: int
+    code: str
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., unmask_set: _Optional[bytes] = ..., culprit: _Optional[int] = ..., code: _Optional[str] = ...) -> None: ...
+
 class Abandon(_message.Message):
     __slots__ = ("study_digest", "round", "reason")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]

@@ -67,6 +67,11 @@ def check_number(value: int, least: int, most: int, name: str) -> None:
         raise ProtocolError(f"a message has {name} out of range", code="protocol.malformed")
 
 
+def _code(value: str) -> None:
+    if not 1 <= len(value) <= 64 or not value.replace(".", "").replace("_", "").isalnum():
+        raise ProtocolError("a message has a malformed code", code="protocol.malformed")
+
+
 def _frames(sizes: tuple[int, ...], digests: tuple[bytes, ...]) -> None:
     if not 1 <= len(sizes) <= MAX_FRAMES or len(sizes) != len(digests):
         raise ProtocolError("a message lists its frames inconsistently", code="protocol.malformed")
@@ -248,8 +253,7 @@ class Reject:
     def __post_init__(self) -> None:
         check_digest(self.ctx, "context")
         check_digest(self.survivors_hash, "survivors hash", may_be_empty=True)
-        if not 1 <= len(self.code) <= 64 or not self.code.replace(".", "").replace("_", "").isalnum():
-            raise ProtocolError("a reject has a malformed code", code="protocol.malformed")
+        _code(self.code)
 
 
 @dataclass(frozen=True)
@@ -291,6 +295,33 @@ class Close:
             (self.ledger_root, "ledger root"),
         ):
             check_digest(value, name)
+
+
+@dataclass(frozen=True)
+class Unopenable:
+    """M6: the UnmaskSet `unmask_set` does not open the sum of these survivors, and why; in the place of a Close.
+
+    `culprit` is the roster index of the silo whose fault it is, 0 where none is named.
+    """
+
+    ctx: bytes
+    round_number: int
+    survivors_hash: bytes
+    unmask_set: bytes
+    culprit: int
+    code: str
+
+    def __post_init__(self) -> None:
+        check_digest(self.ctx, "context")
+        check_digest(self.survivors_hash, "survivors hash")
+        check_digest(self.unmask_set, "unmask set")
+        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
+        check_number(self.culprit, 0, MAX_SILOS, "a silo index")
+        _code(self.code)
+
+
+UNOPENABLE = "unopenable"
+"""The reason of an Abandon that stands only with the same `Unopenable` of t silos."""
 
 
 @dataclass(frozen=True)

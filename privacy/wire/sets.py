@@ -24,3 +24,8 @@ def advertise_set_digest(messages: Sequence[Signed]) -> bytes:
 def share_set_digest(messages: Sequence[Signed]) -> bytes:
     """H(ShareSet) of U2's signed `Shares` messages in roster order, 32 bytes."""
     return protocol_hash("share-set", *(message.body for message in messages))
+
+
+def unmask_set_digest(messages: Sequence[Signed]) -> bytes:
+    """H(UnmaskSet) of the published signed `Unmask` messages in roster order, 32 bytes."""
+    return protocol_hash("unmask-set", *(message.body for message in messages))

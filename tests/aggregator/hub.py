@@ -40,9 +40,10 @@ from privacy.wire.messages import (
     Sign,
     SumRequest,
     Unmask,
+    Unopenable,
     UploadHeader,
 )
-from privacy.wire.sets import advertise_set_digest, share_set_digest
+from privacy.wire.sets import advertise_set_digest, share_set_digest, unmask_set_digest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.consortium import Consortium
 from tests.integration.federation import make_study
@@ -268,6 +269,11 @@ class Hub:
     def close(self, index: int, number: int = 1, chain: bytes = b"\7" * 32, state: bytes = b"\6" * 32) -> None:
         digest = self.survivors_hash(number)
         self.submit(index, Close(context(number), number, digest, chain, b"\1" * 32, state, 9, b"\2" * 32))
+
+    def cannot_open(self, index: int, number: int = 1, culprit: int = 2) -> None:
+        shares = unmask_set_digest(self.board(number, Phase.UNMASKED).messages)
+        digest = self.survivors_hash(number)
+        self.submit(index, Unopenable(context(number), number, digest, shares, culprit, "share.inconsistent"))
 
     def kinds(self) -> list[str]:
         return [entry.kind for entry in self.ledger.entries]

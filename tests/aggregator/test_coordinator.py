@@ -432,6 +432,34 @@ def test_too_few_revealed_shares_abandon_the_round(large: Hub) -> None:
         large.unmask(2)
 
 
+@pytest.mark.parametrize("stops", ["never", "between answers", "before it is announced", "after"])
+def test_a_round_that_t_silos_cannot_open_ends_with_their_word_for_it(large: Hub, stops: str) -> None:
+    large.upload_all(silos=(1, 2, 3, 4))
+    large.work()
+    agree(large, silos=(1, 2, 3, 4))
+    large.close(2)
+    for index in (1, 3):
+        large.cannot_open(index)
+    large.work()
+    assert not large.board(1, Phase.CLOSED).reached
+    if stops == "between answers":
+        large.restart()
+    large.cannot_open(4)
+    if stops == "before it is announced":
+        large.restart()
+    large.work()
+    if stops == "after":
+        large.restart()
+    board = large.board(1, Phase.CLOSED)
+    assert board.phase == Phase.ABANDONED
+    key = large.members.hub.keys.public_identity
+    assert bodies.open_signed(board.messages[0], Abandon, key).reason == "unopenable"
+    assert [message.signer for message in board.messages[1:]] == ["north", "east", "west"]
+    assert large.board(2, Phase.ADVERTISED).phase == Phase.KEYS_GRANTED
+    with pytest.raises(ProtocolError, match="opened"):
+        large.close(3)
+
+
 def test_a_round_that_too_few_sign_ends(hub: Hub) -> None:
     hub.upload_all()
     hub.work()

@@ -17,6 +17,7 @@ from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
     KEM_PUBLIC_BYTES,
+    UNOPENABLE,
     Advertise,
     Close,
     Phase,
@@ -25,9 +26,10 @@ from privacy.wire.messages import (
     Shares,
     Sign,
     Unmask,
+    Unopenable,
     UploadHeader,
 )
-from privacy.wire.sets import advertise_set_digest, share_set_digest
+from privacy.wire.sets import advertise_set_digest, share_set_digest, unmask_set_digest
 
 CTX, OTHER_CTX = b"c" * 32, b"d" * 32
 SHOWN, OTHER = b"s" * 32, b"t" * 32
@@ -36,7 +38,7 @@ SURVIVORS = Signed("survivors", b"list", "hub", b"\0" * 64)
 ORDER = (Advertising, Sharing, Uploading, Folding, Published, Agreed, Unmasked, Closed)
 RANK = {kind: position for position, kind in enumerate(ORDER)}
 FINAL = (Unmasked, Closed)
-"""Once these are reached a round is never abandoned."""
+"""Once these are reached a round is abandoned on the word of t silos only."""
 silos = st.integers(1, 5)
 
 
@@ -64,6 +66,11 @@ def unmask(index: int, survivors_hash: bytes = SHOWN) -> Unmask:
 
 def close(survivors_hash: bytes = SHOWN, chain: bytes = CHAIN, mac: bytes = b"a" * 32) -> Close:
     return Close(CTX, 1, survivors_hash, chain, mac, b"s" * 32, 1, b"r" * 32)
+
+
+def unopenable(state: State, culprit: int = 2) -> Unopenable:
+    shares = tuple(state.unmasks.values()) if isinstance(state, FINAL) else ()
+    return Unopenable(CTX, 1, SHOWN, unmask_set_digest(shares), culprit, "share.inconsistent")
 
 
 def uploads_of(state: State) -> dict[int, Upload]:
@@ -197,6 +204,23 @@ class Round(RuleBasedStateMachine):
             assert isinstance(before, FINAL)
             assert survivors_hash == SHOWN
             assert all(other.chain == chain for _, other in before.closes.values())
+
+    @rule(index=silos, culprit=st.sampled_from([1, 1, 1, 2]), right=st.sampled_from([True, True, True, False]))
+    def cannot_open(self, index: int, culprit: int, right: bool) -> None:
+        before = self.state
+        body = unopenable(before, culprit) if right else replace(unopenable(before, culprit), unmask_set=OTHER)
+        if self.attempt(rounds.unopenable, index, body, self.rules):
+            assert right
+            assert isinstance(before, Unmasked)
+            assert index not in before.closes
+            alike = {index} | {silo for silo, other in before.unopenables.items() if other == body}
+            assert before.unopenables.get(index, body) == body
+            if len(alike) >= self.rules.threshold:
+                assert self.state == Abandoned(UNOPENABLE)
+                assert len(before.closes) < self.rules.threshold
+                self.rank = RANK[Published]
+            else:
+                assert isinstance(self.state, Unmasked)
 
     @invariant()
     def the_phase_never_goes_back_and_no_round_is_abandoned_once_it_may_be_open(self) -> None:
@@ -386,7 +410,34 @@ def test_too_few_signatures_abandon_the_round_at_its_deadline() -> None:
     assert rounds.tick(state, RULES, 20.0) == Abandoned("too_few_signatures")
 
 
-def test_a_round_whose_unmask_set_exists_is_never_abandoned() -> None:
+def test_t_silos_that_cannot_open_a_round_end_it() -> None:
+    state = revealed(1, 2, 3, 4)
+    for index in (1, 3):
+        state = rounds.unopenable(state, index, unopenable(state), RULES)
+        state = rounds.unopenable(state, index, unopenable(state), RULES)
+    assert isinstance(rounds.unopenable(state, 4, unopenable(state, culprit=1), RULES), Unmasked)
+    assert rounds.unopenable(state, 4, unopenable(state), RULES) == Abandoned(UNOPENABLE)
+
+
+def test_a_silo_says_one_thing_of_how_a_round_ended() -> None:
+    state = rounds.closed(revealed(1, 2, 3, 4), 1, message("close", 1), close(), RULES)
+    with pytest.raises(ProtocolError, match="already said"):
+        rounds.unopenable(state, 1, unopenable(state), RULES)
+    state = rounds.unopenable(state, 2, unopenable(state), RULES)
+    with pytest.raises(ProtocolError, match="already said"):
+        rounds.unopenable(state, 2, unopenable(state, culprit=4), RULES)
+    with pytest.raises(ProtocolError) as caught:
+        rounds.closed(state, 2, message("close", 2), close(), RULES)
+    assert caught.value.code == "close.contradicted"
+    for index in (3, 4):
+        state = rounds.closed(state, index, message("close", index), close(), RULES)
+    assert isinstance(state, Closed)
+    with pytest.raises(ProtocolError) as caught:
+        rounds.unopenable(state, 2, unopenable(state), RULES)
+    assert caught.value.code == "unopenable.unexpected"
+
+
+def test_a_round_whose_unmask_set_exists_is_never_abandoned_for_time_or_a_reject() -> None:
     state = revealed(1, 2, 3)
     assert rounds.tick(state, RULES, 1e9) is state
     with pytest.raises(ProtocolError):

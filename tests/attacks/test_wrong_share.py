@@ -6,16 +6,21 @@ culprit is named; with t others the sum is exact, with fewer the round is abando
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.secagg import share_set, shares, unmask
+from privacy.secagg.advertise import AdvertiseSet
 from privacy.secagg.faults import SiloFault
 from privacy.secagg.held_shares import RevealedShares
 from privacy.secagg.masks import MaskKeys
-from privacy.secagg.round_keys import self_key
+from privacy.secagg.place import Place
+from privacy.secagg.round_keys import RoundSecrets, self_key
+from privacy.wire.messages import Shares
+from tests.attacks.stage import codes, incidents, kinds, stage_of
 from tests.secure_round import Cast, Round, same
 
 CULPRIT = 2
@@ -89,3 +94,26 @@ def test_attack_wrong_share_when_it_is_handed_out() -> None:
     with pytest.raises(SiloFault) as caught:
         share_set.receive(run.places[1], checked, run.secrets[1])
     assert (caught.value.code, caught.value.silo) == ("share.wrong", CULPRIT)
+
+
+def test_attack_inconsistent_shares(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silo deals shares of another secret than it advertised: found only when the masks are to come off."""
+    honest = share_set.build
+
+    def build(place: Place, secrets: RoundSecrets, advertised: AdvertiseSet) -> Shares:
+        lies = (place.silo, place.round_number) == (CULPRIT, 1)
+        return honest(place, replace(secrets, b=bytes(32)) if lies else secrets, advertised)
+
+    monkeypatch.setattr("silo_node.key_exchange.share_set.build", build)
+    stage = stage_of(tmp_path, monkeypatch, silos=4, rounds=1)
+    agents, results = stage.at(tmp_path / "on").play()
+    assert codes(results) == {"ok"}
+    for agent in agents:
+        assert incidents(agent) == ["share.inconsistent", "round.abandoned"]
+        ends = [entry.body["outcome"] for entry in agent.ledger.entries if entry.kind == "closed"]
+        assert ends == ["abandoned", "closed"]
+    # Off: nobody says so, and one dishonest silo has ended the study for all.
+    monkeypatch.setattr("privacy.secagg.unopenable.FINDINGS", ())
+    agents, results = stage.at(tmp_path / "off").play()
+    assert codes(results) == {"share.inconsistent"}
+    assert all("closed" not in kinds(agent) for agent in agents)

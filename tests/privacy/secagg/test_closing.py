@@ -12,7 +12,7 @@ from privacy.wire.messages import Close, Sign
 from tests.secure_round import Cast
 
 CAST = Cast(5)
-OWN = Close(*(secrets.token_bytes(32) for _ in range(1)), 7, *(secrets.token_bytes(32) for _ in range(3)), 1, b"r" * 32)
+OWN = Close(*(secrets.token_bytes(32) for _ in range(1)), 7, *(secrets.token_bytes(32) for _ in range(4)), 1, b"r" * 32)
 
 
 def close(silo: int, **changes: object) -> Signed:

@@ -26,6 +26,7 @@ from privacy.wire.messages import (
     SumRequest,
     Survivors,
     Unmask,
+    Unopenable,
     UploadHeader,
 )
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest, frame_count
@@ -93,6 +94,7 @@ any_body: st.SearchStrategy[bodies.Body] = st.one_of(
     st.builds(Reject, digests, words, maybe_digests, codes),
     st.builds(Unmask, digests, numbers, indices, digests, st.binary(min_size=16, max_size=112)),
     st.builds(Close, digests, words, digests, digests, digests, digests, st.integers(0, 2**64 - 1), digests),
+    st.builds(Unopenable, digests, numbers, digests, digests, st.integers(0, 64), codes),
     st.builds(Abandon, digests, words, texts),
     st.builds(SnapshotRequest, digests, indices, numbers),
     snapshot_offers(),

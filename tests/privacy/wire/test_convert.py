@@ -46,6 +46,7 @@ WIRE = {
     "Reject": ["ctx", "round", "survivors_hash", "code"],
     "Unmask": ["ctx", "round", "silo", "survivors_hash", "sealed"],
     "Close": ["ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root", "state_mac"],
+    "Unopenable": ["ctx", "round", "survivors_hash", "unmask_set", "culprit", "code"],
     "Abandon": ["study_digest", "round", "reason"],
     "SnapshotRequest": ["study_digest", "silo", "least_round"],
     "SnapshotOffer": ["ctx", "round", "silo", "chain", "state_mac", "size", "frame_sha256"],
@@ -83,7 +84,7 @@ def test_phases_have_the_numbers_of_the_wire() -> None:
 
 def test_every_kind_of_message_has_its_own_name() -> None:
     names = [bodies.kind_of(kind) for kind in KINDS]
-    assert len(set(names)) == len(names) == 14
+    assert len(set(names)) == len(names) == 15
     assert bodies.kind_of(UploadHeader) == "upload-header"
 
 

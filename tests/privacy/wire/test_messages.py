@@ -31,6 +31,7 @@ from privacy.wire.messages import (
     SumRequest,
     Survivors,
     Unmask,
+    Unopenable,
     UploadHeader,
 )
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
@@ -59,6 +60,7 @@ VALID: list[Any] = [
     SnapshotOffer(D, 1, 1, D, D, 2**20, (D, D)),
     SnapshotFrame(D, 1, 0, bytes(17)),
     SnapshotDownload(D, 1, 0),
+    Unopenable(D, 1, D, D, 0, "unmask.too_few"),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
