@@ -1,14 +1,17 @@
 """`collegium-aggregator`: enrol, then serve one study.
 
 The composition root: everything is built here and handed down. State directory: identity/, ledger/,
-studies/<name>/, aggregator.yaml, lock.
+studies/<name>/, aggregator.yaml, roster-statement.json, newest-roster-statement.json, lock.
 """
 
 import signal
+import sys
 import threading
 import time
 from concurrent import futures
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,16 +21,19 @@ import typer
 from aggregator import enrolment
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
+from aggregator.roster_file import RosterFile
 from aggregator.service import METHODS, Service
 from aggregator.store import StudyStore
 from privacy import console, study
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, check_complete, on_roster
 from privacy.channel.identity import Identity
+from privacy.channel.member import Member
+from privacy.channel.statement_memory import StatementMemory
 from privacy.channel.status import Translation
 from privacy.configuration import load
 from privacy.durable import lock, storage_error
-from privacy.errors import StudyError
+from privacy.errors import CollegiumError, StudyError
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import convert
@@ -49,8 +55,11 @@ class Program:
     port: int
 
 
-def build(state: Path, identity: Identity, signed: Study, listen: str) -> Program:
-    """Put the program together. Raises what configuration, ledger and address may raise."""
+def build(state: Path, identity: Identity, signed: Study, listen: str, statement: Path | None = None) -> Program:
+    """Put the program together. Raises what configuration, ledger, roster statement and address may raise.
+
+    `statement` is where the operator puts roster statements; in the state directory when left out.
+    """
     config_file = state / "aggregator.yaml"
     config = load(config_file, AggregatorConfig) if config_file.exists() else AggregatorConfig()
     if signed.roster.aggregator.identity != identity.keys.public_identity.hex():
@@ -64,10 +73,25 @@ def build(state: Path, identity: Identity, signed: Study, listen: str) -> Progra
         ledger.append("study_published", {"study_digest": digest})
     store = StudyStore(state / "studies" / f"{signed.name}-{digest[:16]}")
     coordinator = Coordinator(signed, store, ledger, identity.keys.identity, time.monotonic, config.max_upload_bytes)
+    roster = RosterFile(
+        statement or state / "roster-statement.json",
+        StatementMemory(state / "newest-roster-statement.json", signed.consortium, identity.study_key),
+        signed,
+        lambda: datetime.now(UTC),
+        coordinator.relay,
+        partial(_report, ledger),
+    )
+    roster.begin()
+    listed = on_roster(signed)
+
+    def admit(member: Member) -> None:
+        listed(member)
+        roster.admit(member)
+
     check_complete(METHODS, [convert.SERVICE])
     server = grpc.server(
         futures.ThreadPoolExecutor(config.threads),
-        interceptors=[Translation(), Authorisation(signed.consortium, METHODS, on_roster(signed))],
+        interceptors=[Translation(), Authorisation(signed.consortium, METHODS, admit)],
         options=tls.SERVER_OPTIONS,
     )
     server.add_generic_rpc_handlers((Service(coordinator).handler(),))
@@ -81,13 +105,20 @@ def serve(
     state: Annotated[Path, typer.Option(help="State directory of this aggregator.")],
     study_file: Annotated[Path, typer.Option("--study", help="The signed study.")],
     listen: Annotated[str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")],
+    roster_statement: Annotated[
+        Path | None,
+        typer.Option(
+            help="The consortium's newest roster statement; replace it while serving.",
+            show_default="roster-statement.json in the state directory",
+        ),
+    ] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once serving.")] = None,
 ) -> None:
     """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""
     identity = Identity.load(state / "identity")
     signed = study.load_signed(study_file, identity.study_key)
     with lock(state):
-        program = build(state, identity, signed, listen)
+        program = build(state, identity, signed, listen, roster_statement)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
@@ -106,6 +137,12 @@ def serve(
 def main() -> None:
     """Entry point of the command."""
     console.run(app)
+
+
+def _report(ledger: Ledger, error: CollegiumError) -> None:
+    """A roster statement was not taken: the operator should know, and serving goes on."""
+    ledger.append("incident", {"code": error.code, "detail": str(error)})
+    print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
 
 
 def _tell(port_file: Path, port: int) -> None:

@@ -7,6 +7,7 @@ from aggregator import rounds, setup
 from aggregator.key_board import KeyBoard
 from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import StudyStore
+from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire.messages import AwaitRequest, Board, Close, Phase
 
@@ -25,6 +26,7 @@ class Boards:
         self, store: StudyStore, keys: KeyBoard, snapshots: SnapshotBoard, states: Mapping[int, rounds.State]
     ) -> None:
         self._store, self._keys, self._snapshots, self._states = store, keys, snapshots, states
+        self.roster_statement: Signed | None = None
 
     def newest_closed(self) -> int:
         """The newest round that closed, or 0."""
@@ -53,8 +55,12 @@ class Boards:
         return rounds.phase(state) >= request.phase
 
     def board(self, request: AwaitRequest, index: int) -> Board:
-        """What silo `index` is shown: the phase's messages, or how far the round is."""
-        return replace(self._shown(request, index), wanted=self.wanted(request))
+        """What silo `index` is shown: the phase's messages, or how far the round is.
+
+        With the round keys, whether or not they are all there, comes the roster statement.
+        """
+        statement = self.roster_statement if request.phase == Phase.ADVERTISED else None
+        return replace(self._shown(request, index), wanted=self.wanted(request), roster_statement=statement)
 
     def _shown(self, request: AwaitRequest, index: int) -> Board:
         if request.phase <= Phase.KEYS_GRANTED:

@@ -7,6 +7,7 @@ the peer is comes from its certificate, and a message counts only if that same p
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -22,7 +23,7 @@ from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import Incoming, StudyStore
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
-from privacy.errors import ProtocolError
+from privacy.errors import IdentityError, ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
@@ -96,6 +97,7 @@ class Coordinator:
         self._boards = Boards(store, self._keys, self._snapshots, self._states)
         self._present: set[int] = set()
         self._scrubbed = 0
+        self._revoked: frozenset[int] = frozenset()
         self._arriving: dict[int, Incoming] = {}
         self._ending = False
 
@@ -236,6 +238,20 @@ class Coordinator:
 
     # ---- what the program calls
 
+    def relay(self, statement: Signed, revoked: frozenset[int]) -> None:
+        """From now on silos are shown this roster statement, and rounds go on without the silos that it revokes.
+
+        Which silos these are is the caller's to have verified. Statement and sets change together: no silo sees a set
+        beside a statement that revokes one of its members.
+        """
+        with self._changed:
+            self._revoked, self._boards.roster_statement = revoked, statement
+            self._rules = replace(self._rules, silos=len(self._study.roster.silos) - len(revoked))
+            number = max(self._states)
+            state = self._states[number]
+            if isinstance(state, setup.Advertising | setup.Sharing):
+                self._move(number, setup.without(state, revoked, self._rules, self._clock()))
+
     def work(self, stop: threading.Event) -> None:
         """Fold frozen sets and end rounds past their deadline until `stop` is set."""
         while not stop.is_set():
@@ -273,6 +289,8 @@ class Coordinator:
     def _advertise(self, index: int, public_key: bytes, message: Signed) -> None:
         body = bodies.open_signed(message, Advertise, public_key)
         _own(index, body.silo_index)
+        if index in self._revoked:  # since this call was let in
+            raise IdentityError("this silo is revoked; it takes no part in rounds any more", code="identity.revoked")
         state = setup.advertised(self._open(body.round_number), message, body, self._rules, self._clock())
         self._present.add(index)
         self._store.round(body.round_number).put(f"advertise-{index}", message)
@@ -322,7 +340,7 @@ class Coordinator:
                 self._records.ended(close.round_number, "closed", close.chain.hex())
                 self._states.setdefault(close.round_number + 1, setup.Advertising())
                 self._forget_before(close.round_number)
-            if len(state.closes) == self._rules.silos:
+            if len(state.closes) >= self._rules.silos:
                 self._store.round(close.round_number).scrub()
 
     def _offer_snapshot(self, index: int, public_key: bytes, message: Signed) -> None:

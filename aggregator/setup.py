@@ -20,7 +20,7 @@ Messages = Mapping[int, Signed]
 
 @dataclass(frozen=True)
 class Rules:
-    """What of the signed study a round depends on.
+    """What of the signed study a round depends on; `silos` are those of the roster that are not revoked.
 
     `patience` bounds each exchange of small messages and `deadline` the time for training and uploading,
     both in seconds and from the first message of the step.
@@ -75,7 +75,7 @@ def advertised(state: object, message: Signed, body: Advertise, rules: Rules, no
     if state.advertised.get(body.silo_index, message) != message:
         raise ProtocolError("this silo already advertised for the round", code="round.repeated")
     messages = _with(state.advertised, body.silo_index, message)
-    if len(messages) == rules.silos:
+    if len(messages) == rules.silos and len(messages) >= rules.threshold:
         return Sharing(messages, now)
     return Advertising(messages, now if state.first_at is None else state.first_at)
 
@@ -109,6 +109,21 @@ def waited(state: Advertising | Sharing, rules: Rules, now: float) -> Advertisin
         return state
     enough = len(state.shared) >= rules.threshold
     return Setup(state.advertised, state.shared) if enough else Abandoned("too_few_shared")
+
+
+def without(
+    state: Advertising | Sharing, revoked: frozenset[int], rules: Rules, now: float
+) -> Advertising | Sharing | Abandoned:
+    """Silos were revoked: their keys leave a set that still fills, and a frozen one that holds them ends the round.
+
+    No silo would go on with such a set, and none has reserved budget for it yet. `rules` counts who is left.
+    """
+    if isinstance(state, Sharing):
+        return Abandoned("silo_revoked") if revoked & state.advertised.keys() else state
+    left = {index: message for index, message in state.advertised.items() if index not in revoked}
+    if len(left) == rules.silos and len(left) >= rules.threshold:
+        return Sharing(left, now)
+    return Advertising(left, state.first_at)
 
 
 def _with(messages: Messages, index: int, message: Signed) -> dict[int, Signed]:

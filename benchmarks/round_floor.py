@@ -24,7 +24,7 @@ from typing import Any
 
 from deploy.consortium.authority import Authority
 from privacy import study
-from privacy.channel import enrolment
+from privacy.channel import enrolment, roster_statement
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
 from privacy.he.params import SMALL_RING_VALUES
@@ -79,6 +79,8 @@ def found(folder: Path, parameters: int, rounds: int) -> Path:
     authority = Authority.create(folder / "consortium", "floor", now - timedelta(days=1))
     hub = _enrol(authority, folder, Role.AGGREGATOR, HUB, now)
     silos = [_enrol(authority, folder, Role.SILO, name, now) for name in NAMES]
+    statement = authority.revocations.renew(now, timedelta(days=1))
+    (folder / HUB / "roster-statement.json").write_bytes(roster_statement.dump(statement))
     path = folder / "study.yaml"
     path.write_text(study.dump(study.sign(_study(hub, silos, parameters, rounds), authority.study_key)))
     return path

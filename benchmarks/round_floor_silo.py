@@ -28,6 +28,7 @@ from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
 from silo_node.progress import Progress
+from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
 
@@ -98,6 +99,7 @@ def take_part(state: Path, study_file: Path, target: str, parameters: int, proce
                 stream=SecureStream(),
                 progress=progress,
                 runtime=runtime,
+                roster=RosterWatch(signed, identity, directory.statements(identity), client, progress),
                 processes=processes,
             ).run()
     finally:

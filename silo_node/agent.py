@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from imaging import metrics
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
-from privacy.errors import ProtocolError, RoundAbandoned
+from privacy.errors import IdentityError, ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
@@ -54,6 +54,7 @@ from silo_node.key_exchange import KeyExchange
 from silo_node.opening import GIVEN_UP, OVERTAKEN, Opening
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
+from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import RoundVault
 from silo_node.snapshot import GONE, Snapshots, state_of
 from silo_node.standing import Standing
@@ -80,6 +81,7 @@ class Agent:
     stream: SecureStream
     progress: Progress
     runtime: Path
+    roster: RosterWatch
     processes: int = 1
 
     def __post_init__(self) -> None:
@@ -102,11 +104,13 @@ class Agent:
             BudgetExceeded: the cohort's budget does not cover the next round.
             RoundAbandoned: two rounds in a row ended without a sum.
             ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
+            IdentityError: this silo or the aggregator is revoked, or no roster statement holds.
             Unreachable: the aggregator did not answer for longer than our patience.
         """
         self._standing.refuse_if_halted()
+        self.roster.refuse_if_revoked()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
-        keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger)
+        keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger, self.roster)
         self._keys, self._material = keys, keys.obtain()
         self._keyholder = KeyHolder.from_secret(self._params, self._material.secret)
         self._contributor = Contributor(
@@ -159,7 +163,7 @@ class Agent:
         """What breaks the protocol is an incident in the ledger, and is raised."""
         try:
             yield
-        except ProtocolError as error:
+        except (ProtocolError, IdentityError) as error:
             self._records.incident(error.code, f"round {number}: {error}")
             raise
 
@@ -199,10 +203,11 @@ class Agent:
 
     def _contribute_and_open(self, model: GlobalModel, place: Place, vault: RoundVault, mac: RoundMac) -> GlobalModel:
         number, ctx = place.round_number, place.ctx
-        exchange = KeyExchange(place, self.identity, self.client, vault)
+        exchange = KeyExchange(place, self.identity, self.client, vault, self.roster)
         upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
         known = self._records.has("round_opened", number) or self._records.chain_after(number) is not None
         if upload is None and not known and not self._is_frozen(number):
+            self.roster.before(number)
             self._records.add("round_opened", number)
             self.progress.say("phase", number, phase="exchanging keys")
             exchanged = exchange.take_part()

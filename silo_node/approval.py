@@ -142,8 +142,16 @@ Budget        {cost_line}
 Roster        code {signed.roster.code} (read it to the other hospitals; all must have the same)
 {silos}
     aggregator {signed.roster.aggregator.name:<9} {signed.roster.aggregator.fingerprint}
+Revocation    {_revocation(signed.roster)}
 Threshold     {_threshold(signed.roster)}
 """
+
+
+def _revocation(roster: Roster) -> str:
+    """Whether a hospital whose keys are lost can be shut out while the study runs."""
+    if roster.statements == "none":
+        return "NOT checked: a hospital whose keys were stolen stays in until another study is signed."
+    return "checked before each round, against the consortium's newest signed roster statement."
 
 
 def _threshold(roster: Roster) -> str:

@@ -23,6 +23,7 @@ from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest, Phase
 from silo_node.client import AggregatorClient
+from silo_node.roster_watch import RosterWatch
 from silo_node.state import StudyDirectory
 
 EQUIVOCATION = "protocol.key_equivocation"
@@ -40,6 +41,7 @@ class KeyEpoch:
     client: AggregatorClient
     folder: StudyDirectory
     ledger: Ledger
+    roster: RosterWatch
     _refused: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,8 @@ class KeyEpoch:
                 continue
             try:
                 requester, requested = self._opened(message, KeyRequest)
+                if requester in self.roster.known():
+                    continue
                 granted = keygrant.grant(
                     self._epoch, self._index, material, announcement, announced, requested, message.body, requester
                 )
@@ -91,13 +95,16 @@ class KeyEpoch:
                     "the stored key is not the one that the ledger has of this epoch; restore the right folder",
                     code=EQUIVOCATION,
                 )
-        elif self._index == self._epoch.steward and known is None:
+            self._record(material)  # also after a stop between the file and the ledger
+            return material
+        self.roster.before(1)  # the key is neither made nor taken before it is known who is revoked
+        if self._index == self._epoch.steward and known is None:
             material = KeyMaterial.generate(KeyHolder.generate(self.params).secret())
             announced = keygrant.announce(self._epoch, self._index, material)
             self._keep(material, bodies.seal(announced, self.identity.member.name, self.identity.keys.identity))
         else:
             material = self._ask(known)
-        self._record(material)  # also after a stop between the file and the ledger
+        self._record(material)
         return material
 
     def _ask(self, known: bytes | None) -> KeyMaterial:

@@ -18,6 +18,7 @@ from privacy.secagg.share_set import ShareSet
 from privacy.wire import bodies
 from privacy.wire.messages import Phase
 from silo_node.client import AggregatorClient
+from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import RoundVault
 
 LATE = ("round.late", "round.not_open", "round.repeated")
@@ -40,6 +41,7 @@ class KeyExchange:
     identity: Identity
     client: AggregatorClient
     vault: RoundVault
+    roster: RosterWatch
 
     def take_part(self) -> Exchanged:
         """Advertise, share, check both sets, and keep the shares of others.
@@ -53,7 +55,8 @@ class KeyExchange:
         own = bodies.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
         self.vault.keep_message("advertise", own)
         self._submit(own)
-        advertised = advertise.check(self.place, self._published(Phase.ADVERTISED), own)
+        board = self.client.published(self.place.round_number, Phase.ADVERTISED)
+        advertised = advertise.check(self.place, board.messages, own, self.roster.revoked(board))
         if self.place.silo not in advertised.members:
             return self.follow()
         message = bodies.seal(share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity)
@@ -69,6 +72,8 @@ class KeyExchange:
 
     def follow(self) -> Exchanged:
         """Check what the others exchanged, without a part in it (any more).
+
+        Who is revoked matters to those that hand out shares, when they do; a silo may be revoked after that.
 
         Raises:
             RoundEnded, CollegiumError: as `take_part`.

@@ -15,6 +15,7 @@ from silo_node.export import Card
 from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
 from silo_node.progress import Progress
+from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
 
@@ -66,6 +67,9 @@ def take_part(
                 stream=SecureStream(),
                 progress=progress,
                 runtime=runtime or default_folder(directory.root),
+                roster=RosterWatch(
+                    signed, identity, directory.statements(identity), client, progress, patience=patience
+                ),
                 processes=cores(),
             ).run()
         except CollegiumError as error:

@@ -2,6 +2,7 @@
 
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
+roster-statement.json  the newest that was seen
 cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, announcement, model, close,
                                                            halted}, and of the round {upload/, sum/, snapshot/, audit}
 """
@@ -11,6 +12,7 @@ import secrets
 from pathlib import Path
 
 from privacy.channel.identity import Identity
+from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
 from privacy.errors import ConfigError
 from privacy.ledger.store import Ledger
@@ -57,6 +59,10 @@ class StateDirectory:
             ledger.close()
             raise
         return ledger
+
+    def statements(self, identity: Identity) -> StatementMemory:
+        """The newest roster statement that this silo has seen. Raises CorruptState when it is damaged."""
+        return StatementMemory(self.root / "roster-statement.json", identity.member.consortium, identity.study_key)
 
     def pseudonym_key(self) -> bytes:
         """The secret of patient pseudonyms, 32 bytes, made at its first use; it never leaves the site."""

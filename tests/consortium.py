@@ -13,8 +13,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from deploy.consortium.authority import Authority
 from privacy.channel import enrolment
 from privacy.channel.admission import Request, subject
+from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
+from privacy.channel.roster_statement import Reason
 
 
 class Consortium:
@@ -57,6 +59,13 @@ class Consortium:
 
     def aggregator(self, name: str = "hub", hosts: Sequence[str] = ("localhost", "127.0.0.1")) -> Identity:
         return self.enrol(Role.AGGREGATOR, name, hosts)
+
+    def roster_statement(self, *revoked: str, days: int = 30, now: datetime | None = None) -> Signed:
+        """A new roster statement, which revokes these silos too."""
+        revocations, at, life = self.authority.revocations, now or datetime.now(UTC), timedelta(days=days)
+        for name in revoked:
+            revocations.revoke(self.authority.admitted(Role.SILO, name), Reason.KEY_COMPROMISE, at, life)
+        return revocations.renew(at, life)
 
     def forge(
         self,

@@ -72,6 +72,7 @@ class Consortium:
         self._states = {name: order.out / "silos" / name for name in order.silos}
         self._aggregator = order.out / "aggregator"
         self._signed = self._paper / "study.yaml"
+        self._statement = self._paper / "roster-statement.json"
 
     def run(self) -> Outcome:
         """All steps in order.
@@ -138,7 +139,10 @@ class Consortium:
         unsigned = self._paper / "draft.yaml"
         unsigned.write_text(yaml.safe_dump(self._order.study, sort_keys=False), encoding="utf-8")
         at = ("--dir", str(self._authority))
-        self._run(self._consortium("sign", "study", "sign", str(unsigned), *at, "-o", str(self._signed)))
+        self._run(
+            self._consortium("sign", "study", "sign", str(unsigned), *at, "-o", str(self._signed)),
+            self._consortium("roster-statement", "roster-statement", *at, "-o", str(self._statement)),
+        )
         allowed = yaml.safe_dump(draft.policy(self._order.study), sort_keys=False)
         for state in self._states.values():
             (state / "silo.yaml").write_text(allowed, encoding="utf-8")
@@ -162,6 +166,7 @@ class Consortium:
                 "collegium-aggregator",
                 (
                     *("serve", "--state", str(self._aggregator), "--study", str(self._signed)),
+                    *("--roster-statement", str(self._statement)),
                     *("--listen", "127.0.0.1:0", "--port-file", str(port_file)),
                 ),
             )

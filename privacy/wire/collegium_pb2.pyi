@@ -331,20 +331,22 @@ class AwaitRequest(_message.Message):
     def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., wait_milliseconds: _Optional[int] = ..., attentive: _Optional[bool] = ...) -> None: ...
 
 class Board(_message.Message):
-    __slots__ = ("reached", "phase", "messages", "seeds", "wanted", "frame")
+    __slots__ = ("reached", "phase", "messages", "seeds", "wanted", "frame", "roster_statement")
     REACHED_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     SEEDS_FIELD_NUMBER: _ClassVar[int]
     WANTED_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_STATEMENT_FIELD_NUMBER: _ClassVar[int]
     reached: bool
     phase: Phase
     messages: _containers.RepeatedCompositeFieldContainer[Signed]
     seeds: _containers.RepeatedScalarFieldContainer[bytes]
     wanted: bool
     frame: int
-    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ..., wanted: _Optional[bool] = ..., frame: _Optional[int] = ...) -> None: ...
+    roster_statement: Signed
+    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ..., wanted: _Optional[bool] = ..., frame: _Optional[int] = ..., roster_statement: _Optional[_Union[Signed, _Mapping]] = ...) -> None: ...
 
 class SumRequest(_message.Message):
     __slots__ = ("study_digest", "round", "first_frame")

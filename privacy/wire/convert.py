@@ -59,7 +59,8 @@ def join_board(parts: Iterable[Board]) -> Board:
         ProtocolError: no part, or parts that contradict each other.
     """
     every = tuple(parts)
-    if not every or len({(part.reached, part.phase, part.wanted, part.frame) for part in every}) != 1:
+    common = {(part.reached, part.phase, part.wanted, part.frame, part.roster_statement) for part in every}
+    if len(common) != 1:
         raise ProtocolError("a board has no parts, or parts of different boards", code="protocol.malformed")
     messages = tuple(message for part in every for message in part.messages)
     seeds = tuple(seed for part in every for seed in part.seeds)
@@ -75,6 +76,7 @@ def encode_board(board: Board) -> bytes:
         seeds=list(board.seeds),
         wanted=board.wanted,
         frame=board.frame,
+        roster_statement=None if board.roster_statement is None else signed_to(board.roster_statement),
     ).SerializeToString()
 
 
@@ -88,6 +90,7 @@ def decode_board(data: bytes) -> Board:
         tuple(message.seeds),
         message.wanted,
         message.frame,
+        signed_from(message.roster_statement) if message.HasField("roster_statement") else None,
     )
 
 

@@ -370,6 +370,8 @@ class Board:
     seeds: tuple[bytes, ...] = field(default=(), repr=False)
     wanted: bool = False
     frame: int = 0
+    roster_statement: Signed | None = None
+    """The newest that the aggregator has, with the round keys; `privacy.channel.roster_statement` reads it."""
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,14 @@ class Members:
     hub: Identity
     silos: tuple[Identity, ...]
     study: Study
+    consortium: Consortium
+    statement: Signed
 
     @classmethod
     def enrol(cls, root: Path, names: Sequence[str] = ("north", "south", "east")) -> "Members":
         consortium = Consortium(root)
         hub, silos = consortium.aggregator(), tuple(consortium.silo(name) for name in names)
-        return cls(hub, silos, make_study(hub, list(silos)))
+        return cls(hub, silos, make_study(hub, list(silos)), consortium, consortium.roster_statement())
 
     def of(self, index: int) -> Identity:
         return self.silos[index - 1]
@@ -171,6 +173,7 @@ class Hub:
         self.coordinator = Coordinator(
             self.members.study, store, self.ledger, key, lambda: self.now, self.max_upload_bytes
         )
+        self.coordinator.relay(self.members.statement, frozenset())
         self._service = Service(self.coordinator)
 
     def restart(self) -> None:

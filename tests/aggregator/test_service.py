@@ -252,7 +252,14 @@ def test_a_round_that_is_not_open_takes_nothing(hub: Hub, upload: MadeUpUpload, 
 
 def test_a_stranger_is_refused(hub: Hub, upload: MadeUpUpload, four: Members) -> None:
     stranger = Hub(
-        hub.root / "other", Members(hub.members.hub, hub.members.silos[:2] + four.silos[3:], hub.members.study)
+        hub.root / "other",
+        Members(
+            hub.members.hub,
+            hub.members.silos[:2] + four.silos[3:],
+            hub.members.study,
+            four.consortium,
+            hub.members.statement,
+        ),
     )
     with pytest.raises(StudyError):
         stranger.upload(MadeUpUpload.random(hub, 3))

@@ -82,6 +82,7 @@ def served(federation: Federation, blocked: tuple[str, ...] = BLOCKED, port: int
     port_file.unlink(missing_ok=True)
     state = federation.consortium.state(federation.hub.member.name)
     arguments = ["serve", "--state", str(state), "--study", str(signed), "--listen", f"localhost:{port}"]
+    arguments += ["--roster-statement", str(federation.statement)]
     log = federation.folder / "aggregator.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -102,6 +102,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     walk.run(OPERATOR, "Sign a study")
     assert "each of two silos" in walk.run(OPERATOR, "See what a study means")
     walk.both(HOSPITAL, "Approve a study", said="y\n")
+    walk.run(OPERATOR, "State who is revoked")
     walk.start(OPERATOR, "Serve it")
     silos = [walk.start(HOSPITAL, "Take part", hospital) for hospital in HOSPITALS]
     assert [silo.wait(300) for silo in silos] == [0, 0]
@@ -111,6 +112,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     walk.run(OFFICER, "Write the report")
     assert (walk.folder / "report.html").exists()
     walk.run(OPERATOR, "Renew a certificate")
+    assert "st-marys: key-compromise" in walk.run(OPERATOR, "Revoke a member")
 
 
 def test_the_guide_of_the_researcher(walk: Walk) -> None:

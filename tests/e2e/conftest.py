@@ -3,13 +3,13 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.relay import Relay
-from tests.e2e.scene import SILOS, Scene, end
+from tests.e2e.scene import SILOS, Copied, Scene, end, ledger, leftovers
 
 
 def made_once(base: Path, name: str, build: Callable[[Path], None]) -> Scene:
@@ -69,3 +69,20 @@ def finished(approved: Scene, shared: Path) -> Scene:
         scene.well("compliance", "report", folder, "-o", folder / "report.html", "--json")
 
     return made_once(shared, "finished", build)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[Copied]:
+    """A scene of the test's own; afterwards nothing half-written may be in it, and its ledgers must verify."""
+    made: list[Scene] = []
+
+    def copy(scene: Scene) -> Scene:
+        made.append(scene.copy(tmp_path / f"scene-{len(made)}"))
+        return made[-1]
+
+    yield copy
+    for scene in made:
+        for state in (*(scene.state(silo) for silo in SILOS), scene.aggregator):
+            assert leftovers(state) == []
+            if (state / "ledger" / "origin.json").exists():
+                ledger(state)

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -91,6 +91,11 @@ class Scene:
     @property
     def study(self) -> Path:
         return self.paper / "study.yaml"
+
+    @property
+    def statement(self) -> Path:
+        """Where the aggregator looks for roster statements by itself."""
+        return self.aggregator / "roster-statement.json"
 
     @property
     def transcript(self) -> Path:
@@ -181,6 +186,8 @@ class Scene:
         file = output.with_suffix(".draft.yaml")
         file.write_text(yaml.safe_dump(draft))
         self.well("consortium", "study", "sign", file, "--dir", self.consortium, "-o", output, "--json")
+        if not self.statement.exists():
+            self.well("consortium", "roster-statement", "--dir", self.consortium, "-o", self.statement, "--json")
 
     def approve_arguments(
         self, silo: str, study: Path | None = None, silos: tuple[str, ...] = SILOS
@@ -260,6 +267,10 @@ class Scene:
         """A scene of its own."""
         shutil.copytree(self.root, destination, symlinks=True)
         return Scene(destination)
+
+
+Copied = Callable[[Scene], Scene]
+"""Makes a scene of a test's own; see the fixture `copied`."""
 
 
 def ledger(state: Path) -> tuple[Entry, ...]:

@@ -46,7 +46,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "ingest", "approve", "run", "export")),
         *(("aggregator", word) for word in ("init", "enrol", "serve")),
-        *(("consortium", word) for word in ("init", "token", "admit", "renew")),
+        *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain")),
         ("compliance", "report"),
         ("sandbox", "run"),
@@ -92,10 +92,12 @@ def test_json_is_one_object_and_nothing_else(finished: Scene, tmp_path: Path) ->
     ended = commands.noted(finished.transcript)
     at = ("--dir", finished.copy(tmp_path / "copy").consortium, "--json")
     renewed = commands.run("consortium", "renew", "silo", "north", *at, "-o", tmp_path / "admission")
+    revoke = ("revoke", "silo", "north", "--reason", "superseded", "-o", tmp_path / "statement")
+    revoked = commands.run("consortium", *revoke, *at)
     token = commands.run("consortium", "token", "silo", "lake", *at)
     explained = commands.run("consortium", "study", "explain", finished.study, "--json")
     seen = set()
-    for each in [*ended, renewed.well(), token.well(), explained.well()]:
+    for each in [*ended, renewed.well(), revoked.well(), token.well(), explained.well()]:
         words = (Path(each.command[0]).name.removeprefix("collegium-"), *each.command[1:])
         if "--json" in words:
             assert each.data()

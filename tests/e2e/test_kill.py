@@ -178,5 +178,5 @@ def test_a_silo_that_is_stopped_ends_at_once(
     finally:
         end(process)
     assert "Traceback" not in words(scene, silo)
-    assert kinds(scene.entries(silo))[-1] == "key_granted"
+    assert kinds(scene.entries(silo))[-1] == "approved"
     assert leftovers(scene.state(silo)) == []

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from aggregator.app import Program, build
 from imaging import metrics
+from privacy.channel import roster_statement
+from privacy.channel.files import publish
 from privacy.channel.identity import Identity
 from privacy.dp.events import DpEvent
 from privacy.ledger.budget import BudgetFilter, Cap
@@ -29,6 +31,7 @@ from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
+from silo_node.roster_watch import RosterWatch
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 
@@ -131,11 +134,14 @@ class Federation:
     parameters: int = 10
     learner: type[MadeUpLearner] = MadeUpLearner
     study: Study = field(init=False)
+    statement: Path = field(init=False)
 
     def __post_init__(self) -> None:
         self.hub = self.consortium.aggregator()
         names = ["north", "south", "east", "west", "centre"][: self.silos]
         self.members = [self.consortium.silo(name) for name in names]
+        self.statement = self.consortium.root / "roster-statement.json"
+        publish(self.statement, roster_statement.dump(self.consortium.roster_statement()))
         self.study = make_study(
             self.hub,
             self.members,
@@ -151,7 +157,7 @@ class Federation:
         """The real aggregator program on a port of loopback (0: a free one)."""
         root = self.folder / state
         root.mkdir(exist_ok=True)
-        program = build(root, self.hub, study or self.study, f"localhost:{port}")
+        program = build(root, self.hub, study or self.study, f"localhost:{port}", self.statement)
         stop = threading.Event()
         worker = threading.Thread(target=program.coordinator.work, args=(stop,))
         worker.start()
@@ -182,6 +188,8 @@ class Federation:
         directory = StateDirectory(root)
         folder = directory.study(signed.name)
         folder.make()
+        client = AggregatorClient(identity, f"localhost:{port}", signed.digest(), patience)
+        progress = Progress(root / "progress.jsonl", signed.training.rounds)
         return Agent(
             study=signed,
             cohort=cohort,
@@ -191,11 +199,12 @@ class Federation:
             budget=BudgetFilter(
                 Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)
             ),
-            client=AggregatorClient(identity, f"localhost:{port}", signed.digest(), patience),
+            client=client,
             learner=self.learner(index, round_event(signed), self.parameters),
             stream=SecureStream(),
-            progress=Progress(root / "progress.jsonl", signed.training.rounds),
+            progress=progress,
             runtime=root / "runtime",
+            roster=RosterWatch(signed, identity, directory.statements(identity), client, progress),
         )
 
 

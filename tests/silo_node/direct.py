@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 from aggregator import rounds
 from aggregator.setup import Abandoned
@@ -26,9 +27,10 @@ from privacy.wire.messages import Board, Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer
 from silo_node.agent import Agent
 from silo_node.approval import round_event
-from silo_node.client import RoundEnded
+from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
+from silo_node.roster_watch import RosterWatch
 from silo_node.state import StateDirectory
 from silo_node.stored_upload import StoredUpload
 from tests.aggregator.hub import Hub, Members, Turns
@@ -161,6 +163,8 @@ class World:
         directory = StateDirectory(root)
         folder = directory.study(self.members.study.name)
         folder.make()
+        client = cast(AggregatorClient, line or Line(self, index))
+        progress = Progress(None, self.members.study.training.rounds)
         return Agent(
             study=self.members.study,
             cohort="chest",
@@ -170,11 +174,12 @@ class World:
             budget=BudgetFilter(
                 Cap(cap, 1e-4), allow_unprotected=False, epsilon_of=lambda events, _: sum(e.steps for e in events)
             ),
-            client=line or Line(self, index),  # type: ignore[arg-type]
+            client=client,
             learner=CountingLearner(self, index),
             stream=SecureStream(),
-            progress=Progress(None, self.members.study.training.rounds),
+            progress=progress,
             runtime=root / "runtime",
+            roster=RosterWatch(self.members.study, identity, directory.statements(identity), client, progress),
         )
 
     def start(self, index: int, line: Line | None = None, **options: float) -> Running:

@@ -110,6 +110,7 @@ boards = st.builds(
     st.lists(st.binary(max_size=64), max_size=3).map(tuple),
     st.booleans(),
     words,
+    roster_statement=st.none() | signeds,
 )
 snapshot_downloads = st.builds(SnapshotDownload, digests, numbers, st.integers(0, 20_000))
 snapshot_frames = st.builds(

@@ -53,7 +53,7 @@ WIRE = {
     "SnapshotFrame": ["study_digest", "round", "frame", "data"],
     "SnapshotDownload": ["study_digest", "round", "first_frame"],
     "AwaitRequest": ["study_digest", "round", "phase", "wait_milliseconds", "attentive"],
-    "Board": ["reached", "phase", "messages", "seeds", "wanted", "frame"],
+    "Board": ["reached", "phase", "messages", "seeds", "wanted", "frame", "roster_statement"],
     "SumRequest": ["study_digest", "round", "first_frame"],
     "FrameRequest": ["study_digest", "round", "silo", "frame"],
     "Frame": ["data"],
