@@ -4,21 +4,30 @@ Two honest survivors hold updates that the coalition knows, it does not know whi
 also knows every other plaintext, all that M5 reveals, everything of its members, and the CKKS key (so that ciphertext
 words count as plain). It takes off every mask whose key it can compute, and guesses. With masks and c_max members it
 is right half of the time; without masks, or with all other survivors as members (the documented limit), always.
+Against running silos once, and a thousand times between silos that are values.
 """
 
 import secrets
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from privacy.digest import protocol_hash
 from privacy.he import frames
+from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.secagg import masks, prg
+from privacy.secagg.masked import FrameOf, open_sum
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import RoundSecrets, pair_key, pair_seed, self_key, upload_keys
 from privacy.study import least_threshold
+from silo_node.agent import Agent
+from tests.attacks.coalition import Coalition, Memory
+from tests.attacks.stage import Stage, codes, stage_of
+from tests.integration.federation import MadeUpLearner
 from tests.secure_round import tiny_params
 
 TRIALS = 1000
@@ -85,15 +94,71 @@ def accuracy(survivors: int, dropped: int, colluding: int) -> float:
     return right / TRIALS
 
 
+def swapped(stage: Stage, *coalitions: tuple[int, ...]) -> list[int | None]:
+    """A coin decides whether silos 2 and 3 of four exchange their updates; then each coalition says what came up.
+
+    Its answer, relative to the coin: 1 right, 0 wrong, None if it has nothing but a coin of its own.
+    """
+    coin = secrets.randbelow(2)
+    memory = Memory.kept(stage.patch)
+
+    def cast(agent: Agent) -> None:
+        assert isinstance(agent.learner, MadeUpLearner)
+        if coin and agent._index in (2, 3):
+            agent.learner.index = 5 - agent._index
+
+    agents, results = stage.play(cast=cast)
+    assert codes(results) == {"ok"}
+    coalition = Coalition(stage, agents[0])
+    candidates = [MadeUpLearner(index, agents[0].learner.event).update(1) for index in (2, 3)]  # type: ignore[attr-defined]
+    listed = coalition.store.get("survivors")
+    assert listed is not None
+    messages = [message for _, message in coalition.store.all("unmask")]
+    public = coalition.recovered((1, 2, 3, 4), protocol_hash("survivors", listed.body), messages)
+    assert public is not None
+    answers: list[int | None] = []
+    for members in coalitions:
+        known = {peer: coalition.pair(2, peer, memory.secrets[peer][0]) for peer in members}
+        later = tuple(key for peer, key in known.items() if peer > 2)
+        keys = MaskKeys((public.plus[1], *later), tuple(key for peer, key in known.items() if peer < 2))
+        for taken_off in (keys, MaskKeys(())):
+            found = coalition.update(2, taken_off)
+            if found is not None:
+                break
+        if found is None:
+            answers.append(None)
+        else:
+            far = [np.abs(found - candidate).max() for candidate in candidates]
+            answers.append(int((far[1] < far[0]) == coin))
+    return answers
+
+
+def test_attack_curious_coalition_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One silo of four is tolerated, and has nothing; so have two. With all other survivors: the documented limit."""
+    assert swapped(stage_of(tmp_path, monkeypatch, silos=4), (1,), (1, 4), (1, 3, 4)) == [None, None, 1]
+
+
+def test_attack_curious_coalition_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without masks one silo of four, which has the CKKS key, tells the two updates apart."""
+    monkeypatch.setattr("silo_node.key_exchange.upload_keys", lambda *_: MaskKeys(()))
+    monkeypatch.setattr("silo_node.opening.open_sum", without_masks)
+    assert swapped(stage_of(tmp_path, monkeypatch, silos=4), (1,)) == [1]
+
+
+def without_masks(holder: KeyHolder, frame_of: FrameOf, keys: MaskKeys, *rest: object) -> object:
+    """Silos that put no masks on take none off."""
+    return open_sum(holder, frame_of, MaskKeys(()), *rest)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("dropped", [0, SILOS - least_threshold(SILOS)])
-def test_attack_curious_coalition(dropped: int) -> None:
+def test_attack_curious_coalition_of_values_on(dropped: int) -> None:
     """With as many silos dropped as are tolerated, whose pair masks are then revealed, and with none."""
     # A fair coin is outside 3 sigma once in 370 runs, so that one more run is granted; an attack is outside in both.
     runs = (accuracy(SILOS - dropped, dropped, tolerated(SILOS)) for _ in range(2))
     assert any(abs(found - 0.5) <= 3 * sqrt(0.25 / TRIALS) for found in runs)
 
 
-def test_without_masks_it_is_always_right() -> None:
+def test_attack_curious_coalition_of_values_off() -> None:
     games = [Game(SILOS, 0, masked=False) for _ in range(TRIALS)]
     assert all(game.guess_unmasked() == game.coin for game in games)
 

@@ -3,8 +3,13 @@
 One list has the victim in it (its silos reveal shares of b), the other has not (its silos reveal shares of k). With t
 shares of both, the victim's upload is open. Each honest silo answers one list; colluding silos answer both. Both
 groups reach t if and only if c >= 2t - n: the threshold rule t >= max(3, floor(2n/3) + 1) is the defence.
+
+Against running silos for n = 4, and for n = 3 to 16 between silos that are values.
 """
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from privacy.errors import CollegiumError, ProtocolError
@@ -13,10 +18,78 @@ from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import pair_key, pair_seed, self_key
 from privacy.secagg.share_set import open_seed
-from privacy.study import Roster, least_threshold
+from privacy.study import Roster, Study, least_threshold
+from privacy.wire.messages import Unmask
+from silo_node.agent import Agent
+from tests.attacks.coalition import Coalition, Memory, own_masks
+from tests.attacks.stage import Stage, codes, stage_of
+from tests.attacks.two_lists import Answers, ShowsTwoLists, dies_after, killed
 from tests.secure_round import Cast, Round, same
 
 VICTIM = 1
+LAST = 4
+"""The victim among running silos: it stands in one of the two lists."""
+
+
+def split(stage: Stage, colluding: int) -> tuple[list[Agent], set[str], bool]:
+    """Silos 1 to `colluding` collude; the victim's group sees the list with it, silo 3 the one without.
+
+    How the silos ended, and whether the coalition has read the victim's update.
+    """
+    colluders = range(1, colluding + 1)
+    memory = Memory.kept(stage.patch)
+    answers = Answers(second={"east"}, expected={True: 1, False: 3 - colluding})
+    hub = type("Splits", (ShowsTwoLists,), {"answers": answers})
+
+    def cast(agent: Agent) -> None:
+        if agent._index in colluders:
+            answers.colluders.append(agent)
+            agent.client.sum_frames = killed  # type: ignore[method-assign]
+        dies_after(agent, Unmask)
+
+    agents, results = stage.play(hub, cast)
+    coalition = Coalition(stage, agents[0])
+    found = []
+    for second, members in ((False, (1, 2, 3, 4)), (True, (1, 2, 3))):
+        digest = answers.digest(second=second)
+        told = [coalition.unmasked(agents[silo - 1], memory.held[silo][0], members, digest) for silo in colluders]
+        found.append(coalition.recovered(members, digest, [*told, *answers.unmasks[digest].values()]))
+    with_victim, without = found
+    if with_victim is None or without is None:
+        return agents, codes(results), False
+    update = coalition.update(LAST, own_masks(with_victim, without, LAST, (1, 2, 3, 4)))
+    assert update is not None
+    np.testing.assert_allclose(update, agents[LAST - 1].learner.update(1), atol=1e-3)  # type: ignore[attr-defined]
+    return agents, codes(results), True
+
+
+def below_the_rule(study: Study) -> Study:
+    """The same study with a threshold of two for four silos, which nobody could sign or read."""
+    fields = {name: getattr(study.roster, name) for name in Roster.model_fields}
+    return study.model_copy(update={"roster": Roster.model_construct(**{**fields, "threshold": 2})})
+
+
+def test_attack_split_survivor_set_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One colluder of four, as many as are tolerated: the group without the victim sees too few signatures."""
+    _, ended, stolen = split(stage_of(tmp_path, monkeypatch, silos=4), colluding=1)
+    assert not stolen
+    assert ended == {"Killed", "sum.refused"}
+
+
+def test_attack_split_survivor_set_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the threshold rule the same colluder is enough."""
+    stage = stage_of(tmp_path, monkeypatch, silos=4)
+    stage.federation.study = below_the_rule(stage.federation.study)
+    _, ended, stolen = split(stage, colluding=1)
+    assert stolen
+    assert ended == {"Killed"}
+
+
+def test_split_survivor_set_at_the_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The documented limit: with c = 2t - n = 2 colluders of four it succeeds."""
+    _, ended, stolen = split(stage_of(tmp_path, monkeypatch, silos=4), colluding=2)
+    assert stolen
+    assert ended == {"Killed"}
 
 
 def steal(run: Round, shown_with: set[int], shown_without: set[int], colluders: set[int]) -> MaskKeys | None:
@@ -63,7 +136,7 @@ def succeeds(run: Round, colluding: int) -> bool:
 
 
 @pytest.mark.parametrize("silos", range(3, 17))
-def test_attack_split_survivor_set(silos: int) -> None:
+def test_attack_split_survivor_set_of_values_on(silos: int) -> None:
     threshold = least_threshold(silos)
     bound = 2 * threshold - silos
     run = Round(Cast(silos)).until_uploads()
@@ -75,7 +148,7 @@ def test_attack_split_survivor_set(silos: int) -> None:
 
 
 @pytest.mark.parametrize("silos", range(3, 17))
-def test_without_the_threshold_rule_it_succeeds_among_tolerated_colluders(silos: int) -> None:
+def test_attack_split_survivor_set_of_values_off(silos: int) -> None:
     least = least_threshold(silos)
     low = least - 1
     colluding = max(2 * low - silos, 0)
