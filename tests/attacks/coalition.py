@@ -20,6 +20,7 @@ from privacy.secagg import advertise, masks, share_set, unmask
 from privacy.secagg.held_shares import HeldShares
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.place import Place
+from privacy.secagg.ranges import Ranges
 from privacy.secagg.round_keys import RoundSecrets, pair_key, pair_seed
 from privacy.secagg.share_set import ShareSet, open_seed
 from privacy.study import Study
@@ -111,7 +112,9 @@ class Coalition:
             opened = self.colluder._keyholder.open_words(lambda _: words, [self.store.seeds(victim)], layout.length)
         except ProtocolError:
             return None
-        return self.colluder._quantiser.decode_sum(opened[: layout.parameters], 1)
+        ranges = Ranges.first(len(layout.tensors))
+        quantiser = ranges.quantiser(self.colluder._bound, layout.sizes, self.study.encryption.bits)
+        return quantiser.decode_sum(opened[layout.model], 1)
 
     def _all(self, kind: str) -> tuple[Signed, ...]:
         return tuple(message for _, message in sorted(self.store.all(kind)))

@@ -9,21 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.store import Incoming, RoundStore
+from aggregator.store import Incoming
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.errors import ProtocolError
-from privacy.he import frames
-from privacy.secagg import advertise, masks, share_set, unmask
 from privacy.secagg.masks import MaskKeys
-from privacy.secagg.place import Place
-from privacy.secagg.ranges import Ranges
 from privacy.secagg.round_keys import upload_keys
-from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import Phase, Survivors, UploadHeader
 from silo_node.agent import Agent
 from silo_node.stored_upload import StoredUpload
+from tests.attacks.coalition import Coalition, Memory
 from tests.attacks.stage import DeclaresDropped, Stage, codes, stage_of
 
 SLOW, COLLUDER = 4, 1
@@ -62,58 +58,40 @@ def dawdle(agent: Agent) -> None:
 
 def stolen(stage: Stage, colluder: Agent) -> np.ndarray | None:
     """The slow silo's update from its late upload, with what the aggregator and the colluder have, or None: noise."""
-    store, params, study = stage.store(1), colluder._params, colluder.study
-    headers = dict(store.uploads())
-    header = bodies.open_signed(headers[SLOW], UploadHeader, _key(study, SLOW))
-    place = Place(study.roster, header.ctx, 1, COLLUDER)
-    advertised = advertise.check(place, tuple(m for _, m in sorted(store.all("advertise"))), None)
-    shared = share_set.check(place, tuple(m for _, m in sorted(store.all("shares"))), advertised, None)
-    listed = store.get("survivors")
+    coalition = Coalition(stage, colluder)
+    listed = coalition.store.get("survivors")
     assert listed is not None
-    survivors = bodies.open_signed(listed, Survivors, bytes.fromhex(study.roster.aggregator.identity))
+    survivors = bodies.open_signed(listed, Survivors, bytes.fromhex(coalition.study.roster.aggregator.identity))
     members = tuple(index for index, _ in survivors.members)
     assert SLOW not in members
-    recovered = unmask.recover(
-        place,
-        colluder._material.group_secret,
-        shared,
-        members,
-        protocol_hash("survivors", listed.body),
-        tuple(message for _, message in sorted(store.all("unmask"))),
-    )
+    messages = [message for _, message in coalition.store.all("unmask")]
+    left = coalition.recovered(members, protocol_hash("survivors", listed.body), messages)
+    assert left is not None
     # What remains in the sum for the dropped silo are its pairs' masks; its own upload has them with the other sign.
-    pairs = recovered.keys.plus[len(members) :]
-    count = sum(header.frame_bytes) // params.ciphertext_bytes
-    words = frames.decode(store.frame(SLOW, 0), count, params)
-    masks.add(words, MaskKeys(pairs), params, 0)
-    try:
-        opened = colluder._keyholder.open_words(lambda _: words, [store.seeds(SLOW)], colluder._layout.length)
-    except ProtocolError:
-        return None
-    layout = colluder._layout
-    quantiser = Ranges.first(len(layout.tensors)).quantiser(colluder._bound, layout.sizes, study.encryption.bits)
-    return quantiser.decode_sum(opened[layout.model], 1)
+    return coalition.update(SLOW, MaskKeys((), left.plus[len(members) :]))
 
 
-def _key(study: Study, index: int) -> bytes:
-    return bytes.fromhex(study.roster.silos[index - 1].identity)
+def without_self(*given: object) -> MaskKeys:
+    """Off: no mask from the silo's own b."""
+    keys = upload_keys(*given)  # type: ignore[arg-type]
+    return MaskKeys(keys.plus[1:], keys.minus)
 
 
-def test_attack_late_upload(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attack_late_upload_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the aggregator kept is noise, and the round is the sum of the others."""
     stage = stage_of(tmp_path, monkeypatch, silos=4)
-    monkeypatch.setattr(RoundStore, "scrub", lambda _: None)  # a dishonest aggregator forgets nothing
-    # On: what the aggregator kept is noise, and the round is the sum of the others.
-    agents, results = stage.at(tmp_path / "on").play(TakesLate, dawdle)
+    Memory.kept(monkeypatch)
+    agents, results = stage.play(TakesLate, dawdle)
     assert codes(results) == {"ok"}
     assert stolen(stage, agents[COLLUDER - 1]) is None
 
-    # Off: without the mask from its own b, the slow silo's update lies open.
-    def without_self(*given: object) -> MaskKeys:
-        keys = upload_keys(*given)  # type: ignore[arg-type]
-        return MaskKeys(keys.plus[1:], keys.minus)
 
+def test_attack_late_upload_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the mask from its own b, the slow silo's update lies open."""
+    stage = stage_of(tmp_path, monkeypatch, silos=4)
+    Memory.kept(monkeypatch)
     monkeypatch.setattr("silo_node.key_exchange.upload_keys", without_self)
-    agents, _ = stage.at(tmp_path / "off").play(TakesLate, dawdle)
+    agents, _ = stage.play(TakesLate, dawdle)
     found = stolen(stage, agents[COLLUDER - 1])
     assert found is not None
     np.testing.assert_allclose(found, agents[SLOW - 1].learner.update(1), atol=1e-3)  # type: ignore[attr-defined]
