@@ -220,3 +220,56 @@ def test_two_silos_with_two_keys_find_out_before_they_train(
     agents, results = stage_of(tmp_path, monkeypatch).play(hub, cast)
     assert codes(results) == {"round.split_view"}
     assert all("reserved" not in kinds(agent) for agent in agents)
+
+
+# ---- the same by a silo that grants again, as any holder may
+
+
+def test_attack_key_substitution_by_a_silo_that_grants_again(world: World, own: KeyMaterial) -> None:
+    """2: a silo that holds no key, or another one, answers under the steward's real announcement."""
+    honest = world.grant(giver=OTHER)
+    assert world.open(honest, known_key_id=world.announced.key_id) == world.material
+    info = binding(world.announcement.body, OTHER, RECEIVER, honest.request_hash)
+    forged = replace(honest, enc=seal(own.to_bytes(), world.requested.public_key, info))
+    assert unchecked(world, forged) == own
+    for known in (None, world.announced.key_id):
+        assert world.refused(forged, known_key_id=known) == "protocol.key_substitution"
+    # Half right is wrong: the steward's CKKS key with another group secret, and the other way round.
+    for mixed in (
+        KeyMaterial(world.material.secret, own.group_secret),
+        KeyMaterial(own.secret, world.material.group_secret),
+    ):
+        forged = replace(honest, enc=seal(mixed.to_bytes(), world.requested.public_key, info))
+        assert world.refused(forged) == "protocol.key_substitution"
+
+
+def test_attack_second_key_in_an_epoch_by_a_silo_that_grants_again(world: World, own: KeyMaterial) -> None:
+    """3: the steward announced a second key, and another silo hands it on."""
+    announced = announce(EPOCH, STEWARD, own)
+    announcement = world.signed(announced, "key-announce", STEWARD)
+    granted = world.grant(giver=OTHER, material=own, announced=announced, announcement=announcement)
+    assert world.open(granted, announced=announced, known_key_id=None) == own
+    code = world.refused(granted, announced=announced, known_key_id=world.announced.key_id)
+    assert code == "protocol.key_equivocation"
+
+
+def test_attack_key_by_a_non_steward_that_grants_again(world: World, own: KeyMaterial) -> None:
+    """4: who grants again announces its own key, or passes for another holder."""
+    announced = replace(world.announced, key_id=own.key_id)
+    announcement = world.signed(announced, "key-announce", OTHER)
+    granted = world.grant(giver=OTHER, material=own, announced=announced, announcement=announcement)
+    for announcer in (OTHER, RECEIVER):
+        assert world.refused(granted, announced=announced, announcer=announcer) == "protocol.key_not_by_steward"
+    named = world.grant(giver=STEWARD, material=own, announced=announced, announcement=announcement)
+    assert world.refused(named, announced=announced, giver=OTHER) == "protocol.key_wrong_giver"
+    # A key of nobody's: with the announcement of another study's or epoch's steward.
+    for changes, code in (
+        ({"study_digest": b"\7" * 32}, "protocol.key_wrong_study"),
+        ({"epoch": 2}, "protocol.key_wrong_epoch"),
+        ({"roster_digest": b"\7" * 32}, "protocol.key_wrong_roster"),
+    ):
+        foreign = replace(announced, **changes)  # type: ignore[arg-type]
+        signed = world.signed(foreign, "key-announce", STEWARD)
+        again = world.grant(giver=OTHER, material=own, announced=foreign, announcement=signed)
+        assert unchecked(world, again) == own
+        assert world.refused(again, announced=foreign) == code

@@ -1,5 +1,6 @@
 """Processes are killed amid a study: it goes on, or a round is abandoned and recorded; no budget comes back."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from privacy.errors import RoundAbandoned
+from privacy.errors import PolicyRefused, RoundAbandoned
 from privacy.ledger import reader
 from privacy.ledger.budget import charged
 from silo_node.global_model import GlobalModel
+from tests.e2e import commands
 from tests.e2e.conftest import made_once
 from tests.e2e.scene import COHORT, SILOS, STUDY, Scene, end, kinds, ledger, leftovers, wait
 
@@ -100,6 +102,35 @@ def test_a_silo_killed_in_training_costs_a_round_and_its_budget_and_no_more(rest
         assert reserved >= 2  # round 2 is charged although it gave nothing
     hub = {entry.body["round"]: entry.body["outcome"] for entry in ledger(scene.aggregator) if entry.kind == "closed"}
     assert hub[2] == "abandoned"
+    check_one_end(scene, rounds=4)
+
+
+@pytest.mark.slow
+def test_a_silo_that_lost_its_study_goes_on_after_a_new_approval(restless: Scene, tmp_path: Path) -> None:
+    """Only identity, cohort and ledger came back from the backup: key and model come from the other hospitals."""
+    scene = restless.copy(tmp_path / "scene")
+    victim = SILOS[0]  # the steward, who must not make a second key
+    silos: dict[str, subprocess.Popen[bytes]] = {}
+    with scene.serving() as server, ended(silos):
+        silos |= {name: scene.start_silo(name, server.port) for name in SILOS}
+        wait(lambda: training(scene, victim, 2), *silos.values(), pause=0.002)
+        silos[victim].kill()
+        silos[victim].wait()
+        folder = scene.state(victim) / "studies" / STUDY
+        key = (folder / "key").read_bytes()
+        shutil.rmtree(folder)
+        run = ("run", "--state", scene.state(victim), "--aggregator", "localhost:1")
+        assert commands.run("silo", *run).code == PolicyRefused.exit_code
+        scene.well("silo", *scene.approve_arguments(victim))
+        silos[victim] = scene.start_silo(victim, server.port)
+        finish(scene, silos, server.port)
+    assert (folder / "key").read_bytes() == key
+    entries = scene.entries(victim)
+    assert [entry.body["round"] for entry in entries if entry.kind == "snapshot_taken"] == [1]
+    assert kinds(entries).count("key_granted") == 1
+    reserved = [entry.body["round"] for entry in entries if entry.kind == "reserved"]
+    assert reserved == sorted(set(reserved)), "a round that was paid for is never paid for or trained again"
+    assert [event.steps for event in charged(entries, COHORT)] == [len(reserved) * LOCAL_STEPS]
     check_one_end(scene, rounds=4)
 
 

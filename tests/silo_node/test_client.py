@@ -1,13 +1,17 @@
 """The client's patience: it tries again what may pass, and gives up in time with a sentence that helps."""
 
+import hashlib
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from privacy.errors import ProtocolError, StorageError, Unreachable
-from privacy.wire.messages import Phase
+from privacy.wire import convert
+from privacy.wire.messages import Board, Phase
+from privacy.wire.snapshots import FRAME_BYTES, SnapshotOffer
 from silo_node.client import AggregatorClient
 from tests.aggregator.hub import Members
 
@@ -70,3 +74,95 @@ def test_a_refusal_is_not_tried_again(client: AggregatorClient, error: Exception
     with pytest.raises(type(error)):
         client._patiently(call)
     assert call.calls == 1
+
+
+# ---- snapshots
+
+FRAMES = (b"a" * FRAME_BYTES, b"b" * FRAME_BYTES, b"c" * 100)
+
+
+def offer(frames: tuple[bytes, ...] = FRAMES) -> SnapshotOffer:
+    size = sum(len(frame) - 16 for frame in frames)
+    digests = tuple(hashlib.sha256(frame).digest() for frame in frames)
+    return SnapshotOffer(bytes(32), 4, 1, bytes(32), bytes(32), size, digests)
+
+
+class Serving:
+    """An aggregator's stream of frames, which may break off."""
+
+    def __init__(self, *frames: bytes, breaks_after: int = 10) -> None:
+        self.frames, self.breaks_after, self.asked = frames, breaks_after, list[int]()
+
+    def __call__(self, request: bytes, timeout: float) -> Iterator[bytes]:
+        first = convert.decode_snapshot_download(request).first_frame
+        self.asked.append(first)
+        for sent, frame in enumerate(self.frames[first:]):
+            if sent == self.breaks_after:
+                raise Unreachable("the line broke")
+            yield convert.encode_frame(frame)
+
+
+def test_a_download_goes_on_where_it_broke_also_after_a_restart(
+    client: AggregatorClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    serving = client._take = Serving(*FRAMES, breaks_after=1)
+    client.snapshot_frames(offer(), tmp_path)
+    assert serving.asked == [0, 1, 2]
+    (tmp_path / "frame-1").write_bytes(b"torn")
+    serving.asked.clear()
+    client.snapshot_frames(offer(), tmp_path)
+    assert serving.asked == [1, 2]
+    assert tuple((tmp_path / f"frame-{index}").read_bytes() for index in range(3)) == FRAMES
+
+
+def test_frames_of_another_offer_are_fetched_again(client: AggregatorClient, tmp_path: Path) -> None:
+    client._take = Serving(*FRAMES)
+    client.snapshot_frames(offer(), tmp_path)
+    newer = (b"n" * FRAME_BYTES, b"c" * 100)
+    client._take = Serving(*newer)
+    client.snapshot_frames(offer(newer), tmp_path)
+    assert tuple((tmp_path / f"frame-{index}").read_bytes() for index in range(2)) == newer
+
+
+@pytest.mark.parametrize(
+    ("frames", "code"),
+    [
+        ((FRAMES[0], FRAMES[2]), "snapshot.altered"),
+        ((*FRAMES, b"more"), "snapshot.altered"),
+        (FRAMES[:2], "snapshot.gone"),
+        ((), "snapshot.gone"),
+    ],
+    ids=["another frame", "a frame too many", "too few", "none"],
+)
+def test_other_frames_than_offered_are_refused_before_they_are_kept(
+    client: AggregatorClient, tmp_path: Path, frames: tuple[bytes, ...], code: str
+) -> None:
+    client._take = Serving(*frames)
+    with pytest.raises(ProtocolError) as caught:
+        client.snapshot_frames(offer(), tmp_path)
+    assert caught.value.code == code
+    kept = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    assert kept == list(FRAMES[: len(kept)])
+
+
+# ---- others that wait
+
+
+def test_while_it_waits_it_answers_others_and_does_not_ask_again_at_once_for_what_it_cannot_give(
+    client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+    answers = iter([True, True, False])
+    wanted = Board(False, Phase.ADVERTISED, wanted=True)
+    boards = iter([wanted, wanted, wanted, Board(False, Phase.ADVERTISED), Board(True, Phase.SHARED)])
+
+    def poll(number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
+        asked.append(attentive)
+        return next(boards)
+
+    monkeypatch.setattr(client, "_poll", poll)
+    client.attend(lambda: next(answers))
+    assert client.wait(1, Phase.SHARED).reached
+    assert asked == [True, True, True, False, True]
+    assert next(answers, None) is None, "it answered each time that it was told of somebody"
