@@ -6,7 +6,6 @@ studies/<name>/, aggregator.yaml, roster-statement.json, newest-roster-statement
 
 import signal
 import sys
-import threading
 import time
 from concurrent import futures
 from dataclasses import dataclass
@@ -94,7 +93,7 @@ def build(state: Path, identity: Identity, signed: Study, listen: str, statement
         interceptors=[Translation(), Authorisation(signed.consortium, METHODS, admit)],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers((Service(coordinator).handler(),))
+    server.add_generic_rpc_handlers((Service(coordinator, config.stall_seconds).handler(),))
     return Program(server, coordinator, ledger, tls.listen(server, identity, listen))
 
 
@@ -119,17 +118,16 @@ def serve(
     signed = study.load_signed(study_file, identity.study_key)
     with lock(state):
         program = build(state, identity, signed, listen, roster_statement)
-        stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda *_: program.coordinator.end())
         program.server.start()
         try:
             if port_file is not None:
                 _tell(port_file, program.port)
             print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
-            program.coordinator.work(stop)
+            program.coordinator.work()
         finally:
-            program.coordinator.end_waits()
+            program.coordinator.end()
             program.server.stop(STOP_GRACE_SECONDS).wait()
             program.ledger.close()
 

@@ -11,16 +11,16 @@ from dataclasses import replace
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aggregator import rounds, setup
+from aggregator import deadlines, rounds, setup
+from aggregator.arriving import Arrivals, Arriving
 from aggregator.boards import Boards
-from aggregator.fold import check_shape, fold
+from aggregator.fold import fold
 from aggregator.key_board import KeyBoard
 from aggregator.records import Records
 from aggregator.recovery import Recovery
-from aggregator.rounds import Upload
 from aggregator.setup import Rules
 from aggregator.snapshot_board import SnapshotBoard
-from aggregator.store import Incoming, StudyStore
+from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.errors import IdentityError, ProtocolError
@@ -45,7 +45,6 @@ from privacy.wire.messages import (
     Survivors,
     Unmask,
     Unopenable,
-    UploadHeader,
 )
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
 
@@ -64,7 +63,10 @@ class Coordinator:
         ledger: the aggregator's own.
         key: the aggregator's identity key, whose public half the study pins.
         clock: seconds, monotonic; only differences matter.
-        max_upload_bytes: a larger upload is refused by its header.
+        max_upload_bytes: the most that this machine takes of one silo in one round.
+
+    Raises:
+        StudyError, ConfigError: the study's uploads have no length, or are larger than that.
     """
 
     def __init__(
@@ -77,7 +79,6 @@ class Coordinator:
         max_upload_bytes: int,
     ) -> None:
         self._study, self._store, self._key, self._clock = study, store, key, clock
-        self._max_upload_bytes = max_upload_bytes
         self._digest = study.digest()
         self._params = CiphertextParams.for_study(study.encryption, len(study.roster.silos))
         self._rules = Rules(
@@ -86,6 +87,7 @@ class Coordinator:
             patience=float(study.aggregation.exchange_seconds),
             deadline=float(study.aggregation.round_deadline_seconds),
         )
+        self._arrivals = Arrivals(study, self._params, store, max_upload_bytes)
         self._changed = threading.Condition()
         self._records = Records(ledger, self._digest, study.roster.epoch)
         self._keys = KeyBoard(self._digest, store.keys, self._records)
@@ -98,7 +100,6 @@ class Coordinator:
         self._present: set[int] = set()
         self._scrubbed = 0
         self._revoked: frozenset[int] = frozenset()
-        self._arriving: dict[int, Incoming] = {}
         self._ending = False
 
     @property
@@ -135,38 +136,37 @@ class Coordinator:
             handlers[message.kind](index, public_key, message)
             self._changed.notify_all()
 
-    def begin_upload(self, peer: str, message: Signed) -> tuple[UploadHeader, Incoming]:
-        """Check a header before any frame is read, and make a place for the upload, which the caller fills.
+    def begin_upload(self, peer: str, message: Signed) -> Arriving:
+        """Check a header before any frame is read; durable and final when this returns.
 
         Raises:
             IdentityError, ProtocolError: the header is not acceptable.
         """
         index, public_key = self._member(peer, message)
-        header = bodies.open_signed(message, UploadHeader, public_key)
-        if header.silo_index != index:
+        upload = self._arrivals.opened(message, public_key)
+        number = upload.header.round_number
+        if upload.header.silo_index != index:
             raise ProtocolError("the header names another silo", code="upload.foreign")
-        if sum(header.frame_bytes) > self._max_upload_bytes:
-            raise ProtocolError("the upload is larger than this aggregator takes", code="upload.too_large")
-        check_shape(self._params, header.frame_bytes)
         with self._changed:
-            rounds.check_header(self._open(header.round_number), header)
-            incoming = self._arriving[index] = self._store.round(header.round_number).incoming(index)
-        return header, incoming
+            state = rounds.check_header(self._open(number), upload)
+            advertised = bodies.open_signed(state.setup.advertised[index], Advertise, public_key)
+            if advertised.ctx != upload.header.ctx:  # every silo saw what all advertised: this one knew the others'
+                raise ProtocolError("this upload is for another context than its keys", code="round.split_view")
+            arriving = self._arrivals.begin(upload)
+            self._states[number] = rounds.begun(state, upload)
+            return arriving
 
-    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
-        """All frames are stored and matched their digests: the upload counts from here on.
+    def finish_upload(self, arriving: Arriving) -> None:
+        """An upload counts from here on.
 
         Raises:
-            ProtocolError: the round moved on meanwhile, or the silo began this upload again.
+            ProtocolError: it is not complete, or the round moved on meanwhile.
         """
+        number = arriving.upload.header.round_number
         with self._changed:
-            state = self._open(header.round_number)
-            rounds.check_header(state, header)
-            if self._arriving.get(header.silo_index) is not incoming:
-                raise ProtocolError("this upload was begun again by its silo", code="upload.superseded")
-            incoming.commit()
-            self._move(header.round_number, rounds.uploaded(state, Upload(message, header)))
-            self._changed.notify_all()
+            state = rounds.uploaded(self._open(number), arriving.upload)
+            arriving.commit()
+            self._move(number, state)
 
     def wait(self, peer: str, request: AwaitRequest) -> Board:
         """Long poll: the board of a round once it has reached a phase, or as it is after the wait.
@@ -182,9 +182,11 @@ class Coordinator:
                 and Phase.KEYS_GRANTED < request.phase <= Phase.ABANDONED
                 and request.round_number in self._states
             ):
+                self._postpone()
                 self._present.add(index)
                 state = self._states[request.round_number]
-                self._states[request.round_number] = rounds.awaited(state, self._clock())
+                self._states[request.round_number] = deadlines.awaited(state, self._clock())
+                self._changed.notify_all()  # there may be a deadline now
             self._changed.wait_for(
                 lambda: self._ending or self._boards.reached(request, index) or self._boards.wanted(request),
                 request.wait_milliseconds / 1000,
@@ -252,28 +254,27 @@ class Coordinator:
             if isinstance(state, setup.Advertising | setup.Sharing):
                 self._move(number, setup.without(state, revoked, self._rules, self._clock()))
 
-    def work(self, stop: threading.Event) -> None:
-        """Fold frozen sets and end rounds past their deadline until `stop` is set."""
-        while not stop.is_set():
-            with self._changed:
-                number = max(self._states)
-                before = self._states[number]
-                if number == 1 and len(self._present) < self._rules.threshold:
-                    # The study begins when t silos are there, however long that takes.
-                    before = self._states[number] = rounds.postponed(before, self._clock())
-                state = rounds.tick(before, self._rules, self._clock())
-                if state is not before:
-                    self._move(number, state)
-            if isinstance(state, rounds.Folding):
-                self._publish(number, state)
-            elif isinstance(state, setup.Abandoned) and self._store.round(number).get("abandon") is None:
-                self._abandon(number, state.reason)
-            else:
-                with self._changed:
-                    self._changed.wait_for(self._due, timeout=0.5)
+    def work(self) -> None:
+        """Fold frozen sets and end what is past its deadline, each at its instant, until `end`."""
+        while self._wait_until_due():
+            self.step()
 
-    def end_waits(self) -> None:
-        """Answer all that wait, now and from now on: the program ends."""
+    def step(self) -> None:
+        """Do what is due now, if anything."""
+        with self._changed:
+            number = max(self._states)
+            self._postpone()
+            before = self._states[number]
+            state = deadlines.tick(before, self._rules, self._clock())
+            if state is not before:
+                self._move(number, state)
+        if isinstance(state, rounds.Folding):
+            self._publish(number, state)
+        elif isinstance(state, setup.Abandoned):
+            self._abandon(number, state.reason)
+
+    def end(self) -> None:
+        """Answer all that wait, now and from now on, and end `work`. May be called by a signal's handler."""
         with self._changed:
             self._ending = True
             self._changed.notify_all()
@@ -382,8 +383,8 @@ class Coordinator:
         store.put("survivors", message)
         with self._changed:
             self._records.survivors(number, survivors_hash, list(state.uploads))
+            self._arrivals.end(number)
             self._move(number, rounds.published(state, message, survivors_hash, self._clock()))
-            self._changed.notify_all()
 
     def _abandon(self, number: int, reason: str) -> None:
         message = bodies.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
@@ -391,6 +392,7 @@ class Coordinator:
         self._store.round(number).scrub()
         with self._changed:
             self._records.ended(number, "abandoned")
+            self._arrivals.end(number)
             self._states[number + 1] = setup.Advertising()
             self._changed.notify_all()
 
@@ -412,8 +414,28 @@ class Coordinator:
         self._states[number] = state
         self._changed.notify_all()
 
-    def _due(self) -> bool:
-        return isinstance(self._states[max(self._states)], rounds.Folding)
+    def _postpone(self) -> None:
+        """The study begins when t silos are there, however long that takes; till then its patience starts anew."""
+        if max(self._states) == 1 and len(self._present) < self._rules.threshold:
+            self._states[1] = deadlines.postponed(self._states[1], self._clock())
+
+    def _wait_until_due(self) -> bool:
+        """Whether there is something to do; False once the program ends."""
+        with self._changed:
+            while not self._ending:
+                left = self._seconds_left()
+                if left is not None and left <= 0:
+                    return True
+                self._changed.wait(left)
+        return False
+
+    def _seconds_left(self) -> float | None:
+        """Until there is something to do without another message; None: nothing ever."""
+        state = self._states[max(self._states)]
+        if isinstance(state, rounds.Folding | setup.Abandoned):
+            return 0.0
+        due = deadlines.due_at(state, self._rules)
+        return None if due is None else due - self._clock()
 
     def _open(self, number: int) -> rounds.State:
         if number != max(self._states):

@@ -8,26 +8,8 @@ import hashlib
 from collections.abc import Sequence
 
 from aggregator.store import RoundStore
-from privacy.errors import ProtocolError
 from privacy.he.adder import Adder
 from privacy.he.params import CiphertextParams
-
-
-def check_shape(params: CiphertextParams, frame_bytes: Sequence[int]) -> None:
-    """Check that frame sizes are those of some whole number of ciphertexts, before anything is allocated.
-
-    Raises:
-        ProtocolError: they are not.
-    """
-    ciphertexts, rest = divmod(sum(frame_bytes), params.ciphertext_bytes)
-    values = ciphertexts * params.values_per_ciphertext
-    if rest or ciphertexts < 1 or tuple(frame_bytes) != params.frame_sizes(values):
-        raise ProtocolError("the upload's frames do not fit the study's ciphertexts", code="upload.shape")
-
-
-def seed_bytes(params: CiphertextParams, frame_bytes: Sequence[int]) -> int:
-    """Bytes of the seeds that go with an upload of these frames."""
-    return params.seed_bytes(sum(frame_bytes) // params.ciphertext_bytes * params.values_per_ciphertext)
 
 
 def fold(

@@ -42,7 +42,6 @@ class Recovery:
         return isinstance(state, rounds.Closed) or (isinstance(state, setup.Abandoned) and announced)
 
     def _round(self, number: int, store: RoundStore) -> rounds.State:
-        store.clear_arriving()
         abandonment = store.get("abandon")
         if abandonment is not None:
             self._records.ended(number, "abandoned")
@@ -52,6 +51,7 @@ class Recovery:
         for index, message in sorted(store.uploads()):
             header = bodies.open_signed(message, UploadHeader, self._identity(index))
             state = rounds.uploaded(state, Upload(message, header))
+        state = self._arriving(store, state)
         survivors = store.get("survivors")
         if survivors is None or not isinstance(state, rounds.Uploading | rounds.Folding):
             return state
@@ -59,6 +59,14 @@ class Recovery:
         survivors_hash = protocol_hash("survivors", survivors.body)
         self._records.survivors(number, survivors_hash, list(frozen.uploads))
         return self._answered(number, store, rounds.published(frozen, survivors, survivors_hash, self._now))
+
+    def _arriving(self, store: RoundStore, state: rounds.State) -> rounds.State:
+        """Begun uploads go on if the round still takes any."""
+        if isinstance(state, rounds.Uploading):
+            for index, message in store.arriving():
+                header = bodies.open_signed(message, UploadHeader, self._identity(index))
+                state = rounds.begun(state, Upload(message, header))
+        return state
 
     def _set_up(self, store: RoundStore) -> rounds.State:
         """U1 and U2 as they were frozen; a set that was not frozen yet goes on filling, or is frozen now if full."""

@@ -1,4 +1,4 @@
-"""The life of a round at the aggregator, as a pure state machine: no I/O, time is an argument.
+"""The life of a round at the aggregator, as a pure state machine: no I/O, time is an argument (`aggregator.deadlines`).
 
     Advertising -> Sharing -> Uploading -> Folding -> Published -> Agreed -> Unmasked -> Closed
                         any of these but the last -> Abandoned
@@ -14,7 +14,7 @@ in or shows it.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from aggregator.setup import Abandoned, Advertising, Messages, Rules, Setup, Sharing, waited
+from aggregator.setup import Abandoned, Advertising, Messages, Rules, Setup, Sharing
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire.messages import UNOPENABLE, Close, Phase, Reject, Sign, Unmask, Unopenable, UploadHeader
@@ -23,7 +23,7 @@ from privacy.wire.sets import share_set_digest, unmask_set_digest
 
 @dataclass(frozen=True)
 class Upload:
-    """A complete, stored upload: the signed header as it came and as it reads."""
+    """An upload's signed header, as it came and as it reads."""
 
     signed: Signed
     header: UploadHeader
@@ -31,10 +31,11 @@ class Upload:
 
 @dataclass(frozen=True)
 class Uploading:
-    """Silos train and send their uploads since `at`, from which the deadline runs."""
+    """Silos train and send their uploads since `at`, from which the deadline runs; what is `begun` may be complete."""
 
     setup: Setup
     at: float
+    begun: Mapping[int, Upload] = field(default_factory=dict)
     uploads: Mapping[int, Upload] = field(default_factory=dict)
 
 
@@ -114,72 +115,51 @@ def shown(state: State) -> Published | None:
     return state.published if isinstance(state, Agreed | Unmasked | Closed) else None
 
 
-def check_header(state: State, header: UploadHeader) -> None:
-    """Refuse a header before any of its frames is taken.
+def check_header(state: State, upload: Upload) -> Uploading:
+    """Refuse a header before any of its frames is taken; the first of a silo is final.
 
     Raises:
-        ProtocolError: too early or late, a repeat, not of U2, or another context or shape than the others'.
+        ProtocolError: too early or late, a repeat, not of U2, or another context or header than before.
     """
     if isinstance(state, Advertising | Sharing):
         raise ProtocolError("this round does not take uploads yet", code="upload.early")
     if not isinstance(state, Uploading):
         raise ProtocolError("this round takes no more uploads; wait for the next", code="upload.late")
+    header = upload.header
     if header.silo_index not in state.setup.shared:
         raise ProtocolError("this silo shared no keys for the round", code="upload.not_member")
     if header.silo_index in state.uploads:
         raise ProtocolError("this silo's upload of the round is already final", code="upload.repeated")
+    if state.begun.get(header.silo_index, upload) != upload:
+        raise ProtocolError("this silo began another upload for the round, which is final", code="upload.other_header")
     if header.share_set != share_set_digest(tuple(state.setup.shared.values())):
         raise ProtocolError("this upload is masked for another share set", code="round.split_view")
-    for other in state.uploads.values():
-        if other.header.ctx != header.ctx:
-            raise ProtocolError("silos disagree on the context of the round", code="round.split_view")
-        if other.header.frame_bytes != header.frame_bytes:
-            raise ProtocolError("this upload has another shape than the others'", code="upload.shape")
+    if any(other.header.ctx != header.ctx for other in state.begun.values()):
+        raise ProtocolError("silos disagree on the context of the round", code="round.split_view")
+    return state
 
 
-def uploaded(state: State, upload: Upload) -> State:
+def begun(state: State, upload: Upload) -> Uploading:
+    """The header of an upload was stored: its frames are taken from now on, and no other header of its silo.
+
+    Raises:
+        ProtocolError: as `check_header`.
+    """
+    state = check_header(state, upload)
+    return replace(state, begun={**state.begun, upload.header.silo_index: upload})
+
+
+def uploaded(state: State, upload: Upload) -> Uploading | Folding:
     """A complete upload was stored. Freezes the set when all of U2 are in.
 
     Raises:
         ProtocolError: as `check_header`.
     """
-    check_header(state, upload.header)
-    if not isinstance(state, Uploading):
-        raise RuntimeError("check_header lets only Uploading pass")
+    state = begun(state, upload)
     uploads = dict(sorted({**state.uploads, upload.header.silo_index: upload}.items()))
     if len(uploads) == len(state.setup.shared):
         return Folding(state.setup, uploads)
     return replace(state, uploads=uploads)
-
-
-def awaited(state: State, now: float) -> State:
-    """A silo waits for the others' keys: the patience runs, even if no silo can take part and none will come."""
-    if isinstance(state, Advertising) and state.first_at is None:
-        return replace(state, first_at=now)
-    return state
-
-
-def postponed(state: State, now: float) -> State:
-    """The patience with the first exchange of a study starts again: fewer than t silos are there yet."""
-    if isinstance(state, Advertising) and state.first_at is not None:
-        return replace(state, first_at=now)
-    return state
-
-
-def tick(state: State, rules: Rules, now: float) -> State:
-    """Time passed: a set that is large enough is frozen, a round that cannot go on is abandoned."""
-    if isinstance(state, Advertising | Sharing):
-        after = waited(state, rules, now)
-        return opened(after, now) if isinstance(after, Setup) else after
-    if isinstance(state, Uploading) and now >= state.at + rules.deadline:
-        enough = len(state.uploads) >= rules.threshold
-        return Folding(state.setup, state.uploads) if enough else Abandoned("too_few_uploads")
-    if isinstance(state, Published) and now >= state.at + rules.patience:
-        return Abandoned("too_few_signatures")
-    if isinstance(state, Agreed) and now >= state.at + rules.patience:
-        enough = len(state.unmasks) >= rules.threshold
-        return Unmasked(state.published, state.unmasks) if enough else Abandoned("too_few_unmasked")
-    return state
 
 
 def opened(setup: Setup, now: float) -> Uploading:

@@ -4,24 +4,25 @@ Who may call is decided before (privacy.channel.authorisation), errors become st
 (privacy.channel.status). Handlers take raw bytes so that every parser is `privacy.wire.convert`'s.
 """
 
-import hashlib
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import grpc
 
 from aggregator.coordinator import Coordinator
-from aggregator.fold import seed_bytes
 from privacy.channel.authorisation import MethodTable, caller
 from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
-from privacy.errors import ProtocolError
-from privacy.he import frames
+from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import bodies, convert
+from privacy.wire.messages import Arrived, Piece
 
 SILOS_ONLY = frozenset({Role.SILO})
 METHODS: MethodTable = {
     f"/{convert.SERVICE.full_name}/Submit": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/Await": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/BeginUpload": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/Upload": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadSum": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadUploadFrame": SILOS_ONLY,
@@ -32,10 +33,15 @@ METHODS: MethodTable = {
 
 
 class Service:
-    """Handlers of the service `collegium.v1.Aggregator` over one coordinator."""
+    """Handlers of the service `collegium.v1.Aggregator` over one coordinator.
 
-    def __init__(self, coordinator: Coordinator) -> None:
-        self._coordinator = coordinator
+    `stall_seconds` bounds how long an upload or download may stand still before its call is ended.
+    """
+
+    def __init__(self, coordinator: Coordinator, stall_seconds: float) -> None:
+        self._coordinator, self._stall_seconds = coordinator, stall_seconds
+        self._lock = threading.Lock()
+        self._uploading: dict[str, grpc.ServicerContext] = {}
 
     def handler(self) -> "grpc.GenericRpcHandler[bytes, bytes]":
         """What a `grpc.Server` is given."""
@@ -49,6 +55,7 @@ class Service:
             {
                 "Submit": unary(self._submit),
                 "Await": stream_out(self._await),
+                "BeginUpload": unary(self._begin_upload),
                 "Upload": stream_in(self._upload),
                 "DownloadSum": stream_out(self._download),
                 "DownloadUploadFrame": unary(self._download_upload_frame),
@@ -67,7 +74,8 @@ class Service:
 
     def _download(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         for frame in self._coordinator.sum_frames(convert.decode_sum_request(request)):
-            yield convert.encode_frame(frame)
+            with self._not_stuck(context):
+                yield convert.encode_frame(frame)
 
     def _download_upload_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         return convert.encode_frame(self._coordinator.upload_frame(convert.decode_frame_request(request)))
@@ -78,47 +86,64 @@ class Service:
 
     def _download_snapshot(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         for frame in self._coordinator.snapshot_frames(convert.decode_snapshot_download(request)):
-            yield convert.encode_frame(frame)
+            with self._not_stuck(context):
+                yield convert.encode_frame(frame)
+
+    def _begin_upload(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        arriving = self._coordinator.begin_upload(caller(context).name, bodies.decode_signed(request))
+        return convert.encode_arrived(Arrived(arriving.stored))
 
     def _upload(self, parts: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        message = convert.decode_part(next(parts, b""))
+        flowing = self._flowing(parts, context)
+        message = convert.decode_part(next(flowing, b""))
         if not isinstance(message, Signed):
             raise ProtocolError("an upload starts with its header", code="upload.order")
-        header, incoming = self._coordinator.begin_upload(caller(context).name, message)
-        committed = False
-        try:
-            incoming.put("header", bodies.encode_signed(message))
-            seeds = self._next(parts, "seeds")
-            if len(seeds) != seed_bytes(self._coordinator.params, header.frame_bytes):
-                raise ProtocolError("the upload's seeds have the wrong length", code="upload.seeds")
-            _check_digest(seeds, header.seeds_sha256)
-            incoming.put("seeds", seeds)
-            for index, (size, digest) in enumerate(zip(header.frame_bytes, header.frame_sha256, strict=True)):
-                frame = self._next(parts, "frame")
-                if len(frame) != size:
-                    raise ProtocolError("a frame has another length than its header says", code="upload.length")
-                _check_digest(frame, digest)
-                frames.decode(frame, size // self._coordinator.params.ciphertext_bytes, self._coordinator.params)
-                incoming.put(f"frame-{index}", frame)
-            if next(parts, None) is not None:
-                raise ProtocolError("the upload has more frames than its header says", code="upload.order")
-            self._coordinator.finish_upload(message, header, incoming)
-            committed = True
-        finally:
-            if not committed:
-                incoming.discard()
+        peer = caller(context).name
+        arriving = self._coordinator.begin_upload(peer, message)
+        with self._newest(peer, context):
+            before: Piece | None = None
+            for part in flowing:
+                piece = convert.decode_part(part)
+                if isinstance(piece, Signed) or (before is not None and piece.number != before.number + 1):
+                    raise ProtocolError("the parts of the upload are out of order", code="upload.order")
+                arriving.take(piece)
+                before = piece
+            self._coordinator.finish_upload(arriving)
         return convert.RECEIPT
 
-    def _next(self, parts: Iterator[bytes], kind: str) -> bytes:
-        part = next(parts, None)
-        if part is None:
-            raise ProtocolError("the upload ended before its last frame; send it again", code="upload.torn")
-        decoded = convert.decode_part(part)
-        if isinstance(decoded, Signed) or decoded[0] != kind:
-            raise ProtocolError("the parts of the upload are out of order", code="upload.order")
-        return decoded[1]
+    def _flowing(self, parts: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+        """The parts of a stream while they come."""
+        while True:
+            try:
+                with self._not_stuck(context):
+                    part = next(parts, None)
+            except grpc.RpcError as error:
+                raise Unreachable("an upload broke off, or stood still for too long", code="upload.broken") from error
+            if part is None:
+                return
+            yield part
 
+    @contextmanager
+    def _not_stuck(self, context: grpc.ServicerContext) -> Iterator[None]:
+        """End the call if what is within takes longer than a stream may stand still."""
+        timer = threading.Timer(self._stall_seconds, context.cancel)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
-def _check_digest(data: bytes, digest: bytes) -> None:
-    if hashlib.sha256(data).digest() != digest:
-        raise ProtocolError("a part of the upload is not what its header says", code="upload.digest")
+    @contextmanager
+    def _newest(self, peer: str, context: grpc.ServicerContext) -> Iterator[None]:
+        """A silo has one upload stream: a newer one ends the older, which its silo may have given up long ago."""
+        with self._lock:
+            older, self._uploading[peer] = self._uploading.get(peer), context
+        if older is not None:
+            older.cancel()  # type: ignore[no-untyped-call]  # the stubs leave it out
+        try:
+            yield
+        finally:
+            with self._lock:
+                if self._uploading.get(peer) is context:
+                    del self._uploading[peer]

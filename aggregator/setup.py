@@ -98,19 +98,6 @@ def shared(state: object, message: Signed, body: Shares) -> Sharing | Setup:
     return Sharing(state.advertised, state.at, messages)
 
 
-def waited(state: Advertising | Sharing, rules: Rules, now: float) -> Advertising | Sharing | Setup | Abandoned:
-    """Time passed: past the patience a set of at least t is frozen, a smaller one ends the round."""
-    if isinstance(state, Advertising):
-        if state.first_at is None or now < state.first_at + rules.patience:
-            return state
-        enough = len(state.advertised) >= rules.threshold
-        return Sharing(state.advertised, now) if enough else Abandoned("too_few_advertised")
-    if now < state.at + rules.patience:
-        return state
-    enough = len(state.shared) >= rules.threshold
-    return Setup(state.advertised, state.shared) if enough else Abandoned("too_few_shared")
-
-
 def without(
     state: Advertising | Sharing, revoked: frozenset[int], rules: Rules, now: float
 ) -> Advertising | Sharing | Abandoned:

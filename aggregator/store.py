@@ -2,7 +2,8 @@
 
     <study>/keys/request-<silo>, grant-<receiver>
     <study>/snapshot/request-<silo>, offer-<giver>, sum/frame-<i>
-    <study>/rounds/<r>/arriving-<silo>-*, upload-<silo>/{header,seeds,frame-<i>}   appears whole, by one rename
+    <study>/rounds/<r>/arriving-<silo>/{header,seeds,frame-<i>}   an incomplete upload, of each piece all or nothing
+    <study>/rounds/<r>/upload-<silo>/{header,seeds,frame-<i>}     appears whole, by one rename
     <study>/rounds/<r>/{advertise,shares,sign,reject,unmask,close,unopenable}-<silo>, sum/frame-<i>, survivors, abandon
     <study>/rounds/<r>/set-{advertised,shared,unmasked}         who is in a frozen set
 
@@ -11,7 +12,6 @@ aggregator could open. It decides nothing: what may be stored when is for `aggre
 """
 
 import json
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,15 +23,24 @@ from privacy.wire import bodies
 
 
 class Incoming:
-    """An upload while it arrives; nothing of it counts until `commit`."""
+    """An upload while it arrives, piece by piece; nothing of it counts until `commit`.
+
+    What is there, after a stop too, is whole: each piece appears by one rename.
+    """
 
     def __init__(self, folder: Path, final: Path) -> None:
         self._folder, self._final = folder, final
         make_folder(folder)
+        for torn in folder.glob(".*"):
+            torn.unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> None:
         """Store one piece durably. Raises StorageError."""
         write(self._folder / name, data)
+
+    def has(self, name: str) -> bool:
+        """Whether a piece is stored."""
+        return (self._folder / name).exists()
 
     def commit(self) -> None:
         """Make the upload part of the round by one rename. Raises StorageError."""
@@ -40,10 +49,6 @@ class Incoming:
             sync_folder(self._final.parent)
         except OSError as error:
             raise storage_error(error) from error
-
-    def discard(self) -> None:
-        """Forget a torn upload."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class RoundStore:
@@ -54,12 +59,17 @@ class RoundStore:
         make_folder(folder)
 
     def incoming(self, silo: int) -> Incoming:
-        """A place for an arriving upload, its own, so that a repeated stream never mixes with a hung one."""
-        folder = self._folder / f"arriving-{silo}-{secrets.token_hex(8)}"
-        return Incoming(folder, self._folder / f"upload-{silo}")
+        """The place of a silo's arriving upload, with what came of it before."""
+        return Incoming(self._folder / f"arriving-{silo}", self._folder / f"upload-{silo}")
+
+    def arriving(self) -> Iterator[tuple[int, Signed]]:
+        """Uploads that were begun and are not complete, by silo index, with their signed headers."""
+        for header in sorted(self._folder.glob("arriving-*/header")):
+            silo = int(header.parent.name.removeprefix("arriving-"))
+            yield silo, bodies.decode_signed(header.read_bytes())
 
     def clear_arriving(self) -> None:
-        """Forget what was arriving when the process stopped."""
+        """Forget what is arriving: the round takes no more."""
         for folder in self._folder.glob("arriving-*"):
             shutil.rmtree(folder, ignore_errors=True)
 

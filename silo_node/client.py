@@ -1,8 +1,8 @@
 """The silo's calls to the aggregator: messages in and out of bytes, typed errors, patience.
 
 `Unreachable` is tried again with jittered back-off until `patience` seconds passed without an answer;
-everything sent is idempotent at the aggregator or refused there as a repeat. Streams restart from
-their first part.
+everything sent is idempotent at the aggregator or refused there as a repeat. Streams go on at their first missing
+frame, and the patience starts anew with each that arrived.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import bodies, convert
-from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.messages import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.stored_upload import StoredUpload
 
@@ -56,6 +56,7 @@ class AggregatorClient:
         prefix = f"/{convert.SERVICE.full_name}/"
         self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
         self._await = self._channel.unary_stream(prefix + "Await", bytes, bytes)
+        self._begin = self._channel.unary_unary(prefix + "BeginUpload", bytes, bytes)
         self._upload = self._channel.stream_unary(prefix + "Upload", bytes, bytes)
         self._audit = self._channel.unary_unary(prefix + "DownloadUploadFrame", bytes, bytes)
         self._download = self._channel.unary_stream(prefix + "DownloadSum", bytes, bytes)
@@ -77,18 +78,26 @@ class AggregatorClient:
         self._patiently(lambda: self._submit(data, timeout=60))
 
     def upload(self, upload: StoredUpload) -> int:
-        """Stream an upload from disk; returns the bytes that were sent of it."""
-        sent = 0
+        """Stream what the aggregator does not have yet of an upload from disk; returns the bytes that were sent.
 
-        def parts() -> Iterator[bytes]:
+        Asked again after each break, it goes on at the first piece that is missing there.
+        """
+        header = bodies.encode_signed(upload.header)
+        arrived, sent = Arrived(0), 0
+
+        def parts(first: int) -> Iterator[bytes]:
             nonlocal sent
-            sent = 0
-            head = (convert.encode_header_part(upload.header), convert.encode_seeds_part(upload.seeds))
-            for part in chain(head, map(convert.encode_frame_part, upload.frames())):
+            head = (convert.encode_header_part(upload.header),)
+            for part in chain(head, map(convert.encode_piece, upload.pieces(first))):
                 sent += len(part)
                 yield part
 
-        self._patiently(lambda: self._upload(parts(), timeout=3600))
+        def call() -> None:
+            nonlocal arrived
+            arrived = convert.decode_arrived(self._begin(header, timeout=60))
+            self._upload(parts(arrived.pieces), timeout=3600)
+
+        self._patiently(call, lambda: arrived.pieces)
         return sent
 
     def board(self, round_number: int, phase: Phase) -> Board:
@@ -134,7 +143,7 @@ class AggregatorClient:
                 stored += 1
             answer.cancel()  # type: ignore[no-untyped-call]
 
-        self._patiently(call)
+        self._patiently(call, lambda: stored)
 
     def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:
         """Download one frame of a survivor's upload, for the spot audit."""
@@ -175,15 +184,18 @@ class AggregatorClient:
             lambda: convert.join_board(convert.decode_board(part) for part in self._await(data, timeout=timeout))
         )
 
-    def _patiently(self, call: Callable[[], ResultT]) -> ResultT:
-        deadline = time.monotonic() + self._patience
-        backoff = FIRST_BACKOFF_SECONDS
+    def _patiently(self, call: Callable[[], ResultT], progress: Callable[[], int] = lambda: 0) -> ResultT:
+        """Call until there is an answer; the patience runs from the first failure since `progress` changed."""
+        seen, backoff = progress(), FIRST_BACKOFF_SECONDS
+        failing_since: float | None = None
         while True:
             try:
                 with calling(self._peer):
                     return call()
             except Unreachable as error:
-                if time.monotonic() + backoff > deadline:
+                if failing_since is None or progress() != seen:
+                    seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
+                if time.monotonic() + backoff > failing_since + self._patience:
                     # gRPC says "Socket closed" to everything; a person needs to know why.
                     raise diagnose(self._identity, self._target) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))

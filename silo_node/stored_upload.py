@@ -17,7 +17,7 @@ from privacy.errors import CollegiumError, CorruptState
 from privacy.secagg.mac import Residues
 from privacy.secagg.masked import MaskedFrame
 from privacy.wire import bodies
-from privacy.wire.messages import UploadHeader
+from privacy.wire.messages import Piece, UploadHeader
 
 
 class UnsignedUpload:
@@ -83,6 +83,11 @@ class StoredUpload:
     def frames(self) -> Iterator[bytes]:
         """The frames, in order."""
         return ((self.folder / f"frame-{index}").read_bytes() for index in range(self.frame_count))
+
+    def pieces(self, first: int = 0) -> Iterator[Piece]:
+        """The seeds, then the frames, from the piece numbered `first` on."""
+        for number in range(first, 1 + self.frame_count):
+            yield Piece(number, (self.folder / f"frame-{number - 1}").read_bytes() if number else self.seeds)
 
     @classmethod
     def load(cls, folder: Path, ctx: bytes, public_key: bytes) -> "StoredUpload | None":

@@ -151,14 +151,22 @@ class UploadHeader(_message.Message):
     def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., share_set: _Optional[bytes] = ..., frame_bytes: _Optional[_Iterable[int]] = ..., frame_sha256: _Optional[_Iterable[bytes]] = ..., seeds_sha256: _Optional[bytes] = ..., tag: _Optional[bytes] = ...) -> None: ...
 
 class UploadPart(_message.Message):
-    __slots__ = ("header", "seeds", "frame")
+    __slots__ = ("header", "seeds", "frame", "index")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     SEEDS_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
     header: Signed
     seeds: bytes
     frame: bytes
-    def __init__(self, header: _Optional[_Union[Signed, _Mapping]] = ..., seeds: _Optional[bytes] = ..., frame: _Optional[bytes] = ...) -> None: ...
+    index: int
+    def __init__(self, header: _Optional[_Union[Signed, _Mapping]] = ..., seeds: _Optional[bytes] = ..., frame: _Optional[bytes] = ..., index: _Optional[int] = ...) -> None: ...
+
+class Arrived(_message.Message):
+    __slots__ = ("pieces",)
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    pieces: int
+    def __init__(self, pieces: _Optional[int] = ...) -> None: ...
 
 class Survivor(_message.Message):
     __slots__ = ("silo", "header_hash")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
-from privacy.wire.messages import AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.messages import Arrived, AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.parsing import MAX_MESSAGE_BYTES, parse, signed_from, signed_to
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 
@@ -164,31 +164,36 @@ def encode_header_part(header: Signed) -> bytes:
     return pb.UploadPart(header=signed_to(header)).SerializeToString()
 
 
-def encode_seeds_part(seeds: bytes) -> bytes:
-    """Second part of an upload."""
-    return pb.UploadPart(seeds=seeds).SerializeToString()
+def encode_piece(piece: Piece) -> bytes:
+    """The seeds or a frame of an upload."""
+    if piece.number == 0:
+        return pb.UploadPart(seeds=piece.data).SerializeToString()
+    return pb.UploadPart(frame=piece.data, index=piece.number - 1).SerializeToString()
 
 
-def encode_frame_part(frame: bytes) -> bytes:
-    """One frame of an upload."""
-    return pb.UploadPart(frame=frame).SerializeToString()
-
-
-def decode_part(data: bytes) -> Signed | tuple[str, bytes]:
-    """A part of an upload: the signed header, or ("seeds", bytes), or ("frame", bytes).
+def decode_part(data: bytes) -> Signed | Piece:
+    """A part of an upload: the signed header, or a piece.
 
     Raises:
         ProtocolError: malformed.
     """
     message = parse(pb.UploadPart, data, MAX_MESSAGE_BYTES)
     part = message.WhichOneof("part")
+    if part is None or (part != "frame" and message.index):
+        raise ProtocolError("an upload has an empty part, or numbers what is no frame", code="protocol.malformed")
     if part == "header":
         return signed_from(message.header)
-    if part == "seeds":
-        return "seeds", bytes(message.seeds)
-    if part == "frame":
-        return "frame", bytes(message.frame)
-    raise ProtocolError("an upload has an empty part", code="protocol.malformed")
+    return Piece(0, bytes(message.seeds)) if part == "seeds" else Piece(message.index + 1, bytes(message.frame))
+
+
+def encode_arrived(arrived: Arrived) -> bytes:
+    """What is stored of an upload."""
+    return pb.Arrived(pieces=arrived.pieces).SerializeToString()
+
+
+def decode_arrived(data: bytes) -> Arrived:
+    """Raises ProtocolError for anything malformed."""
+    return Arrived(parse(pb.Arrived, data, 1024).pieces)
 
 
 RECEIPT = b""

@@ -375,6 +375,27 @@ class Board:
 
 
 @dataclass(frozen=True)
+class Piece:
+    """A piece of an upload, which is numbered: 0 is the seeds, i + 1 is frame i."""
+
+    number: int
+    data: bytes = field(repr=False)
+
+    def __post_init__(self) -> None:
+        check_number(self.number, 0, MAX_FRAMES, "a piece's number")
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """How many pieces of an upload are stored durably, from the first on; the stream goes on with the next."""
+
+    pieces: int
+
+    def __post_init__(self) -> None:
+        check_number(self.pieces, 0, MAX_FRAMES + 1, "a number of pieces")
+
+
+@dataclass(frozen=True)
 class FrameRequest:
     """Which frame of a survivor's upload to download for the spot audit."""
 

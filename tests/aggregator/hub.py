@@ -5,7 +5,6 @@ encoders on both sides, so what a test sends is what a peer could send.
 """
 
 import hashlib
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,6 +34,7 @@ from privacy.wire.messages import (
     Close,
     FrameRequest,
     Phase,
+    Piece,
     ShareBox,
     Shares,
     Sign,
@@ -55,20 +55,11 @@ class Caller:
     def __init__(self, uri: str) -> None:
         self._uri = uri
 
+    def cancel(self) -> None:
+        """A made-up call cannot be ended from outside; tests of that have real ones."""
+
     def auth_context(self) -> dict[str, list[bytes]]:
         return {"peer_spiffe_id": [self._uri.encode()]}
-
-
-class Turns(threading.Event):
-    """A stop event that lets the program's loop go round `turns` times."""
-
-    def __init__(self, turns: int) -> None:
-        super().__init__()
-        self._left = turns
-
-    def is_set(self) -> bool:
-        self._left -= 1
-        return self._left < 0
 
 
 @dataclass(frozen=True)
@@ -87,6 +78,11 @@ class Members:
         hub, silos = consortium.aggregator(), tuple(consortium.silo(name) for name in names)
         return cls(hub, silos, make_study(hub, list(silos)), consortium, consortium.roster_statement())
 
+    def with_length(self, length: int) -> "Members":
+        """The same members with a study of longer uploads."""
+        encryption = self.study.encryption.model_copy(update={"length": length})
+        return replace(self, study=self.study.model_copy(update={"encryption": encryption}))
+
     def of(self, index: int) -> Identity:
         return self.silos[index - 1]
 
@@ -104,10 +100,10 @@ class MadeUpUpload:
     seeds: bytes
 
     @classmethod
-    def random(cls, hub: "Hub", silo: int, number: int = 1, length: int = 40, seed: int = 0) -> "MadeUpUpload":
+    def random(cls, hub: "Hub", silo: int, number: int = 1, length: int = 0, seed: int = 0) -> "MadeUpUpload":
         generator = np.random.default_rng([silo, number, seed])
         params = hub.params
-        counts = params.frame_ciphertexts(length)
+        counts = params.frame_ciphertexts(length or hub.members.study.upload_length)
         made = []
         for count in counts:
             words = generator.integers(0, params.primes[0], (count, 1, params.degree), np.uint64)
@@ -134,13 +130,14 @@ class MadeUpUpload:
     def parts(self, signed: Signed) -> list[bytes]:
         return [
             convert.encode_header_part(signed),
-            convert.encode_seeds_part(self.seeds),
-            *(convert.encode_frame_part(frame) for frame in self.frames),
+            *(convert.encode_piece(Piece(number, data)) for number, data in enumerate((self.seeds, *self.frames))),
         ]
 
 
 PATIENCE, DEADLINE = 20.0, 60.0
 """What the made-up studies allow, in seconds, for an exchange of small messages and for training and uploading."""
+STALL = 30.0
+"""Seconds of real time after which a stream that stands still is ended."""
 
 
 def context(number: int) -> bytes:
@@ -174,7 +171,7 @@ class Hub:
             self.members.study, store, self.ledger, key, lambda: self.now, self.max_upload_bytes
         )
         self.coordinator.relay(self.members.statement, frozenset())
-        self._service = Service(self.coordinator)
+        self._service = Service(self.coordinator, STALL)
 
     def restart(self) -> None:
         self.ledger.close()
@@ -182,7 +179,8 @@ class Hub:
         self.start()
 
     def work(self, turns: int = 1) -> None:
-        self.coordinator.work(Turns(turns))
+        for _ in range(turns):
+            self.coordinator.step()
 
     # ---- calls, as a silo makes them
 
@@ -192,6 +190,12 @@ class Hub:
 
     def stream(self, index: int, parts: Iterable[bytes]) -> None:
         self._service._upload(iter(parts), self._caller(index))
+
+    def begin(self, index: int, header: UploadHeader | Signed) -> int:
+        """The pieces of an upload that are there."""
+        message = header if isinstance(header, Signed) else self.members.seal(index, header)
+        data = self._service._begin_upload(bodies.encode_signed(message), self._caller(index))
+        return convert.decode_arrived(data).pieces
 
     def upload(self, upload: MadeUpUpload, sender: int | None = None) -> None:
         index = sender or upload.header.silo_index

@@ -624,5 +624,5 @@ def test_a_full_disk_refuses_the_upload_and_keeps_nothing(hub: Hub, monkeypatch:
         with pytest.raises(CollegiumError) as caught:
             hub.upload(upload)
     assert caught.value.exit_code == StorageError.exit_code
-    assert not [path for path in (hub.root / "study").glob("rounds/*/*") if path.is_dir()]
+    assert not list((hub.root / "study").glob("rounds/*/*/*"))
     hub.upload(upload)

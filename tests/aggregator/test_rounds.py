@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from aggregator import rounds, setup
+from aggregator import deadlines, rounds, setup
 from aggregator.rounds import Agreed, Closed, Folding, Published, State, Unmasked, Upload, Uploading
 from aggregator.setup import Abandoned, Advertising, Rules, Setup, Sharing
 from privacy.channel.envelope import Signed
@@ -99,6 +99,7 @@ class Round(RuleBasedStateMachine):
         self.now = 0.0
         self.frozen: dict[str, tuple[int, ...]] = {}
         self.first: dict[tuple[str, int], Signed] = {}
+        self.headers: dict[int, Upload] = {}
         self.rank = 0
 
     def attempt(self, call: object, *arguments: object) -> bool:
@@ -140,28 +141,32 @@ class Round(RuleBasedStateMachine):
         ctx=st.sampled_from([CTX, CTX, CTX, OTHER_CTX]),
         size=st.sampled_from([8, 8, 8, 9]),
         right=st.sampled_from([True, True, True, False]),
+        whole=st.booleans(),
     )
-    def upload(self, index: int, ctx: bytes, size: int, right: bool) -> None:
+    def upload(self, index: int, ctx: bytes, size: int, right: bool, whole: bool) -> None:
+        """Its header alone, or all of it."""
         before, held = setup_of(self.state), uploads_of(self.state)
         share_set = share_set_of(self.state) if right else b"\1" * 32
-        if self.attempt(rounds.uploaded, upload(index, share_set, ctx, size)):
+        given = upload(index, share_set, ctx, size)
+        if self.attempt(rounds.uploaded if whole else rounds.begun, given):
             assert right
             assert before is not None
             assert index in before.shared
             assert index not in held
-            assert all(other.header.ctx == ctx and other.header.frame_bytes == (size,) for other in held.values())
+            assert (index in uploads_of(self.state)) == whole
+            assert self.headers.setdefault(index, given) == given, "a second header was taken"
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 2.0, 5.0, 10.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
         before = self.state
-        self.state = rounds.tick(self.state, self.rules, self.now)
+        self.state = deadlines.tick(self.state, self.rules, self.now)
         if isinstance(before, Folding | Unmasked | Closed | Abandoned):
             assert self.state is before
 
     @rule()
     def somebody_waits(self) -> None:
-        self.state = rounds.awaited(self.state, self.now)
+        self.state = deadlines.awaited(self.state, self.now)
 
     @rule()
     def publish(self) -> None:
@@ -247,7 +252,7 @@ class Round(RuleBasedStateMachine):
     def each_silo_is_in_the_set_at_most_once_and_agrees_on_the_context(self) -> None:
         held = uploads_of(self.state)
         assert all(index == one.header.silo_index for index, one in held.items())
-        assert len({(one.header.ctx, one.header.frame_bytes) for one in held.values()}) <= 1
+        assert len({one.header.ctx for one in held.values()}) <= 1
 
     @invariant()
     def agreement_needs_t_signs_and_an_end_needs_t_closes(self) -> None:
@@ -347,8 +352,8 @@ def test_the_last_silo_freezes_each_set() -> None:
 )
 def test_patience_freezes_t_advertisers_and_abandons_fewer(present: tuple[int, ...], after: Abandoned | None) -> None:
     state = advertising(*present, now=5.0)
-    assert rounds.tick(state, RULES, 24.9) is state
-    ended = rounds.tick(state, RULES, 25.0)
+    assert deadlines.tick(state, RULES, 24.9) is state
+    ended = deadlines.tick(state, RULES, 25.0)
     assert isinstance(ended, Sharing) if after is None else ended == after
 
 
@@ -358,8 +363,8 @@ def test_patience_freezes_t_advertisers_and_abandons_fewer(present: tuple[int, .
 )
 def test_patience_freezes_t_sharers_and_abandons_fewer(present: tuple[int, ...], after: Abandoned | None) -> None:
     state = sharing(*present, now=5.0)
-    assert rounds.tick(state, RULES, 24.9) is state
-    ended = rounds.tick(state, RULES, 25.0)
+    assert deadlines.tick(state, RULES, 24.9) is state
+    ended = deadlines.tick(state, RULES, 25.0)
     assert isinstance(ended, Uploading) if after is None else ended == after
 
 
@@ -368,8 +373,8 @@ def test_patience_freezes_t_unmasks_and_abandons_fewer(present: tuple[int, ...],
     state = agreed(*ALL)
     for index in present:
         state = rounds.unmasked(state, index, message("unmask", index), unmask(index))
-    assert rounds.tick(state, RULES, 19.9) is state
-    ended = rounds.tick(state, RULES, 20.0)
+    assert deadlines.tick(state, RULES, 19.9) is state
+    ended = deadlines.tick(state, RULES, 20.0)
     assert isinstance(ended, Unmasked) if enough else ended == Abandoned("too_few_unmasked")
 
 
@@ -385,29 +390,29 @@ def test_the_last_upload_freezes_the_set() -> None:
 )
 def test_the_deadline_freezes_t_uploads_and_abandons_fewer(present: tuple[int, ...], after: type[State]) -> None:
     state = uploading(*present, now=5.0)
-    assert rounds.tick(state, RULES, 64.9) == state
-    assert isinstance(rounds.tick(state, RULES, 65.0), after)
+    assert deadlines.tick(state, RULES, 64.9) == state
+    assert isinstance(deadlines.tick(state, RULES, 65.0), after)
 
 
 def test_patience_does_not_run_before_somebody_is_there() -> None:
-    assert rounds.tick(Advertising(), RULES, 1e9) == Advertising()
+    assert deadlines.tick(Advertising(), RULES, 1e9) == Advertising()
 
 
 def test_a_round_whose_silos_all_lost_their_keys_ends_when_they_wait_for_it() -> None:
-    state = rounds.awaited(Advertising(), 100.0)
-    assert rounds.awaited(state, 110.0) == state
-    assert rounds.tick(state, RULES, 120.0) == Abandoned("too_few_advertised")
+    state = deadlines.awaited(Advertising(), 100.0)
+    assert deadlines.awaited(state, 110.0) == state
+    assert deadlines.tick(state, RULES, 120.0) == Abandoned("too_few_advertised")
 
 
 def test_waiting_moves_no_deadline() -> None:
     for state in (advertising(1, now=5.0), sharing(1, now=5.0), uploading(1, now=5.0)):
-        assert rounds.awaited(state, 15.0) == state
+        assert deadlines.awaited(state, 15.0) == state
 
 
 def test_too_few_signatures_abandon_the_round_at_its_deadline() -> None:
     state = rounds.signed(shown(1, 2, 3), 1, message("sign", 1), Sign(CTX, 1, SHOWN), RULES, 0.0)
-    assert rounds.tick(state, RULES, 19.0) is state
-    assert rounds.tick(state, RULES, 20.0) == Abandoned("too_few_signatures")
+    assert deadlines.tick(state, RULES, 19.0) is state
+    assert deadlines.tick(state, RULES, 20.0) == Abandoned("too_few_signatures")
 
 
 def test_t_silos_that_cannot_open_a_round_end_it() -> None:
@@ -439,7 +444,7 @@ def test_a_silo_says_one_thing_of_how_a_round_ended() -> None:
 
 def test_a_round_whose_unmask_set_exists_is_never_abandoned_for_time_or_a_reject() -> None:
     state = revealed(1, 2, 3)
-    assert rounds.tick(state, RULES, 1e9) is state
+    assert deadlines.tick(state, RULES, 1e9) is state
     with pytest.raises(ProtocolError):
         rounds.rejected(state, 3, message("reject", 3), Reject(CTX, 1, SHOWN, "sum.refused"), RULES)
 
@@ -447,21 +452,21 @@ def test_a_round_whose_unmask_set_exists_is_never_abandoned_for_time_or_a_reject
 @pytest.mark.parametrize("state", [uploading(*ALL), shown(1, 2, 3), agreed(1, 2, 3), Abandoned("no")])
 def test_a_late_upload_is_refused(state: State) -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.check_header(state, upload(4, share_set_of(state)).header)
+        rounds.check_header(state, upload(4, share_set_of(state)))
     assert caught.value.code == "upload.late"
 
 
 @pytest.mark.parametrize("state", [advertising(1, 2, 4), sharing(1, 2, 4)])
 def test_an_early_upload_is_refused(state: State) -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.check_header(state, upload(4, b"\1" * 32).header)
+        rounds.check_header(state, upload(4, b"\1" * 32))
     assert caught.value.code == "upload.early"
 
 
 def test_a_silo_that_shared_no_keys_cannot_upload() -> None:
-    state = rounds.tick(sharing(1, 2, 3), RULES, 20.0)
+    state = deadlines.tick(sharing(1, 2, 3), RULES, 20.0)
     with pytest.raises(ProtocolError) as caught:
-        rounds.check_header(state, upload(4, share_set_of(state)).header)
+        rounds.check_header(state, upload(4, share_set_of(state)))
     assert caught.value.code == "upload.not_member"
     for index in (1, 2, 3):
         state = rounds.uploaded(state, upload(index, share_set_of(state)))
@@ -470,12 +475,42 @@ def test_a_silo_that_shared_no_keys_cannot_upload() -> None:
 
 def test_a_share_set_that_differs_is_refused() -> None:
     with pytest.raises(ProtocolError) as caught:
-        rounds.check_header(uploading(1), upload(2, b"h" * 32).header)
+        rounds.check_header(uploading(1), upload(2, b"h" * 32))
     assert caught.value.code == "round.split_view"
 
 
+def test_the_first_header_of_a_silo_is_final_whether_its_frames_have_come_or_not() -> None:
+    state = uploading()
+    first, other = (upload(1, share_set_of(state), size=size) for size in (8, 9))
+    begun = rounds.begun(state, first)
+    assert uploads_of(begun) == {}
+    assert rounds.begun(begun, first) == begun
+    with pytest.raises(ProtocolError) as caught:
+        rounds.begun(begun, other)
+    assert caught.value.code == "upload.other_header"
+    whole = rounds.uploaded(begun, first)
+    for again in (first, other):
+        with pytest.raises(ProtocolError) as caught:
+            rounds.begun(whole, again)
+        assert caught.value.code == "upload.repeated"
+
+
+@pytest.mark.parametrize("state", [advertising(1), sharing(1), uploading(1), shown(1, 2, 3), agreed(1, 2, 3)])
+def test_time_moves_a_state_at_the_instant_it_names_and_not_before(state: State) -> None:
+    due = deadlines.due_at(state, RULES)
+    assert due is not None
+    assert deadlines.tick(state, RULES, due - 1e-6) is state
+    assert deadlines.tick(state, RULES, due) is not state
+
+
+@pytest.mark.parametrize("state", [Advertising(), uploading(*ALL), Abandoned("no")])
+def test_some_states_wait_for_something_else_than_time(state: State) -> None:
+    assert deadlines.due_at(state, RULES) is None
+    assert deadlines.tick(state, RULES, 1e9) is state
+
+
 def test_shares_for_another_advertise_set_or_of_a_silo_that_did_not_advertise_are_refused() -> None:
-    state = rounds.tick(advertising(1, 2, 3), RULES, 20.0)
+    state = deadlines.tick(advertising(1, 2, 3), RULES, 20.0)
     assert isinstance(state, Sharing)
     with pytest.raises(ProtocolError) as caught:
         setup.shared(state, message("shares", 1), shares(1, b"h" * 32))

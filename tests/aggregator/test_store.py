@@ -33,14 +33,20 @@ def test_an_upload_appears_when_it_is_committed_and_not_before(store: StudyStore
     assert list(store.round(1).uploads()) == [(2, MESSAGE)]
 
 
-def test_two_arriving_uploads_of_a_silo_have_their_own_place(store: StudyStore) -> None:
-    first, second = store.round(1).incoming(2), store.round(1).incoming(2)
-    first.put("seeds", b"first")
-    second.put("seeds", b"second")
-    second.put("header", bodies.encode_signed(MESSAGE))
-    first.discard()
-    second.commit()
-    assert store.round(1).seeds(2) == b"second"
+def test_an_arriving_upload_is_found_again_with_whole_pieces_only(store: StudyStore, tmp_path: Path) -> None:
+    store.round(1).incoming(2).put("header", bodies.encode_signed(MESSAGE))
+    store.round(1).incoming(2).put("seeds", b"seeds")
+    (tmp_path / "study/rounds/000001/arriving-2/.frame-0.1234").write_bytes(b"half a fra")
+    assert list(store.round(1).arriving()) == [(2, MESSAGE)]
+    again = store.round(1).incoming(2)
+    assert [name for name in ("header", "seeds", "frame-0") if again.has(name)] == ["header", "seeds"]
+    again.commit()
+    assert sorted(path.name for path in (tmp_path / "study/rounds/000001/upload-2").iterdir()) == ["header", "seeds"]
+
+
+def test_a_place_without_a_header_is_no_upload(store: StudyStore) -> None:
+    store.round(1).incoming(2).put("seeds", b"seeds")
+    assert list(store.round(1).arriving()) == []
 
 
 def test_a_second_upload_of_a_silo_cannot_replace_the_first(store: StudyStore) -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 import grpc
 import pytest
 
+from aggregator.arriving import Arriving
 from aggregator.coordinator import Coordinator
 from aggregator.rounds import Folding, Uploading
 from aggregator.service import Service
-from aggregator.store import Incoming, RoundStore, StudyStore
+from aggregator.store import RoundStore, StudyStore
 from privacy.channel.authorisation import caller
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError
 from privacy.he.keyholder import KeyHolder
 from privacy.wire import bodies
-from privacy.wire.messages import AwaitRequest, Board, Reject, UploadHeader
+from privacy.wire.messages import AwaitRequest, Board, Reject
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
 from tests.consortium import Consortium
@@ -62,12 +63,12 @@ class HidesRejects(Coordinator):
 class DeclaresDropped(HidesRejects):
     """An aggregator that freezes the first round without the last silo of the roster, which is merely slow."""
 
-    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
+    def finish_upload(self, arriving: Arriving) -> None:
         with self._changed:
-            super().finish_upload(message, header, incoming)
-            state = self._states[header.round_number]
-            others = self._rules.silos - 1
-            if header.round_number == 1 and isinstance(state, Uploading) and len(state.uploads) == others:
+            super().finish_upload(arriving)
+            number, others = arriving.upload.header.round_number, self._rules.silos - 1
+            state = self._states[number]
+            if number == 1 and isinstance(state, Uploading) and len(state.uploads) == others:
                 self._move(1, Folding(state.setup, state.uploads))
 
 

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from aggregator.arriving import Arriving
 from aggregator.rounds import Uploading
 from aggregator.setup import Abandoned
-from aggregator.store import Incoming
-from privacy.channel.envelope import Signed
-from privacy.wire.messages import UploadHeader
 from tests.attacks.stage import HidesRejects, codes, kinds, stage_of
 
 ROUNDS = 4
@@ -20,12 +18,12 @@ ROUNDS = 4
 class Burns(HidesRejects):
     """Ends every round as soon as all have uploaded."""
 
-    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
+    def finish_upload(self, arriving: Arriving) -> None:
         with self._changed:
-            super().finish_upload(message, header, incoming)
-            state = self._states[header.round_number]
-            if not isinstance(state, Uploading):
-                self._move(header.round_number, Abandoned("bad_luck"))
+            super().finish_upload(arriving)
+            number = arriving.upload.header.round_number
+            if not isinstance(self._states[number], Uploading):
+                self._move(number, Abandoned("bad_luck"))
 
 
 def test_attack_budget_burning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.store import Incoming
+from aggregator.arriving import Arriving
 from privacy.channel.envelope import Signed
 from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from privacy.update import PrivateUpdate
-from privacy.wire.messages import UploadHeader
 from silo_node.agent import Agent
 from silo_node.stored_upload import StoredUpload
 from silo_node.upload_slot import UploadSlot
@@ -88,12 +87,14 @@ class NotesArrivals(HidesRejects):
 
     arrivals: dict[int, float]
 
-    def begin_upload(self, peer: str, message: Signed) -> tuple[UploadHeader, Incoming]:
-        header, incoming = super().begin_upload(peer, message)
+    def begin_upload(self, peer: str, message: Signed) -> Arriving:
+        arriving = super().begin_upload(peer, message)
+        header = arriving.upload.header
         if header.round_number == 1:
             state = self._states[1]
-            type(self).arrivals[header.silo_index] = time.monotonic() - state.at  # type: ignore[union-attr]
-        return header, incoming
+            instant = time.monotonic() - state.at  # type: ignore[union-attr]
+            type(self).arrivals.setdefault(header.silo_index, instant)
+        return arriving
 
 
 @pytest.fixture

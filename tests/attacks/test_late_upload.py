@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.store import Incoming
+from aggregator.arriving import Arriving
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.errors import ProtocolError
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import upload_keys
 from privacy.wire import bodies
-from privacy.wire.messages import Phase, Survivors, UploadHeader
+from privacy.wire.messages import Phase, Survivors
 from silo_node.agent import Agent
 from silo_node.stored_upload import StoredUpload
 from tests.attacks.coalition import Coalition, Memory
@@ -28,19 +28,19 @@ SLOW, COLLUDER = 4, 1
 class TakesLate(DeclaresDropped):
     """Keeps what comes too late, as a real aggregator would not."""
 
-    def begin_upload(self, peer: str, message: Signed) -> tuple[UploadHeader, Incoming]:
+    def begin_upload(self, peer: str, message: Signed) -> Arriving:
         try:
             return super().begin_upload(peer, message)
         except ProtocolError:
-            index, public_key = self._member(peer, message)
-            header = bodies.open_signed(message, UploadHeader, public_key)
-            return header, self._store.round(header.round_number).incoming(index)
+            _, public_key = self._member(peer, message)
+            return self._arrivals.begin(self._arrivals.opened(message, public_key))
 
-    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
+    def finish_upload(self, arriving: Arriving) -> None:
+        header = arriving.upload.header
         if header.silo_index == SLOW and header.round_number == 1:
-            incoming.commit()
+            arriving.commit()
         else:
-            super().finish_upload(message, header, incoming)
+            super().finish_upload(arriving)
 
 
 def dawdle(agent: Agent) -> None:

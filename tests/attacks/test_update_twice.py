@@ -12,10 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.store import Incoming
-from privacy.channel.envelope import Signed
+from aggregator.arriving import Arriving
 from privacy.update import PrivateUpdate
-from privacy.wire.messages import UploadHeader
 from silo_node.agent import Agent
 from tests.attacks.stage import HidesRejects, codes, kinds, stage_of
 
@@ -25,10 +23,10 @@ CULPRIT = 1
 class Impatient(HidesRejects):
     """An aggregator that waits for nobody once a silo has uploaded for the second round."""
 
-    def finish_upload(self, message: Signed, header: UploadHeader, incoming: Incoming) -> None:
-        super().finish_upload(message, header, incoming)
-        if header.round_number == 2:
+    def finish_upload(self, arriving: Arriving) -> None:
+        if arriving.upload.header.round_number == 2:
             self._rules = replace(self._rules, deadline=0.2, patience=0.2)
+        super().finish_upload(arriving)
 
 
 def repeat(agent: Agent) -> None:

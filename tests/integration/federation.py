@@ -158,14 +158,13 @@ class Federation:
         root = self.folder / state
         root.mkdir(exist_ok=True)
         program = build(root, self.hub, study or self.study, f"localhost:{port}", self.statement)
-        stop = threading.Event()
-        worker = threading.Thread(target=program.coordinator.work, args=(stop,))
+        worker = threading.Thread(target=program.coordinator.work)
         worker.start()
         program.server.start()
         try:
             yield program
         finally:
-            stop.set()
+            program.coordinator.end()
             worker.join()
             program.server.stop(0).wait()
             program.ledger.close()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from aggregator import rounds
+from aggregator import deadlines, rounds
 from aggregator.setup import Abandoned
 from privacy import durable
 from privacy.channel.envelope import Signed
@@ -33,7 +33,7 @@ from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.state import StateDirectory
 from silo_node.stored_upload import StoredUpload
-from tests.aggregator.hub import Hub, Members, Turns
+from tests.aggregator.hub import Hub, Members
 from tests.integration.federation import MadeUpLearner
 
 POLL_MILLISECONDS = 50
@@ -51,11 +51,8 @@ class Line:
         self.world.hub.submit(self.index, message)
 
     def upload(self, upload: StoredUpload) -> int:
-        parts = [
-            convert.encode_header_part(upload.header),
-            convert.encode_seeds_part(upload.seeds),
-            *(convert.encode_frame_part(frame) for frame in upload.frames()),
-        ]
+        first = self.world.hub.begin(self.index, upload.header)
+        parts = [convert.encode_header_part(upload.header), *map(convert.encode_piece, upload.pieces(first))]
         self.world.hub.stream(self.index, parts)
         return sum(len(part) for part in parts)
 
@@ -152,9 +149,9 @@ class World:
         coordinator = self.hub.coordinator
         while not self.stopped.wait(0.005):
             state = coordinator._states[max(coordinator._states)]
-            due = rounds.tick(state, coordinator._rules, self.hub.now)
+            due = deadlines.tick(state, coordinator._rules, self.hub.now)
             if due is not state or isinstance(state, rounds.Folding | Abandoned):
-                coordinator.work(Turns(1))
+                coordinator.step()
 
     def agent(self, index: int, line: Line | None = None, cap: float = 100.0) -> Agent:
         identity = self.members.of(index)

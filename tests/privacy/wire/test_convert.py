@@ -13,7 +13,7 @@ from privacy.channel.envelope import Signed, sign
 from privacy.errors import IdentityError, ProtocolError
 from privacy.wire import bodies, convert, parsing
 from privacy.wire import collegium_pb2 as pb
-from privacy.wire.messages import Phase, Sign, UploadHeader
+from privacy.wire.messages import MAX_FRAMES, Arrived, Phase, Piece, Sign, UploadHeader
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.privacy.wire import strategies as some
 
@@ -28,6 +28,7 @@ DECODERS: dict[str, typing.Callable[[bytes], object]] = {
     "sum request": convert.decode_sum_request,
     "frame": convert.decode_frame,
     "part": convert.decode_part,
+    "arrived": convert.decode_arrived,
 }
 
 WIRE = {
@@ -39,7 +40,8 @@ WIRE = {
     "ShareBox": ["receiver", "box_c", "box_s", "commit_b", "commit_k"],
     "Shares": ["ctx", "round", "silo", "advertise_set", "boxes"],
     "UploadHeader": ["ctx", "round", "silo", "share_set", "frame_bytes", "frame_sha256", "seeds_sha256", "tag"],
-    "UploadPart": ["header", "seeds", "frame"],
+    "UploadPart": ["header", "seeds", "frame", "index"],
+    "Arrived": ["pieces"],
     "Survivor": ["silo", "header_hash"],
     "Survivors": ["ctx", "round", "share_set", "survivors", "sum_frame_bytes", "sum_frame_sha256"],
     "Sign": ["ctx", "round", "survivors_hash"],
@@ -122,8 +124,9 @@ def test_snapshot_calls_come_back(download: SnapshotDownload, frame: SnapshotFra
 @given(some.signeds, st.binary(max_size=100))
 def test_parts_and_frames_come_back(signed: Signed, data: bytes) -> None:
     assert convert.decode_part(convert.encode_header_part(signed)) == signed
-    assert convert.decode_part(convert.encode_seeds_part(data)) == ("seeds", data)
-    assert convert.decode_part(convert.encode_frame_part(data)) == ("frame", data)
+    for number in (0, 1, 2, MAX_FRAMES):
+        assert convert.decode_part(convert.encode_piece(Piece(number, data))) == Piece(number, data)
+        assert convert.decode_arrived(convert.encode_arrived(Arrived(number))) == Arrived(number)
     assert convert.decode_frame(convert.encode_frame(data)) == data
 
 
@@ -207,6 +210,7 @@ def test_unknown_fields_are_refused(body: bodies.Body) -> None:
         pb.SumRequest(study_digest=b"1" * 32, round=1).SerializeToString(),
         pb.Frame(data=b"1").SerializeToString(),
         pb.UploadPart(seeds=b"1").SerializeToString(),
+        pb.Arrived(pieces=1).SerializeToString(),
     ],
     ids=list(DECODERS),
 )
@@ -215,6 +219,13 @@ def test_unknown_fields_are_refused_everywhere(data: bytes, request: pytest.Fixt
     decode(data)
     with pytest.raises(ProtocolError, match="unknown fields"):
         decode(data + UNKNOWN)
+
+
+@pytest.mark.parametrize("part", [{}, {"index": 3}, {"seeds": b"1", "index": 1}, {"frame": b"1", "index": MAX_FRAMES}])
+def test_a_part_that_is_none_or_has_a_number_that_it_cannot_have_is_refused(part: dict[str, object]) -> None:
+    with pytest.raises(ProtocolError) as caught:
+        convert.decode_part(pb.UploadPart(**part).SerializeToString())  # type: ignore[arg-type]
+    assert caught.value.code == "protocol.malformed"
 
 
 def test_unknown_fields_of_inner_messages_are_refused() -> None:

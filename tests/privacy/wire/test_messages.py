@@ -16,6 +16,7 @@ from privacy.wire.messages import (
     MAX_FRAMES,
     Abandon,
     Advertise,
+    Arrived,
     AwaitRequest,
     Board,
     Close,
@@ -24,6 +25,7 @@ from privacy.wire.messages import (
     KeyGrant,
     KeyRequest,
     Phase,
+    Piece,
     Reject,
     ShareBox,
     Shares,
@@ -61,6 +63,8 @@ VALID: list[Any] = [
     SnapshotFrame(D, 1, 0, bytes(17)),
     SnapshotDownload(D, 1, 0),
     Unopenable(D, 1, D, D, 0, "unmask.too_few"),
+    Piece(0, b"seeds"),
+    Arrived(0),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
@@ -132,6 +136,8 @@ def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
         (VALID[18], {"data": bytes(16)}),
         (VALID[18], {"frame": -1}),
         (VALID[19], {"first_frame": -1}),
+        (Piece(0, b""), {"number": MAX_FRAMES + 1}),
+        (Arrived(0), {"pieces": MAX_FRAMES + 2}),
     ],
 )
 def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) -> None:
