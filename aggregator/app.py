@@ -33,6 +33,7 @@ from privacy.channel.status import Translation
 from privacy.configuration import load
 from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
+from privacy.ledger import commands
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import convert
@@ -40,6 +41,7 @@ from privacy.wire import convert
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The blind adder of a Collegium study.")
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
+app.add_typer(commands.group("collegium-aggregator"), name="ledger")
 
 STOP_GRACE_SECONDS = 2.0
 

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from privacy.configuration import MAX_BYTES, load
 from privacy.errors import CollegiumError, ConfigError
-from privacy.ledger.reader import ORIGIN, VerifiedLedger, read
-from privacy.ledger.tree import leaf_hash, root
+from privacy.ledger.line import Bodies
+from privacy.ledger.reader import ORIGIN, VerifiedLedger, read, root_at
 from privacy.study import SignedStudy, Study, load_signed
 
 _CLOSED_FOLDERS = {"identity"}
+_BODIES = 1 << 16
+"""Bodies of entries to remember: hospitals of a consortium enter much the same."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,12 @@ def gather(directory: Path) -> Evidence:
     ledgers: list[LedgerEvidence] = []
     studies: dict[str, StudyEvidence] = {}
     problems: list[str] = []
+    bodies = Bodies(_BODIES)
     for folder, names, files in os.walk(directory):
         names[:] = sorted(set(names) - _CLOSED_FOLDERS)
         here = Path(folder)
         if ORIGIN in files:
-            ledgers.append(_ledger(here, here.relative_to(directory).as_posix()))
+            ledgers.append(_ledger(here, here.relative_to(directory).as_posix(), bodies))
         for name in sorted(files):
             if name.endswith((".yaml", ".yml")) and _signed(here / name):
                 try:
@@ -101,15 +104,16 @@ def gather(directory: Path) -> Evidence:
                     problems.append(str(error))
     if not ledgers:
         raise ConfigError("there is no ledger in this folder or below it; name the folder that holds the ledgers")
-    kept = _without_copies(ledgers)
+    kept = _without_copies(directory, ledgers)
     order = sorted(kept, key=lambda found: (found.role != "silo", found.party, found.place))
     by_name = sorted(studies.values(), key=lambda found: (found.study.name, found.digest))
     return Evidence(tuple(order), tuple(by_name), tuple(dict.fromkeys(problems)))
 
 
-def _ledger(folder: Path, place: str) -> LedgerEvidence:
+def _ledger(folder: Path, place: str, bodies: Bodies) -> LedgerEvidence:
     try:
-        return LedgerEvidence(place, read(folder), "")
+        # The signed head vouches for all below it: see docs/reference/ledger.md, "What a reader must check".
+        return LedgerEvidence(place, read(folder, facts_only=True, bodies=bodies), "")
     except CollegiumError as error:
         return LedgerEvidence(place, None, str(error))
 
@@ -130,18 +134,18 @@ def _study(path: Path) -> StudyEvidence:
     return StudyEvidence(study, study.digest().hex(), signer)
 
 
-def _without_copies(ledgers: list[LedgerEvidence]) -> list[LedgerEvidence]:
+def _without_copies(directory: Path, ledgers: list[LedgerEvidence]) -> list[LedgerEvidence]:
     """Of several copies of one ledger only the longest is kept; a copy that tells another history is a problem."""
     kept: list[LedgerEvidence] = []
-    longest: dict[tuple[str, bytes], VerifiedLedger] = {}
+    longest: dict[tuple[str, bytes], LedgerEvidence] = {}
     for found in sorted(ledgers, key=lambda found: -(found.ledger.size if found.ledger else 0)):
         if found.ledger is None:
             kept.append(found)
             continue
-        other = longest.setdefault((found.ledger.origin, found.ledger.key), found.ledger)
-        if other is found.ledger:
+        other = longest.setdefault((found.ledger.origin, found.ledger.key), found)
+        if other is found:
             kept.append(found)
-        elif root([leaf_hash(entry.line()) for entry in other.entries[: found.ledger.size]]) != found.ledger.root:
+        elif root_at(directory / other.place, found.ledger.size) != found.ledger.root:
             sentence = f"the ledger of {found.ledger.origin} exists in two copies that tell different histories"
             kept.append(LedgerEvidence(found.place, None, sentence))
     return kept

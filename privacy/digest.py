@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import TypeAlias
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
 Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 
@@ -32,4 +34,4 @@ def canonical_json(value: Mapping[str, Json]) -> bytes:
     Raises:
         ValueError: a float is not finite.
     """
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _CANONICAL.encode(value).encode()

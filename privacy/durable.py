@@ -11,7 +11,7 @@ import fcntl
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from privacy.errors import AlreadyRunning, StorageError
@@ -41,7 +41,7 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     try:
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        _discard(temporary)
         raise storage_error(error, path) from error
     _settle(path)
 
@@ -94,8 +94,14 @@ def _create(path: Path, data: bytes, mode: int, named: Path) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        path.unlink(missing_ok=True)
+        _discard(path)
         raise storage_error(error, named) from error
+
+
+def _discard(path: Path) -> None:
+    """Remove what was begun; where the disk refuses even that, the error that is told stays the first one."""
+    with suppress(OSError):
+        path.unlink()
 
 
 def _settle(path: Path) -> None:

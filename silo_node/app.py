@@ -10,6 +10,7 @@ import typer
 from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
+from privacy.ledger import commands
 from silo_node import configuration, enrolment
 from silo_node.state import StateDirectory
 
@@ -20,6 +21,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
+app.add_typer(commands.group("collegium-silo"), name="ledger")
 
 
 @app.command()

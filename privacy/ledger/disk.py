@@ -6,6 +6,7 @@ is a step of its own, `settle`. Nothing here knows what the bytes mean.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from privacy import durable
@@ -58,17 +59,17 @@ def replace(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.new")
     try:
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-            try:
-                _write_all(handle, data)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            temporary.rename(path)
+            _write_all(handle, data)
+            os.fsync(handle)
         finally:
-            temporary.unlink(missing_ok=True)
+            os.close(handle)
+        # Nothing after this may fail: the caller takes back what a head stands for only while the old head stands.
+        temporary.rename(path)
     except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
         raise storage_error(error) from error
 
 

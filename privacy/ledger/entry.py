@@ -115,7 +115,7 @@ class Entry:
         body: plain JSON data with exactly the keys of the kind, and `DETAILS` where there are any. Entries with
             equal bodies may share one: it is never changed.
         previous: Merkle root of the entries before this one, hex.
-        signature: Ed25519 over all of it and the ledger's origin, hex.
+        signature: Ed25519 over all of it and the ledger's origin, hex. Both are empty where only facts were asked for.
     """
 
     sequence: int

@@ -31,7 +31,25 @@ def read_origin(directory: Path) -> tuple[str, bytes]:
         CorruptState: there is no ledger, it has a layout that is not known here, or a file is damaged.
         StorageError: the disk refuses.
     """
-    return _origin(directory, layout(directory))
+    return read_named(directory, layout(directory))
+
+
+def read_named(directory: Path, number: int | None) -> tuple[str, bytes]:
+    """As `read_origin`, of a folder whose layout is `number`, or None where that cannot be told.
+
+    Raises:
+        CorruptState: the file is missing or damaged.
+        StorageError: the disk refuses.
+    """
+    formats = [_NAME.format(known) for known in ((1, LAYOUT) if number is None else (number,))]
+    match _json(directory / ORIGIN):
+        case {"format": str(written), "origin": str(origin), "key": str(key), **rest} if not rest:
+            try:
+                if written in formats:
+                    return origin, unhex(key, 32)
+            except ValueError as error:
+                raise damaged(ORIGIN) from error
+    raise damaged(ORIGIN)
 
 
 def layout(directory: Path) -> int:
@@ -92,7 +110,7 @@ def migrate(directory: Path) -> None:
     named = _json(directory / ORIGIN)
     if named.get("format") == _NAME.format(1):
         # First what an older program refuses: from here on it does not write entries into a folder half migrated.
-        write_origin(directory, *_origin(directory, 1))
+        write_origin(directory, *read_named(directory, 1))
     elif named.get("format") != _NAME.format(LAYOUT):
         raise damaged(ORIGIN)
     write_version(directory)
@@ -167,17 +185,6 @@ def missing(name: str) -> CorruptState:
 def unreadable(name: str, error: OSError) -> StorageError:
     """The error for a file that the system does not give."""
     return StorageError(f"{name} cannot be read ({error.strerror}); check the disk")
-
-
-def _origin(directory: Path, number: int) -> tuple[str, bytes]:
-    match _json(directory / ORIGIN):
-        case {"format": str(written), "origin": str(origin), "key": str(key), **rest} if not rest:
-            try:
-                if written == _NAME.format(number):
-                    return origin, unhex(key, 32)
-            except ValueError as error:
-                raise damaged(ORIGIN) from error
-    raise damaged(ORIGIN)
 
 
 def _head_message(origin: str, size: int, root: str) -> bytes:

@@ -9,9 +9,9 @@ import json
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import TypeAlias
 
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
@@ -25,36 +25,48 @@ _TAIL = re.compile(
     rb',"signature":"(?P<signature>[0-9a-f]{128})"'
     rb'(?P<end>,"time":"(?P<time>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z)"\})'
 )
-_BODIES = 1 << 16
 
 
 class Bodies:
-    """Remembers bodies that were read, some tens of thousands: most repeat, within a ledger and between parties."""
+    """Remembers the bodies that were read last: most repeat, soon within a ledger, later between parties.
 
-    def __init__(self) -> None:
-        self.read = lru_cache(maxsize=_BODIES)(_body)
-        """The body of a kind from its bytes. Raises ValueError or RecursionError: not canonical, or not of the kind."""
+    Args:
+        most: how many; a body takes about a kilobyte.
+    """
+
+    def __init__(self, most: int = 1024) -> None:
+        self._parsed = lru_cache(maxsize=most)(_body)
+        self._fitting = lru_cache(maxsize=most)(self._check)
+
+    def read(self, kind: str, data: bytes) -> Mapping[str, Json]:
+        """The body of a kind from its bytes.
+
+        Raises:
+            ValueError, RecursionError: not canonical, or not of the kind.
+        """
+        self._fitting(kind, data)
+        return self._parsed(data)
+
+    def _check(self, kind: str, data: bytes) -> None:
+        check_body(kind, self._parsed(data))
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """An entry as read, and the bytes that its signature is over but for the origin."""
+Form: TypeAlias = "re.Match[bytes]"
+"""Where the parts of a line are."""
 
-    entry: Entry
-    before_origin: bytes
-    after_origin: bytes
 
-    def signed_bytes(self, origin: bytes) -> bytes:
-        """What the signature is over; `origin` as a JSON text with its quotes."""
-        return b"".join((SIGNATURE_CONTEXT, self.before_origin, b',"origin":', origin, self.after_origin))
+def signed_bytes(form: Form, origin: bytes) -> bytes:
+    """What the signature of a line is over; `origin` as a JSON text with its quotes."""
+    before, after = form.string[: form.start("middle")], form["middle"] + form["end"]
+    return b"".join((SIGNATURE_CONTEXT, before, b',"origin":', origin, after))
 
 
 def parse(line: bytes, sequence: int) -> Entry:
     """Read the line at position `sequence`; see `split`."""
-    return split(line, sequence, Bodies()).entry
+    return split(line, sequence, Bodies())[0]
 
 
-def split(line: bytes, sequence: int | None, bodies: Bodies) -> Parsed:
+def split(line: bytes, sequence: int | None, bodies: Bodies) -> tuple[Entry, Form]:
     """Read a line, strictly; the signature is not checked here.
 
     Args:
@@ -84,16 +96,15 @@ def split(line: bytes, sequence: int | None, bodies: Bodies) -> Parsed:
         datetime.fromisoformat(time.decode())
     except (ValueError, RecursionError) as error:
         raise CorruptState(f"{where} is damaged: {_reason(error)}", code="ledger.line") from error
-    entry = Entry(int(number), time.decode(), name, body, previous.decode(), signature.decode())
-    return Parsed(entry, line[: tail.start("middle")], tail["middle"] + tail["end"])
+    return Entry(int(number), time.decode(), name, body, previous.decode(), signature.decode()), tail
 
 
-def _body(kind: str, data: bytes) -> Mapping[str, Json]:
+def _body(data: bytes) -> Mapping[str, Json]:
     body = json.loads(data.decode("utf-8"))
     if not isinstance(body, dict) or canonical_json(body) != data:
         raise ValueError("it is not in canonical form")
-    check_body(kind, body)
-    return body
+    # Names of studies and cohorts stand in thousands of bodies.
+    return {name: sys.intern(value) if type(value) is str else value for name, value in body.items()}
 
 
 def _reason(error: Exception) -> str:

@@ -5,8 +5,8 @@ head, and names the entry. It does not know whether the key in `origin.json` is 
 (the signed study pins it), nor whether the whole folder is an older copy (that takes witnesses).
 
 The signed head vouches for every entry that it covers, signature bytes and all: whoever could forge one entry
-unnoticed could forge the head. So a reader who only wants to know that a party stands by these entries need not check
-each signature (`every_signature=False`, about eight times as fast). Each signature makes its entry evidence by itself.
+unnoticed could forge the head. So a reader who only wants the facts that a party stands by need not check each
+signature and each root (`facts_only`, several times as fast). They make an entry evidence without its ledger.
 """
 
 import json
@@ -20,14 +20,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from privacy.errors import CorruptState
 from privacy.ledger.entry import MAX_LINE, Entry
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, missing, read_head, read_origin, unreadable
-from privacy.ledger.line import Bodies, Parsed, split
+from privacy.ledger.line import Bodies, Form, signed_bytes, split
 from privacy.ledger.signatures import Checker
-from privacy.ledger.tree import Frontier, leaf_hash
+from privacy.ledger.tree import EMPTY_ROOT, Frontier, leaf_hash
 
 __all__ = ["ENTRIES", "HEAD", "ORIGIN", "Reading", "VerifiedLedger", "read", "read_origin"]
 
 _READ = MAX_LINE + 8192
 """Longest piece that is taken for one line; a torn one may have been filled up to a block of the disk."""
+_BUFFER = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,47 @@ class VerifiedLedger:
     torn_bytes: int
 
 
-def read(directory: Path, *, every_signature: bool = True, bodies: Bodies | None = None) -> VerifiedLedger:
+def read(directory: Path, *, facts_only: bool = False, bodies: Bodies | None = None) -> VerifiedLedger:
     """Read a ledger and verify all of it: signatures, numbers, the root before each entry, and the head.
 
     Changes nothing; works beside a writer.
 
     Args:
         directory: the ledger's folder.
-        every_signature: False relies on the head's signature for what it covers, see above.
+        facts_only: rely on the head's signature for what it covers, see above, and leave `previous` and `signature` of
+            the entries empty, which spares half of the memory.
         bodies: shared by the ledgers of one consortium, it saves time and memory: their bodies are much alike.
 
     Raises:
         CorruptState: what was acknowledged is not all there as written; the message names the entry.
         StorageError: the disk refuses.
     """
-    reading = Reading(directory, every_signature=every_signature, bodies=bodies)
-    return reading.result(tuple(reading))
+    reading = Reading(directory, facts_only=facts_only, bodies=bodies)
+    entries = tuple(_bare(entry) for entry in reading) if facts_only else tuple(reading)
+    return VerifiedLedger(
+        reading.origin,
+        reading.key,
+        entries,
+        reading.tree.size,
+        reading.tree.root(),
+        reading.acknowledged,
+        reading.torn_bytes,
+    )
+
+
+def root_at(directory: Path, size: int) -> bytes:
+    """The Merkle root of a ledger when it had `size` entries, 32 bytes.
+
+    Raises:
+        CorruptState, StorageError: as for `read`.
+        ValueError: it never had so many.
+    """
+    reading, root = Reading(directory, facts_only=True), None
+    for _ in reading:
+        root = reading.tree.root() if reading.tree.size == size else root
+    if root is None and size:
+        raise ValueError("the ledger never had so many entries")
+    return root or EMPTY_ROOT
 
 
 class Reading:
@@ -79,7 +105,7 @@ class Reading:
     an error; then the attributes hold.
 
     Args:
-        directory, every_signature, bodies: as for `read`.
+        directory, facts_only, bodies: as for `read`; entries are given whole.
 
     Attributes:
         origin, key, acknowledged, torn_bytes: as in `VerifiedLedger`.
@@ -90,21 +116,15 @@ class Reading:
         CorruptState, StorageError: as `read`, when made and while iterating.
     """
 
-    def __init__(self, directory: Path, *, every_signature: bool = True, bodies: Bodies | None = None) -> None:
+    def __init__(self, directory: Path, *, facts_only: bool = False, bodies: Bodies | None = None) -> None:
         self._directory = directory
-        self._every = every_signature
+        self._every = not facts_only
         self._bodies = bodies or Bodies()
         self.origin, self.key = read_origin(directory)
         self._key = Ed25519PublicKey.from_public_bytes(self.key)
         # The head is read first: entries that a writer adds meanwhile are then only ahead of it.
         self.acknowledged, self._root = read_head(directory, self.origin, self._key)
         self.tree, self.length, self.torn_bytes = Frontier(), 0, 0
-
-    def result(self, entries: tuple[Entry, ...]) -> VerifiedLedger:
-        """What was verified, after the iteration that gave `entries`."""
-        return VerifiedLedger(
-            self.origin, self.key, entries, self.tree.size, self.tree.root(), self.acknowledged, self.torn_bytes
-        )
 
     def __iter__(self) -> Iterator[Entry]:
         self.tree, self.length, self.torn_bytes = Frontier(), 0, 0
@@ -123,17 +143,12 @@ class Reading:
             try:
                 if self.acknowledged == 0:
                     self._check_head()
-                for parsed, line in self._lines():
-                    entry = parsed.entry
+                for entry, form in self._lines():
                     if self._every or entry.sequence >= self.acknowledged:
-                        checker.add((entry.sequence, bytes.fromhex(entry.signature), parsed.signed_bytes(origin)))
-                    if entry.previous != self.tree.root().hex():
-                        raise CorruptState(
-                            f"ledger entry {entry.sequence} was written after another history than the one stored here",
-                            code="ledger.history",
-                        )
-                    self.tree.append(leaf_hash(line))
-                    self.length += len(line) + 1
+                        checker.add((entry.sequence, bytes.fromhex(entry.signature), signed_bytes(form, origin)))
+                        self._check_history(entry)
+                    self.tree.append(leaf_hash(form.string))
+                    self.length += len(form.string) + 1
                     if self.tree.size == self.acknowledged:
                         self._check_head()
                     yield entry
@@ -149,6 +164,13 @@ class Reading:
                 raise
             checker.settle()
 
+    def _check_history(self, entry: Entry) -> None:
+        if entry.previous != self.tree.root().hex():
+            raise CorruptState(
+                f"ledger entry {entry.sequence} was written after another history than the one stored here",
+                code="ledger.history",
+            )
+
     def _check_head(self) -> None:
         if self.tree.root() != self._root:
             raise CorruptState(
@@ -157,16 +179,16 @@ class Reading:
                 code="ledger.head",
             )
 
-    def _lines(self) -> Iterator[tuple[Parsed, bytes]]:
+    def _lines(self) -> Iterator[tuple[Entry, Form]]:
         try:
-            with (self._directory / ENTRIES).open("rb") as file:
+            with (self._directory / ENTRIES).open("rb", _BUFFER) as file:
                 yield from self._split(file)
         except FileNotFoundError as error:
             raise missing(ENTRIES) from error
         except OSError as error:
             raise unreadable(ENTRIES, error) from error
 
-    def _split(self, file: BinaryIO) -> Iterator[tuple[Parsed, bytes]]:
+    def _split(self, file: BinaryIO) -> Iterator[tuple[Entry, Form]]:
         """Whole lines; what is torn and was never acknowledged is only counted."""
         sequence, piece = 0, file.readline(_READ)
         while piece:
@@ -176,12 +198,16 @@ class Reading:
                 self.torn_bytes = len(piece)
                 return
             try:
-                parsed = split(line, sequence, self._bodies)
+                found = split(line, sequence, self._bodies)
             except CorruptState:
                 # A power cut can leave a line whose length is right and whose bytes are not.
                 if not following and sequence >= self.acknowledged:
                     self.torn_bytes = len(piece)
                     return
                 raise
-            yield parsed, line
+            yield found
             sequence, piece = sequence + 1, following
+
+
+def _bare(entry: Entry) -> Entry:
+    return Entry(entry.sequence, entry.time, entry.kind, entry.body, "", "")

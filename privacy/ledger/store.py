@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from privacy import durable
 from privacy.digest import Json
 from privacy.errors import AlreadyRunning, CorruptState, IdentityError, StorageError
-from privacy.ledger import disk, files
+from privacy.ledger import disk, files, readings
 from privacy.ledger.details import SideStore
 from privacy.ledger.entry import DETAILS, Entry, make
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, missing
@@ -226,6 +226,17 @@ class Ledger:
             disk.settle(self._directory)
         for name in self.details.names() - details_kept(self._entries):
             self.details.erase(name)
+        self._enter_readings()
+
+    def _enter_readings(self) -> None:
+        """Make entries of the readings that were noted while another process wrote; twice rather than not at all."""
+        for name in readings.names(self._directory):
+            try:
+                time, what, by = readings.get(self._directory, name)
+                self.append("log_read", {"what": f"{what}, at {time} while the ledger was being written", "by": by})
+            except CorruptState as error:
+                self.append("incident", {"code": error.code, "detail": str(error)})
+            readings.remove(self._directory, name)
 
     def _write_head(self, tree: Frontier) -> None:
         disk.replace(self._directory / HEAD, files.head_bytes(self._origin, tree.size, tree.root(), self._key))

@@ -1,0 +1,223 @@
+"""`ledger fsck|show|proof|erase`, the same for every program that keeps a ledger in its state directory.
+
+Reading the ledger is an entry of it, written before anything is shown. While another process of this
+party writes the ledger, a reading is noted beside it and becomes an entry later (`readings`).
+"""
+
+import os
+import pwd
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privacy import console, durable
+from privacy.channel.identity import Identity
+from privacy.digest import Json
+from privacy.errors import AlreadyRunning, ConfigError, CorruptState
+from privacy.ledger import note, proof, readings
+from privacy.ledger.details import SideStore
+from privacy.ledger.entry import DETAILS, KINDS, Entry
+from privacy.ledger.fsck import Examination, Finding, examine
+from privacy.ledger.narrative import Told, tell
+from privacy.ledger.reader import read
+from privacy.ledger.store import Ledger, utc_now
+
+State = Annotated[Path, typer.Option("--state", help="State directory of this party.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+By = Annotated[str | None, typer.Option(help="Who does this, for the ledger.", show_default="your user name")]
+FOLDER = "ledger"
+
+
+def group(program: str) -> typer.Typer:
+    """The commands as those of `program`."""
+    app = typer.Typer(no_args_is_help=True, help="Check, read and prove this party's own ledger.")
+    example = f"Example: {program} ledger"
+    app.command("fsck", epilog=f"{example} fsck --state /var/lib/collegium")(fsck)
+    app.command("show", epilog=f"{example} show --kind approved --last 20 --state /var/lib/collegium")(show)
+    app.command("proof", epilog=f"{example} proof 12 -o entry-12.tlog-proof --state /var/lib/collegium")(prove)
+    app.command("erase", epilog=f'{example} erase 12 --reason "staff member left" --state /var/lib/collegium')(erase)
+    return app
+
+
+def fsck(state: State, as_json: AsJson = False) -> None:
+    """Check every byte of the ledger's folder and say where anything is wrong. Changes nothing."""
+    identity = Identity.load(state / "identity")
+    seen = examine(state / FOLDER, (identity.member.uri, identity.keys.public_identity))
+    shown: dict[str, Json] = {
+        "entries": seen.entries,
+        "acknowledged": seen.acknowledged,
+        "root": seen.root,
+        "details": seen.details_kept,
+        "details_erased": seen.details_erased,
+        "noted_readings": seen.readings,
+        "torn_bytes": seen.torn_bytes,
+    }
+    if as_json:
+        found: list[Json] = [{"file": one.file, "where": one.where, "what": one.what} for one in seen.findings]
+        console.emit({**shown, "findings": found}, as_json=True)
+    else:
+        console.emit({**shown, **_advice(seen)}, as_json=False)
+        for one in seen.findings:
+            print(f"WRONG  {_place(one)}: {one.what}")
+    if seen.findings:
+        raise CorruptState(
+            f"something is wrong at {len(seen.findings)} places, the first of them {_place(seen.findings[0])}; keep a "
+            "copy of the folder as it is, then restore it from a backup",
+            code="ledger.damaged",
+        )
+
+
+def show(
+    state: State,
+    kind: Annotated[list[str] | None, typer.Option(help="Only entries of this kind; repeat.")] = None,
+    study: Annotated[str | None, typer.Option(help="Only entries about this study: its name, or its digest.")] = None,
+    round_number: Annotated[int | None, typer.Option("--round", help="Only entries about this round.")] = None,
+    last: Annotated[int | None, typer.Option(help="Only so many, the last ones.", min=1)] = None,
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Who did what, when, with what outcome and why. That you looked is an entry too."""
+    if unknown := sorted(set(kind or ()) - set(KINDS)):
+        raise ConfigError(f"there are no entries of kind '{unknown[0]}'; the kinds are {', '.join(sorted(KINDS))}")
+    given = {"kind": ", ".join(kind or ()), "study": study, "round": round_number, "last": last}
+    asked = ", ".join(f"{name} {value}" for name, value in given.items() if value)
+    ledger = _reading(state, f"ledger shown ({asked or 'all of it'})", by)
+    digests = _digests(ledger.entries, study)
+    chosen = [
+        entry
+        for entry in ledger.entries
+        if (not kind or entry.kind in kind)
+        and (digests is None or entry.body.get("study_digest") in digests)
+        and (round_number is None or entry.body.get("round") == round_number)
+    ][-last if last else 0 :]
+    store = SideStore(state / FOLDER)
+    told = [(entry, *_told(entry, ledger.origin, store)) for entry in chosen]
+    if as_json:
+        entries: list[Json] = [_json(*one) for one in told]
+        console.emit({"origin": ledger.origin, "size": len(ledger.entries), "entries": entries}, as_json=True)
+    else:
+        _table([(str(entry.sequence), one.when, entry.kind, *_columns(one)) for entry, one, _ in told])
+
+
+def prove(
+    sequence: Annotated[int, typer.Argument(help="Number of the entry.", min=0)],
+    state: State,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, *.tlog-proof; must be new.")],
+    by: By = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a file that proves to anybody who knows this party's public key that an entry is in its ledger."""
+    identity = Identity.load(state / "identity")
+    ledger = _reading(state, f"entry {sequence} proven", by)
+    if sequence >= len(ledger.entries):
+        raise ConfigError(f"there is no entry {sequence}; the last one is {len(ledger.entries) - 1}")
+    checkpoint = note.checkpoint(ledger.origin, len(ledger.entries), ledger.root, identity.keys.identity)
+    durable.create(output, proof.make(ledger.entries, sequence, checkpoint).encode(), mode=0o644)
+    shown: dict[str, Json] = {
+        "entry": sequence,
+        "kind": ledger.entries[sequence].kind,
+        "of_entries": len(ledger.entries),
+        "root": ledger.root.hex(),
+        "key": identity.keys.public_identity.hex(),
+        "proof": str(output),
+    }
+    console.emit(shown, as_json=as_json)
+
+
+def erase(
+    sequence: Annotated[int, typer.Argument(help="Number of the entry.", min=0)],
+    reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
+    state: State,
+    by: By = None,
+) -> None:
+    """Erase what the side store holds about an entry. The entry itself, and every proof of it, stay valid."""
+    identity = Identity.load(state / "identity")
+    with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
+        if sequence >= len(ledger.entries) or DETAILS not in ledger.entries[sequence].body:
+            raise ConfigError(f"entry {sequence} has no details in the side store")
+        ledger.erase_details(sequence, reason, by or _user())
+    print(f"the details of entry {sequence} are erased here; backups have copies of their own")
+
+
+class _Read:
+    """A verified ledger that was just read, the entry of this reading with it where that could be written now."""
+
+    def __init__(self, origin: str, entries: tuple[Entry, ...], root: bytes) -> None:
+        self.origin, self.entries, self.root = origin, entries, root
+
+
+def _reading(state: Path, what: str, by: str | None) -> _Read:
+    """Enter the reading, or note it, and only then give the ledger."""
+    folder, who = state / FOLDER, by or _user()
+    identity = Identity.load(state / "identity")
+    try:
+        with Ledger.open(folder, identity.keys.identity) as ledger:
+            ledger.append("log_read", {"what": what, "by": who})
+            return _Read(ledger.origin, ledger.entries, ledger.head()[1])
+    except AlreadyRunning:
+        readings.note(folder, what, who, utc_now())
+        found = read(folder)
+        return _Read(found.origin, found.entries, found.root)
+
+
+def _user() -> str:
+    """The system's name of who runs this; not from the environment, which that person sets."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
+
+
+def _digests(entries: Sequence[Entry], study: str | None) -> frozenset[str] | None:
+    """Digests of the studies that a name or the beginning of a digest stands for; None for no choice."""
+    if study is None:
+        return None
+    named = {str(entry.body["study_digest"]) for entry in entries if entry.body.get("study") == study}
+    every = {str(entry.body["study_digest"]) for entry in entries if "study_digest" in entry.body}
+    found = named or {digest for digest in every if len(study) >= 8 and digest.startswith(study)}
+    if not found:
+        raise ConfigError("no entry speaks of this study; give its name as approved here, or 8 digits of its digest")
+    return frozenset(found)
+
+
+def _told(entry: Entry, origin: str, store: SideStore) -> tuple[Told, dict[str, Json] | None]:
+    name = entry.body.get(DETAILS)
+    details = store.get(name) if isinstance(name, str) else None
+    return tell(entry, origin, details), details
+
+
+def _json(entry: Entry, told: Told, details: dict[str, Json] | None) -> dict[str, Json]:
+    return {
+        "sequence": entry.sequence,
+        "time": entry.time,
+        "kind": entry.kind,
+        "who": told.who,
+        "what": told.what,
+        "outcome": told.outcome,
+        "why": told.why,
+        "body": dict(entry.body),
+        "details": details,
+    }
+
+
+def _columns(told: Told) -> tuple[str, ...]:
+    return told.who, told.what, told.outcome, told.why
+
+
+def _table(rows: list[tuple[str, ...]]) -> None:
+    heading = ("entry", "when", "kind", "who", "what", "outcome", "why")
+    widths = [max(len(row[column]) for row in (heading, *rows)) for column in range(len(heading))]
+    for row in (heading, *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _place(finding: Finding) -> str:
+    return ", ".join(part for part in (finding.file or "the folder", finding.where) if part)
+
+
+def _advice(seen: Examination) -> dict[str, Json]:
+    if seen.torn_bytes:
+        return {"torn": "an unfinished write that was never acknowledged; the next start cuts it and says so"}
+    return {} if seen.findings else {"result": "all is as it was written"}

@@ -1,0 +1,188 @@
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from privacy.digest import canonical_json
+from privacy.ledger import readings
+from privacy.ledger.fsck import Finding, examine
+from privacy.ledger.store import Ledger, utc_now
+
+ORIGIN = "spiffe://demo/silo/alpha"
+
+
+def opened(number: int) -> dict[str, str | int]:
+    return {"study_digest": "ab", "round": number}
+
+
+def filled(ledger: Ledger, count: int = 3) -> None:
+    for number in range(count):
+        ledger.append("round_opened", opened(number), {"by": "ada"} if number == 1 else None)
+    ledger.close()
+
+
+def lines(folder: Path) -> list[bytes]:
+    return (folder / "entries.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def entries(folder: Path, parts: list[bytes]) -> list[Finding]:
+    (folder / "entries.jsonl").write_bytes(b"".join(parts))
+    return examine(folder).findings
+
+
+def test_a_sound_ledger_has_no_findings(ledger: Ledger, folder: Path, key: Ed25519PrivateKey) -> None:
+    filled(ledger)
+    readings.note(folder, "all", "ada", utc_now())
+    seen = examine(folder, (ORIGIN, key.public_key().public_bytes_raw()))
+    assert seen == examine(folder)
+    assert not seen.findings
+    assert (seen.entries, seen.acknowledged, seen.torn_bytes) == (3, 3, 0)
+    assert (seen.details_kept, seen.details_erased, seen.readings) == (1, 0, 1)
+    assert seen.root == json.loads((folder / "head.json").read_bytes())["root"]
+
+
+def spans(folder: Path) -> list[int]:
+    """The entry that each byte of the entries' file belongs to."""
+    return [number for number, line in enumerate(lines(folder)) for _ in line]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["identity known", "identity unknown"])
+def test_every_single_damaged_byte_is_found_and_located(
+    ledger: Ledger, folder: Path, key: Ed25519PrivateKey, known: bool
+) -> None:
+    filled(ledger)
+    readings.note(folder, "all", "ada", utc_now())
+    identity = (ORIGIN, key.public_key().public_bytes_raw()) if known else None
+    owner = spans(folder)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 6
+    for file in files:
+        original, name = file.read_bytes(), file.relative_to(folder).as_posix()
+        # The second time a sample is enough: only what vouches for the key differs.
+        for position in range(0, len(original), 1 if known else 5):
+            damaged = bytearray(original)
+            # A newline within a line, a line that goes on into the next, and a flipped bit.
+            damaged[position] = 10 if position % 5 == 0 and original[position] != 10 else damaged[position] ^ 1
+            file.write_bytes(damaged)
+            findings = examine(folder, identity).findings
+            found = findings[0]
+            assert found.file == name, (name, position, findings)
+            if name == "entries.jsonl":
+                (first, *last), (start, end) = numbers(found)
+                assert first <= owner[position] <= (last or [first])[0] <= first + 1, (position, found)
+                assert start <= position <= end
+                # The details of an entry that cannot be read are nobody's, and nothing else is found.
+                assert len(findings) == 1
+        file.write_bytes(original)
+    assert not examine(folder, identity).findings
+
+
+def numbers(found: Finding) -> tuple[list[int], tuple[int, int]]:
+    which, where = found.where.removeprefix("entries ").removeprefix("entry ").split(", bytes ")
+    start, end = where.split(" to ")
+    return [int(number) for number in which.split(" to ")], (int(start), int(end))
+
+
+def test_it_goes_on_after_the_first_damage(ledger: Ledger, folder: Path) -> None:
+    filled(ledger, 9)
+    parts = lines(folder)
+    parts[2] = parts[2].replace(b'"round":2', b'"round":7')
+    parts[6] = b"rubbish\nand more\n"
+    (folder / "head.json").write_bytes(b"{}\n")
+    found = entries(folder, parts)
+    assert [one.file for one in found] == ["head.json", "entries.jsonl", "entries.jsonl"]
+    assert [one.where.split(",")[0] for one in found[1:]] == ["entry 2", "entry 6"]
+    assert examine(folder).entries == 7
+
+
+def test_missing_repeated_and_reordered_entries_are_told_apart(ledger: Ledger, folder: Path) -> None:
+    filled(ledger, 6)
+    parts = lines(folder)
+    for changed, what, where in (
+        ([*parts[:2], *parts[4:]], "missing", "entries 2 to 3"),
+        (parts[:-1], "missing", "entry 5"),
+        ([], "missing", "entries 0 to 5"),
+        ([*parts[:3], parts[1], *parts[3:]], "here again", "entry 1"),
+        ([*parts[:2], parts[3], parts[2], *parts[4:]], "missing", "entry 2"),
+        ([*parts[:2], b"x\n", *parts[2:]], "preceded by bytes", "entry 2"),
+    ):
+        found = entries(folder, changed)[0]
+        assert what in found.what
+        assert found.where.startswith(where + ",")
+
+
+def test_a_fork_by_the_holder_of_the_key_is_located(ledger: Ledger, folder: Path, key: Ed25519PrivateKey) -> None:
+    filled(ledger)
+    older = {name: (folder / name).read_bytes() for name in ("entries.jsonl", "head.json")}
+    with Ledger.open(folder, key) as again:
+        again.append("round_opened", opened(3))
+        again.append("round_opened", opened(4))
+    first = lines(folder)
+    for name, data in older.items():
+        (folder / name).write_bytes(data)
+    with Ledger.open(folder, key) as again:
+        again.append("round_opened", opened(99))
+        again.append("round_opened", opened(4))
+    (found,) = entries(folder, [*first[:4], lines(folder)[4]])
+    assert (found.where.split(",")[0], "another history" in found.what) == ("entry 4", True)
+    (found,) = entries(folder, first)
+    assert (found.file, "other entries" in found.what) == ("head.json", True)
+
+
+@pytest.mark.parametrize("torn", [b'{"body":', b"\x00" * 400, b"{}\n"])
+def test_a_torn_write_is_no_damage(ledger: Ledger, folder: Path, torn: bytes) -> None:
+    filled(ledger)
+    assert entries(folder, [*lines(folder), torn]) == []
+    assert examine(folder).torn_bytes == len(torn)
+
+
+def test_erased_lost_and_altered_details_are_told_apart(ledger: Ledger, folder: Path) -> None:
+    for _ in range(4):
+        ledger.append("round_opened", opened(1), {"by": "ada"})
+    ledger.erase_details(0, "asked for", "ada")
+    names = [str(entry.body["details"]) for entry in ledger.entries[:4]]
+    ledger.close()
+    altered, lost, stray = (folder / "details" / f"{name}.json" for name in (names[1], names[2], "stray"))
+    stored = json.loads(altered.read_bytes())
+    altered.write_bytes(canonical_json({**stored, "details": {"by": "bob"}}) + b"\n")
+    lost.unlink()
+    stray.write_bytes(b"")
+    seen = examine(folder)
+    assert (seen.details_erased, seen.details_kept) == (1, 1)
+    assert [(one.file.split("/")[-1], one.where) for one in seen.findings] == [
+        (altered.name, "details of entry 1"),
+        ("details", "details of entry 2"),
+        ("stray.json", ""),
+    ]
+
+
+def test_a_folder_without_a_ledger_and_one_of_a_later_version(ledger: Ledger, folder: Path, tmp_path: Path) -> None:
+    filled(ledger)
+    assert examine(tmp_path / "nothing").findings
+    (folder / "version").write_bytes(b"collegium-ledger/9\n")
+    (found,) = examine(folder).findings
+    assert (found.file, "layout 9" in found.what) == ("version", True)
+
+
+@pytest.mark.parametrize("name", ["version", "origin.json", "entries.jsonl", "head.json"])
+def test_a_missing_file_is_named(ledger: Ledger, folder: Path, name: str) -> None:
+    filled(ledger)
+    (folder / name).unlink()
+    assert any(one.file == name and "missing" in one.what for one in examine(folder).findings)
+
+
+def test_another_partys_ledger_in_this_place_is_found(ledger: Ledger, folder: Path, key: Ed25519PrivateKey) -> None:
+    filled(ledger)
+    for identity in (
+        ("spiffe://demo/silo/beta", key.public_key().public_bytes_raw()),
+        (ORIGIN, Ed25519PrivateKey.generate().public_key().public_bytes_raw()),
+    ):
+        assert examine(folder, identity).findings[0].file == "origin.json"
+
+
+def test_a_reading_is_named_by_its_bytes(ledger: Ledger, folder: Path) -> None:
+    readings.note(folder, "all", "ada", utc_now())
+    (file,) = (folder / "readings").iterdir()
+    assert file.name == hashlib.sha256(file.read_bytes()).hexdigest() + ".json"
