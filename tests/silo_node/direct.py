@@ -211,8 +211,8 @@ class World:
     def stuck(self) -> bool:
         """Whether every agent that still runs waits for a phase that its round has not reached."""
         waits = [one.line.waits_for for one in self.running.values() if one.thread.is_alive()]
-        # A silo that asks for its key again is answered by the steward between two rounds.
-        waits = [wait for wait in waits if wait != (0, Phase.KEYS_GRANTED)]
+        if any(wait is not None and wait[1] in (Phase.KEYS_GRANTED, Phase.SNAPSHOT_OFFERED) for wait in waits):
+            return False  # those that wait for it answer
         state = self.hub.coordinator._states[self.hub.coordinator.progress()[0]]
         return (
             bool(waits)

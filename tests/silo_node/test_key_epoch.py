@@ -12,7 +12,9 @@ from privacy.secagg.keygrant import KeyMaterial
 from privacy.wire import bodies
 from privacy.wire.messages import Board, KeyGrant, KeyRequest, Phase
 from silo_node.key_epoch import KeyEpoch
-from silo_node.state import StudyDirectory
+from silo_node.progress import Progress
+from silo_node.roster_watch import RosterWatch
+from silo_node.state import StateDirectory, StudyDirectory
 from tests.aggregator.hub import Hub, Members
 from tests.silo_node.direct import Line, World
 
@@ -55,7 +57,21 @@ class Silos:
         if answered_by is not None:
             line.answerer, line.material = answered_by, self.material(answered_by)
         place = StudyDirectory(state / folder)
-        return KeyEpoch(self.members.study, self.params, identity, line, place, opened)  # type: ignore[arg-type]
+        return KeyEpoch(
+            study=self.members.study,
+            params=self.params,
+            identity=identity,
+            client=line,  # type: ignore[arg-type]
+            folder=place,
+            ledger=opened,
+            roster=RosterWatch(
+                self.members.study,
+                identity,
+                StateDirectory(state).statements(identity),
+                line,  # type: ignore[arg-type]
+                Progress(None, 1),
+            ),
+        )
 
     def material(self, epoch: KeyEpoch) -> KeyMaterial:
         return KeyMaterial.from_bytes(epoch.folder.key_file.read_bytes())

@@ -174,7 +174,7 @@ def again(world: World, **lies: object) -> CollegiumError:
     assert not one.agent.folder.model_file.exists()
     assert not one.agent.folder.snapshot.exists()
     assert "snapshot_taken" not in [entry.kind for entry in one.agent.ledger.entries]
-    assert isinstance(one.error, ProtocolError) == (one.error.code in [b["code"] for b in world.entries(4, "incident")])
+    assert world.entries(VICTIM, "incident")[-1]["code"] == one.error.code
     forget(world)
     return one.error
 
