@@ -1,7 +1,8 @@
 """Attack 7: sums that are not the sum of the accepted uploads, and sets and lists that are not this round's.
 
-Without the check each passes unnoticed: what is opened is a sum, only a wrong one. With it each is refused before
-any share is revealed or anything is opened, all with one code.
+Between silos that are values; `test_reaction_attack`, `test_survivors_changed` and `test_old_advertise_set` play the
+like against running ones. Without the check each passes unnoticed: what is opened is a sum, only a wrong one. With it
+each is refused before any share is revealed or anything is opened, all with one code.
 """
 
 from collections.abc import Callable, Mapping
@@ -69,7 +70,7 @@ ALTERATIONS: Mapping[str, Callable[[Uploaded], Words]] = {
 
 
 @pytest.mark.parametrize("name", ALTERATIONS)
-def test_attack_altered_sum(world: Uploaded, name: str) -> None:
+def test_attack_altered_sum_of_values(world: Uploaded, name: str) -> None:
     altered = ALTERATIONS[name](world)
     # Off: nothing else complains, and what comes out is not the sum.
     assert not same(opened_without_checks(world, altered), world.run.plain_sum(SURVIVORS))
@@ -88,7 +89,7 @@ def test_some_alterations_would_have_been_plausible(world: Uploaded) -> None:
     assert same(found, expected)
 
 
-def test_attack_survivor_list_that_lies(world: Uploaded) -> None:
+def test_attack_survivor_list_that_lies_of_values(world: Uploaded) -> None:
     """The sum is of three and the list of four, or the other way round: the pads do not cancel."""
     for summed, listed in (((1, 2, 3), SURVIVORS), (SURVIVORS, (1, 2, 3)), ((1, 2, 4), (1, 2, 3))):
         with pytest.raises(ProtocolError) as caught:
@@ -96,7 +97,7 @@ def test_attack_survivor_list_that_lies(world: Uploaded) -> None:
         assert caught.value.code == "sum.refused"
 
 
-def test_attack_survivors_changed_after_sign(world: Uploaded) -> None:
+def test_attack_survivors_changed_after_sign_of_values(world: Uploaded) -> None:
     """Silos signed and unmasked one list; then the aggregator serves the sum and the list of fewer."""
     messages = world.run.unmask(SURVIVORS, SURVIVORS)
     # Off: the self masks that were revealed for the first list are taken from the second sum; noise is left.
@@ -109,7 +110,7 @@ def test_attack_survivors_changed_after_sign(world: Uploaded) -> None:
     assert caught.value.code == "unmask.too_few"
 
 
-def test_attack_old_advertise_set() -> None:
+def test_attack_old_advertise_set_of_values() -> None:
     """The aggregator serves last round's keys, whose secrets it got hold of since, and would read every share."""
     cast = Cast(4)
     old = Round(cast, number=1)
@@ -130,7 +131,7 @@ def test_attack_old_advertise_set() -> None:
         assert caught.value.code == "round.split_view"
 
 
-def test_attack_two_share_sets() -> None:
+def test_attack_two_share_sets_of_values() -> None:
     """Two halves are shown different ShareSets: their masks do not cancel, so nothing but noise is ever opened."""
     cast = Cast(5)
     run = Round(cast)

@@ -26,13 +26,15 @@ class Burns(HidesRejects):
                 self._move(number, Abandoned("bad_luck"))
 
 
-def test_attack_budget_burning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of(tmp_path, monkeypatch, rounds=ROUNDS)
-    agents, results = stage.at(tmp_path / "on").play(Burns)
+def test_attack_budget_burning_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents, results = stage_of(tmp_path, monkeypatch, rounds=ROUNDS).play(Burns)
     assert codes(results) == {"round.abandoned"}
     assert [kinds(agent).count("reserved") for agent in agents] == [2, 2, 2]
-    # Off: a silo that never pauses spends all that it has for no sum at all.
+
+
+def test_attack_budget_burning_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silo that never pauses spends all that it has for no sum at all."""
     monkeypatch.setattr("silo_node.agent.ABANDONED_IN_A_ROW", 1000)
-    agents, results = stage.at(tmp_path / "off").play(Burns)
+    agents, _ = stage_of(tmp_path, monkeypatch, rounds=ROUNDS).play(Burns)
     assert [kinds(agent).count("reserved") for agent in agents] == [ROUNDS] * 3
     assert all("survivors_signed" not in kinds(agent) for agent in agents)

@@ -27,16 +27,18 @@ def deceive(agent: Agent) -> None:
         agent.learner.initial_vector = initial_vector  # type: ignore[method-assign]
 
 
-def test_attack_model_inconsistency(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of(tmp_path, monkeypatch)
-    agents, results = stage.at(tmp_path / "on").play(cast=deceive)
+def test_attack_model_inconsistency_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents, results = stage_of(tmp_path, monkeypatch).play(cast=deceive)
     assert codes(results) == {"round.split_view"}
     for agent in agents:
         assert not {"reserved", "release"} & set(kinds(agent))
         assert agent.learner.seen == []  # type: ignore[attr-defined]
-    # Off: with a history that does not name the model, the victim trains at the attacker's model and is summed up.
+
+
+def test_attack_model_inconsistency_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a history that does not name the model, the victim trains at the attacker's model and is summed up."""
     monkeypatch.setattr("silo_node.agent.chains.first", lambda study, model: protocol_hash("chain", study))
-    agents, results = stage.at(tmp_path / "off").play(cast=deceive)
+    agents, _ = stage_of(tmp_path, monkeypatch).play(cast=deceive)
     assert "survivors_signed" in kinds(agents[0])
     seen = [agent.learner.seen[0] for agent in agents]  # type: ignore[attr-defined]
     np.testing.assert_array_equal(seen[VICTIM - 1], np.full(10, 7.0))

@@ -102,11 +102,14 @@ def a_month_later(agent: Agent) -> None:
     agent.roster = replace(agent.roster, clock=lambda: datetime.now(UTC) + timedelta(days=31))
 
 
-def test_an_older_statement_than_silos_have_seen(stage: Stage, newer: Signed) -> None:
+def test_attack_rolled_back_statement_on(stage: Stage, newer: Signed) -> None:
+    """An older statement than silos have seen."""
     fails(stage, Coordinator, saw(newer), "roster.rollback")
 
 
-def test_off_silos_remember_nothing(stage: Stage, newer: Signed) -> None:
+def test_attack_rolled_back_statement_off(stage: Stage, newer: Signed) -> None:
+    """Silos remember nothing."""
+
     def forgetful(memory: StatementMemory, signed: Signed, now: datetime) -> RosterStatement:
         memory._signed, memory._newest = signed, memory._opened(signed)
         return memory._newest
@@ -115,31 +118,37 @@ def test_off_silos_remember_nothing(stage: Stage, newer: Signed) -> None:
     succeeds(stage, Coordinator, saw(newer))
 
 
-def test_an_old_statement_of_which_silos_know_no_newer(stage: Stage) -> None:
+def test_attack_stale_statement_on(stage: Stage) -> None:
+    """An old statement of which silos know no newer."""
     fails(stage, Coordinator, a_month_later, "roster.expired")
 
 
-def test_off_statements_hold_for_ever(stage: Stage) -> None:
+def test_attack_stale_statement_off(stage: Stage) -> None:
+    """Statements hold for ever."""
     stage.patch.setattr(RosterStatement, "check_current", lambda statement, now: None)
     succeeds(stage, Coordinator, a_month_later)
 
 
-def test_no_statement_at_all(stage: Stage) -> None:
+def test_attack_withheld_statement_on(stage: Stage) -> None:
+    """No statement at all."""
     fails(stage, Withholds, as_they_are, "roster.missing")
 
 
-def test_off_the_study_requires_none(stage: Stage) -> None:
+def test_attack_withheld_statement_off(stage: Stage) -> None:
+    """The study requires none."""
     study = stage.federation.study
     roster = study.roster.model_copy(update={"statements": "none"})
     stage.patch.setattr(stage.federation, "study", study.model_copy(update={"roster": roster}))
     succeeds(stage, Withholds, as_they_are)
 
 
-def test_a_statement_of_the_aggregators_making(stage: Stage) -> None:
+def test_attack_forged_statement_on(stage: Stage) -> None:
+    """A statement of the aggregator's making."""
     fails(stage, Forges, as_they_are, "roster.bad_signature")
 
 
-def test_off_anybody_may_sign_statements(stage: Stage) -> None:
+def test_attack_forged_statement_off(stage: Stage) -> None:
+    """Anybody may sign statements."""
     stage.patch.setattr(roster_statement.envelope, "verify", lambda signed, key, kind: signed.body)
     succeeds(stage, Forges, as_they_are)
 

@@ -52,17 +52,19 @@ def unconsumed(update: PrivateUpdate) -> NDArray[np.float64]:
     return vector
 
 
-def test_attack_same_update_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stage = stage_of(tmp_path, monkeypatch, rounds=2)
-    agents, results = stage.at(tmp_path / "on").play(Impatient, repeat)
+def test_attack_same_update_twice_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    agents, results = stage_of(tmp_path, monkeypatch, rounds=2).play(Impatient, repeat)
     culprit = kinds(agents[CULPRIT - 1])
     assert isinstance(results[CULPRIT - 1], RuntimeError)
     assert culprit.count("reserved") == 2
     assert culprit.count("spent") == culprit.count("survivors_signed") == 1
     assert not (agents[CULPRIT - 1].folder.upload / "header").exists()
-    # Off: the same vector is in both sums.
+
+
+def test_attack_same_update_twice_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same vector is in both sums."""
     monkeypatch.setattr(PrivateUpdate, "consume", unconsumed)
-    agents, results = stage.at(tmp_path / "off").play(cast=repeat)
+    agents, results = stage_of(tmp_path, monkeypatch, rounds=2).play(cast=repeat)
     assert codes(results) == {"ok"}
     assert kinds(agents[CULPRIT - 1]).count("spent") == 2
 
