@@ -1,4 +1,4 @@
-"""`collegium-silo`: enrol, ingest, approve, run, export. The composition root of the silo."""
+"""`collegium-silo`: enrol, ingest, approve, run, export, audit. The composition root of the silo."""
 
 import os
 import shutil
@@ -12,6 +12,7 @@ from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
 from silo_node import configuration, enrolment
+from silo_node.audit import audit
 from silo_node.state import StateDirectory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hospital's node of a Collegium consortium.")
@@ -22,6 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-silo"), name="ledger")
+app.command()(audit)
 
 
 @app.command()
@@ -139,7 +141,7 @@ def run(
     with durable.lock(state):
         from silo_node.program import take_part
 
-        take_part(directory, _chosen(directory, study), aggregator, patience, progress_json, threads, runtime)
+        take_part(directory, directory.chosen(study), aggregator, patience, progress_json, threads, runtime)
     print("the study is finished; 'collegium-silo export' writes the model")
 
 
@@ -158,28 +160,13 @@ def export(
 
     directory = StateDirectory(state)
     with durable.lock(state):
-        made = export_model(directory, _chosen(directory, study), output)
+        made = export_model(directory, directory.chosen(study), output)
     console.emit(made.data, as_json=as_json)
 
 
 def main() -> None:
     """Entry point of the command."""
     console.run(app)
-
-
-def _chosen(directory: StateDirectory, study: str | None) -> str:
-    approved = directory.approved_studies()
-    if study is not None:
-        return study
-    if not approved:
-        raise PolicyRefused(
-            "no study is approved here; approve one first with 'collegium-silo approve'", code="policy.not_approved"
-        )
-    if len(approved) > 1:
-        raise ConfigError(
-            f"there are {len(approved)} approved studies here; name one with --study", code="config.which_study"
-        )
-    return approved[0]
 
 
 def _confirmed(pairs: list[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
-from privacy.errors import ConfigError
+from privacy.errors import ConfigError, PolicyRefused
 from privacy.ledger.store import Ledger
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -82,6 +82,25 @@ class StateDirectory:
     def approved_studies(self) -> tuple[str, ...]:
         """Names of the studies that were approved here."""
         return tuple(sorted(path.parent.name for path in (self.root / "studies").glob("*/approval.json")))
+
+    def chosen(self, study: str | None) -> str:
+        """The study that a command is for: the one named, or else the only one approved here.
+
+        Raises:
+            PolicyRefused: none is approved. ConfigError: there are several.
+        """
+        if study is not None:
+            return study
+        approved = self.approved_studies()
+        if not approved:
+            raise PolicyRefused(
+                "no study is approved here; approve one first with 'collegium-silo approve'", code="policy.not_approved"
+            )
+        if len(approved) > 1:
+            raise ConfigError(
+                f"there are {len(approved)} approved studies here; name one with --study", code="config.which_study"
+            )
+        return approved[0]
 
 
 class StudyDirectory:
