@@ -96,7 +96,7 @@ class DataError(CollegiumError):
 
 
 class PreflightFailed(CollegiumError):
-    """A study's model or loss would break the privacy guarantee on this machine."""
+    """A study's model or loss, or this machine's training code, would break the privacy guarantee."""
 
     exit_code = 12
     default_code = "preflight.failed"

@@ -100,7 +100,7 @@ def write(audit: Audit, folder: StudyDirectory, ledger: Ledger) -> str:
     """Write an audit to its file, then to the ledger; returns the file's name. Raises StorageError."""
     data = canonical_json(audit.to_json()) + b"\n"
     digest = hashlib.sha256(data).hexdigest()
-    name = f"audit-{digest[:16]}.json"
+    name = f"privacy-audit-{digest[:16]}.json"
     durable.write(folder.root / name, data)
     for found in audit.findings:
         ledger.append(

@@ -103,6 +103,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     assert "each of two silos" in walk.run(OPERATOR, "See what a study means")
     walk.both(HOSPITAL, "Approve a study", said="y\n")
     walk.run(OPERATOR, "State who is revoked")
+    assert "not that none can" in walk.run(HOSPITAL, "Audit the training code")
     walk.start(OPERATOR, "Serve it")
     silos = [walk.start(HOSPITAL, "Take part", hospital) for hospital in HOSPITALS]
     assert [silo.wait(300) for silo in silos] == [0, 0]
