@@ -9,10 +9,12 @@ signature (`evidence` did) and writes nothing.
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 
 from privacy.dp.events import DpEvent, from_json, merge
-from privacy.ledger.budget import same_cohort
+from privacy.ledger.caps import Cap, settings
 from privacy.ledger.entry import Entry
+from privacy.ledger.overlap import Cohorts
 
 EpsilonOf = Callable[[Sequence[DpEvent], float], float]
 POINTS = 10
@@ -92,13 +94,15 @@ class StudyShare:
 class CohortBudget:
     """The budget of one cohort.
 
-    A cap and its delta come from the last approval; without one, what needs them is None.
+    A cap and its delta come from the last approval or setting; without one, what needs them is None. What was charged
+    to a cohort that overlaps this one is among its charges, and a cap that was set for such a cohort binds this one.
 
     Attributes:
         names: under which the same patients were ingested.
+        overlaps: names of other cohorts that share patients with it, or may.
         cap: epsilon that may be spent at most.
         delta: the cap's.
-        caps_seen: (time, epsilon, delta) at the first approval and at each that changed them.
+        caps_seen: (time, epsilon, delta) at the first approval or setting and at each that changed them.
         spent: epsilon of all charges together.
         left: of the cap; a further charge costs less than it would alone.
         attack_success: see `Accountant.attack_success`.
@@ -110,6 +114,7 @@ class CohortBudget:
     """
 
     names: tuple[str, ...]
+    overlaps: tuple[str, ...]
     cap: float | None
     delta: float | None
     caps_seen: tuple[tuple[str, float, float], ...]
@@ -129,12 +134,24 @@ def cohorts(entries: Sequence[Entry], accountant: Accountant) -> tuple[CohortBud
     Raises:
         CorruptState: an event has an unknown form.
     """
-    seen = dict.fromkeys(str(e.body["cohort"]) for e in entries if e.kind in ("cohort", "approved", "reserved"))
-    groups = dict.fromkeys(same_cohort(entries, name) for name in seen)
-    return tuple(_cohort(entries, tuple(name for name in seen if name in group), accountant) for group in groups)
+    kinds = ("cohort", "approved", "reserved", "budget_set")
+    seen = dict.fromkeys(str(e.body["cohort"]) for e in entries if e.kind in kinds)
+    known = Cohorts(entries)
+    groups = dict.fromkeys(known.same(name) for name in seen)
+    return tuple(
+        _cohort(
+            entries,
+            tuple(name for name in seen if name in group),
+            tuple(name for name in seen if name in known.overlapping(min(group)) - group),
+            accountant,
+        )
+        for group in groups
+    )
 
 
-def _cohort(entries: Sequence[Entry], names: tuple[str, ...], accountant: Accountant) -> CohortBudget:
+def _cohort(
+    entries: Sequence[Entry], names: tuple[str, ...], overlaps: tuple[str, ...], accountant: Accountant
+) -> CohortBudget:
     finished = {(e.body["study_digest"], e.body["round"], e.body["cohort"]) for e in entries if e.kind == "spent"}
     charges = tuple(
         Charge(
@@ -145,18 +162,15 @@ def _cohort(entries: Sequence[Entry], names: tuple[str, ...], accountant: Accoun
             (e.body["study_digest"], e.body["round"], e.body["cohort"]) in finished,
         )
         for e in entries
-        if e.kind == "reserved" and e.body["cohort"] in names
+        if e.kind == "reserved" and e.body["cohort"] in (*names, *overlaps)
     )
-    caps = tuple(
-        (e.time, _number(e.body["cap_epsilon"]), _number(e.body["cap_delta"]))
-        for e in entries
-        if e.kind == "approved" and e.body["cohort"] in names
-    )
-    cap, delta = (caps[-1][1], caps[-1][2]) if caps else (None, None)
+    caps = _caps(entries, names)
+    cap, delta = _in_force(entries, caps, overlaps)
     events = merge(charge.event for charge in charges)
     spent = accountant.epsilon(events, delta) if delta else None
     return CohortBudget(
         names=names,
+        overlaps=overlaps,
         cap=cap,
         delta=delta,
         caps_seen=tuple(seen for i, seen in enumerate(caps) if i == 0 or seen[1:] != caps[i - 1][1:]),
@@ -169,6 +183,32 @@ def _cohort(entries: Sequence[Entry], names: tuple[str, ...], accountant: Accoun
         series=_series(charges, delta, accountant) if delta else (),
         studies=_shares(charges, accountant, delta),
     )
+
+
+def _caps(entries: Sequence[Entry], names: tuple[str, ...]) -> tuple[tuple[str, float, float], ...]:
+    """The caps of a cohort as approvals state them and as the hospital set them, in order; second signatures hold."""
+    found = []
+    for entry in entries:
+        if entry.body.get("cohort") not in names:
+            continue
+        if entry.kind == "approved":
+            found.append((entry.time, _number(entry.body["cap_epsilon"]), _number(entry.body["cap_delta"])))
+        for setting in settings((entry,)):
+            found.append((entry.time, setting.request.cap.epsilon, setting.request.cap.delta))
+    return tuple(found)
+
+
+def _in_force(
+    entries: Sequence[Entry], caps: tuple[tuple[str, float, float], ...], overlaps: tuple[str, ...]
+) -> tuple[float | None, float | None]:
+    """The newest cap, or a lower one that was set for a cohort that overlaps."""
+    newest = [Cap(*caps[-1][1:])] if caps else []
+    for name in overlaps:
+        newest += [s.request.cap for s in settings(e for e in entries if e.body.get("cohort") == name)][-1:]
+    if not newest:
+        return None, None
+    lowest = reduce(Cap.lower, newest)
+    return lowest.epsilon, lowest.delta
 
 
 def _shares(charges: Sequence[Charge], accountant: Accountant, delta: float | None) -> tuple[StudyShare, ...]:

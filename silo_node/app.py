@@ -1,7 +1,6 @@
-"""`collegium-silo`: enrol, ingest, approve, run, export, audit. The composition root of the silo."""
+"""`collegium-silo`: enrol, ingest, budget, approve, run, export, audit. The composition root of the silo."""
 
 import os
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
-from silo_node import configuration, enrolment
+from silo_node import budget, configuration, enrolment
 from silo_node.audit import audit
 from silo_node.state import StateDirectory
 
@@ -24,6 +23,7 @@ app.command()(enrolment.init)
 app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-silo"), name="ledger")
 app.command()(audit)
+app.add_typer(budget.app, name="budget")
 
 
 @app.command()
@@ -38,33 +38,12 @@ def ingest(
 
     Example: collegium-silo ingest /data/chest --labels labels.csv --cohort chest --state /var/lib/collegium
     """
-    from imaging import cohort as cohorts
-    from silo_node.imaging_errors import imaging_errors
+    from silo_node import ingestion
 
     directory = StateDirectory(state)
     with durable.lock(state), directory.open_ledger(directory.identity()) as ledger:
-        durable.make_folder(state / "cohorts")
-        if not any(e.kind == "cohort" and e.body["cohort"] == cohort for e in ledger.entries):
-            # Stopped between the cohort's rename and its ledger entry: what the ledger does not know is no cohort.
-            shutil.rmtree(directory.cohort(cohort), ignore_errors=True)
-        with imaging_errors():
-            summary = cohorts.ingest(source, labels, directory.cohort(cohort), directory.pseudonym_key(), cohort)
-        try:
-            ledger.append(
-                "cohort",
-                {
-                    "cohort": cohort,
-                    "digest": summary.digest,
-                    "patients": summary.patients,
-                    "images": summary.images,
-                    "quarantined": dict(summary.quarantined),
-                    "profile": summary.profile,
-                    "table_edition": summary.table_edition,
-                },
-            )
-        except CollegiumError:
-            shutil.rmtree(directory.cohort(cohort), ignore_errors=True)
-            raise
+        made = ingestion.ingest(directory, ledger, source, labels, cohort)
+    summary = made.summary
     console.emit(
         {
             "cohort": cohort,
@@ -72,6 +51,7 @@ def ingest(
             "images": summary.images,
             "quarantined": [f"{count} {code}" for code, count in sorted(summary.quarantined.items())],
             "profile": summary.profile,
+            "shares_patients_with": list(made.overlaps),
         },
         as_json=as_json,
     )
@@ -104,9 +84,8 @@ def approve(
             approval.check_policy(signed, cohort, policy)
             approval.check_claims(signed)
             patients = _patients(directory, cohort)
-            print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger), policy))
-            whole = approval.round_event(signed, signed.training.rounds)
-            approval.budget_filter(policy).authorise(ledger.entries, cohort, whole, whole.steps)
+            print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger)))
+            approval.check_budget(signed, cohort, policy, ledger)
             if not yes and not typer.confirm("Approve this study?"):
                 raise PolicyRefused("the study was not approved; nothing was changed", code="policy.declined")
             approval.record(

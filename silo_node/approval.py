@@ -13,9 +13,10 @@ from privacy import durable, study
 from privacy.configuration import Strict
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
-from privacy.errors import CorruptState, PolicyRefused, StudyError
+from privacy.errors import BudgetExceeded, CorruptState, PolicyRefused, StudyError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter, Cap, charged
+from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.study import Roster, Study
 from silo_node.configuration import Policy
@@ -32,11 +33,11 @@ class Approval(Strict):
 
 @dataclass(frozen=True)
 class Cost:
-    """Epsilon at `delta` of the cohort: already charged, and after the whole study."""
+    """Epsilon at the cap's delta of the cohort: already charged, and after the whole study."""
 
     before: float
     after: float
-    delta: float
+    cap: Cap
 
 
 def round_event(signed: Study, rounds: int = 1) -> DpEvent:
@@ -101,7 +102,39 @@ def cost(signed: Study, cohort: str, policy: Policy, ledger: Ledger) -> Cost:
     """What the cohort was charged and would be charged after the whole study."""
     before = charged(ledger.entries, cohort)
     after = (*before, round_event(signed, signed.training.rounds))
-    return Cost(accounting.epsilon_pld(before, policy.delta), accounting.epsilon_pld(after, policy.delta), policy.delta)
+    cap = budget_filter(policy).cap(ledger.entries, cohort)
+    return Cost(accounting.epsilon_pld(before, cap.delta), accounting.epsilon_pld(after, cap.delta), cap)
+
+
+def check_budget(signed: Study, cohort: str, policy: Policy, ledger: Ledger) -> None:
+    """See that the whole study fits in the budget of its cohort, and of all cohorts that share patients with it.
+
+    Raises:
+        BudgetExceeded: it does not; says how many of its rounds would.
+        PolicyRefused: it is unprotected, which the hospital does not allow.
+    """
+    guard, rounds = budget_filter(policy), signed.training.rounds
+    whole = round_event(signed, rounds)
+    try:
+        guard.authorise(ledger.entries, cohort, whole, whole.steps)
+    except BudgetExceeded as error:
+        raise BudgetExceeded(
+            f"the study as a whole is refused, {fitting_rounds(guard, signed, cohort, ledger.entries, rounds)} of its "
+            f"{rounds} rounds would fit: {error}",
+            code=error.code,
+        ) from error
+
+
+def fitting_rounds(guard: BudgetFilter, signed: Study, cohort: str, entries: tuple[Entry, ...], wanted: int) -> int:
+    """How many of `wanted` (at least 1) further rounds of a study the cohort's budget has room for.
+
+    Raises:
+        CorruptState: as `BudgetFilter.accounts`.
+    """
+    event = round_event(signed, wanted)
+    if isinstance(event, UnprotectedEvent):
+        return 0
+    return guard.fitting_steps(entries, cohort, event, event.steps) // signed.training.local_steps
 
 
 def budget_filter(policy: Policy) -> BudgetFilter:
@@ -110,10 +143,11 @@ def budget_filter(policy: Policy) -> BudgetFilter:
         Cap(policy.max_epsilon, policy.delta),
         allow_unprotected=policy.allow_without_dp,
         epsilon_of=accounting.epsilon_pld,
+        second_person=policy.second_person or "",
     )
 
 
-def describe(signed: Study, cohort: str, patients: int, price: Cost, policy: Policy) -> str:
+def describe(signed: Study, cohort: str, patients: int, price: Cost) -> str:
     """The study in plain words, for the person who decides."""
     privacy, training = signed.privacy, signed.training
     if privacy.mechanism == "none":
@@ -125,7 +159,7 @@ def describe(signed: Study, cohort: str, patients: int, price: Cost, policy: Pol
             f"              probability of anything others see changes by a factor of at most e^{privacy.epsilon:g}\n"
             f"              (delta {privacy.delta:g}, adding or removing one patient)."
         )
-        cost_line = f"epsilon {price.before:.2f} now, {price.after:.2f} after the study; cap {policy.max_epsilon:g}"
+        cost_line = f"epsilon {price.before:.2f} now, {price.after:.2f} after the study; cap {price.cap.epsilon:g}"
     silos = "\n".join(f"    {silo.name:<20} {silo.fingerprint}" for silo in signed.roster.silos)
     return f"""\
 Study         {signed.name} of consortium {signed.consortium}
@@ -198,6 +232,7 @@ def record(
             f"another study named '{signed.name}' was approved here before; the consortium must give a new name",
             code="study.name_taken",
         )
+    cap = budget_filter(policy).cap(ledger.entries, cohort)
     ledger.append(
         "approved",
         {
@@ -207,8 +242,8 @@ def record(
             "roster_code": signed.roster.code,
             "confirmed": [{"silo": silo, "how": how} for silo, how in sorted(confirmed.items())],
             "by": by,
-            "cap_epsilon": policy.max_epsilon,
-            "cap_delta": policy.delta,
+            "cap_epsilon": cap.epsilon,
+            "cap_delta": cap.delta,
             "planned_event": to_json(round_event(signed, signed.training.rounds)),
         },
     )

@@ -20,9 +20,10 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 class Policy(Strict):
     """What may be done with this hospital's patients.
 
-    `max_epsilon` at `delta` caps what is ever spent on a cohort, over all studies. The lists name
-    what may be used; an empty list allows nothing. `allow_without_dp` admits studies that give
-    no privacy guarantee (for public data only).
+    `max_epsilon` at `delta` caps what is ever spent on a cohort, over all studies, unless `budget set` gave the cohort
+    a cap of its own. The lists name what may be used; an empty list allows nothing. `allow_without_dp` admits studies
+    that give no privacy guarantee (for public data only). With `second_person`, the fingerprint of a key that another
+    person holds, no cap is raised without that key's signature.
     """
 
     max_epsilon: float = Field(gt=0, le=100)
@@ -31,6 +32,7 @@ class Policy(Strict):
     allowed_models: tuple[Name, ...]
     cohorts: tuple[Name, ...]
     allow_without_dp: bool = False
+    second_person: Annotated[str, Field(pattern=r"^[0-9a-f]{4}( [0-9a-f]{4}){15}$")] | None = None
 
 
 class SiloConfig(Strict):

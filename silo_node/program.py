@@ -46,7 +46,7 @@ def take_part(
             progress.say("phase", 0, phase="loading")
             with imaging_errors():
                 cohort = Cohort.open(directory.cohort(approved.cohort))
-            _check_recorded(ledger, cohort)
+            _check_recorded(ledger, cohort, approved.cohort)
             import torch  # seconds to import, which a refusal need not wait for
 
             from silo_node.learner import Learner
@@ -91,12 +91,12 @@ def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
         return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output)
 
 
-def _check_recorded(ledger: Ledger, cohort: Cohort) -> None:
-    """The cohort on disk must be the one whose ingestion the ledger holds: its budget is kept under that digest."""
-    recorded = [e.body["digest"] for e in ledger.entries if e.kind == "cohort" and e.body["cohort"] == cohort.name]
+def _check_recorded(ledger: Ledger, cohort: Cohort, name: str) -> None:
+    """The cohort on disk must be the one whose ingestion the ledger holds under the name that will be charged."""
+    recorded = [e.body["digest"] for e in ledger.entries if e.kind == "cohort" and e.body["cohort"] == name]
     if recorded != [cohort.digest]:
         raise CorruptState(
-            f"cohort '{cohort.name}' is not the one that the ledger recorded; ingest it again under a new name",
+            f"cohort '{name}' is not the one that the ledger recorded; ingest it again under a new name",
             code="cohort.unrecorded",
         )
 

@@ -3,8 +3,9 @@
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
 roster-statement.json  the newest that was seen
-cohorts/<cohort>/                         studies/<study>/{study.yaml, approval.json, key, announcement, model, close,
-                                                           halted}, and of the round {upload/, sum/, snapshot/, audit}
+cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
+studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted}, and of the round
+                {upload/, sum/, snapshot/, audit}
 """
 
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
-from privacy.errors import ConfigError, PolicyRefused
+from privacy.errors import ConfigError, CorruptState, PolicyRefused
 from privacy.ledger.store import Ledger
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -38,10 +39,20 @@ class StateDirectory:
         return Identity.load(self.identity_folder)
 
     def open_ledger(self, identity: Identity) -> Ledger:
-        """The silo's ledger, made at its first use with an `enrolled` entry."""
+        """The silo's ledger, made at its first use with an `enrolled` entry.
+
+        Raises:
+            CorruptState: damaged, or there is none although cohorts were ingested: a new one would forget what was
+                spent on them. IdentityError: it was written with another identity key. As `Ledger.open`.
+        """
         folder = self.root / "ledger"
         if (folder / "origin.json").exists():
             ledger = Ledger.open(folder, identity.keys.identity)
+        elif any(self.root.glob("cohorts/*")) or any(self.patients.glob("*")):
+            raise CorruptState(
+                "the ledger is missing, and with it what was spent on the cohorts here; restore it from a backup",
+                code="ledger.missing",
+            )
         else:
             ledger = Ledger.create(folder, identity.member.uri, identity.keys.identity)
         if any(entry.kind == "enrolled" for entry in ledger.entries):
@@ -63,6 +74,11 @@ class StateDirectory:
     def statements(self, identity: Identity) -> StatementMemory:
         """The newest roster statement that this silo has seen. Raises CorruptState when it is damaged."""
         return StatementMemory(self.root / "roster-statement.json", identity.member.consortium, identity.study_key)
+
+    @property
+    def patients(self) -> Path:
+        """Folder of the pseudonyms of all cohorts, see `silo_node.patients`."""
+        return self.root / "patients"
 
     def pseudonym_key(self) -> bytes:
         """The secret of patient pseudonyms, 32 bytes, made at its first use; it never leaves the site."""

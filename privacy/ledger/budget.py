@@ -3,79 +3,110 @@
 A charge is a `reserved` entry. It counts from the moment it is in the ledger, over all studies and
 for good, whether or not training followed. Only events are read; an epsilon is computed anew from
 all of them together (a fully adaptive filter over the composed events, as in Whitehouse et al.,
-ICML 2023, for mechanisms that are fixed before they run). Cohort names that were ingested with the
-same digest are one cohort. It does not see patients that two different cohorts share.
+ICML 2023, for mechanisms that are fixed before they run). A charge counts for every cohort that shares
+a patient with the one that was read (`overlap`), and must fit under the cap of each of them (`caps`).
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.errors import BudgetExceeded, PolicyRefused
+from privacy.ledger.caps import Cap, InForce, in_force
 from privacy.ledger.entry import Entry
+from privacy.ledger.overlap import Cohorts, same_cohort
+
+__all__ = ["Account", "BudgetFilter", "Cap", "EpsilonOf", "charged", "same_cohort"]
 
 EpsilonOf = Callable[[Sequence[DpEvent], float], float]
 """Epsilon of composed events at a delta: `privacy.dp.accounting.epsilon_pld`, non-decreasing in steps."""
 
 
 @dataclass(frozen=True)
-class Cap:
-    """The most that may ever be spent on a cohort; set by the hospital.
+class Account:
+    """What one cohort may cost and what was charged to it and to all that overlap it."""
 
-    Raises:
-        ValueError: epsilon is not positive or delta not in (0, 1).
-    """
-
-    epsilon: float
-    delta: float
-
-    def __post_init__(self) -> None:
-        if not (self.epsilon > 0 and 0 < self.delta < 1):
-            raise ValueError("a cap has a positive epsilon and a delta between 0 and 1")
+    cohort: str
+    cap: Cap
+    events: tuple[DpEvent, ...]
 
 
 def charged(entries: Iterable[Entry], cohort: str) -> tuple[DpEvent, ...]:
-    """All that was ever charged to a cohort, merged by mechanism.
+    """All that was ever charged to a cohort or to one that may share a patient with it, merged by mechanism.
 
     Raises:
         CorruptState: an event has an unknown form.
     """
     entries = tuple(entries)
-    names = same_cohort(entries, cohort)
-    return merge(
-        from_json(entry.body["event"])
-        for entry in entries
-        if entry.kind == "reserved" and entry.body["cohort"] in names
-    )
+    return _charged(_events(entries), Cohorts(entries).overlapping(cohort))
 
 
-def same_cohort(entries: Iterable[Entry], cohort: str) -> frozenset[str]:
-    """The names under which the patients of `cohort` were ever ingested, itself among them."""
-    pairs = [(str(e.body["cohort"]), str(e.body["digest"])) for e in entries if e.kind == "cohort"]
-    names, digests = {cohort}, set[str]()
-    while True:
-        before = len(names) + len(digests)
-        digests |= {digest for name, digest in pairs if name in names}
-        names |= {name for name, digest in pairs if digest in digests}
-        if len(names) + len(digests) == before:
-            return frozenset(names)
+def _events(entries: Iterable[Entry]) -> tuple[tuple[str, DpEvent], ...]:
+    """All charges of a ledger, each with its cohort, in their order."""
+    return tuple((str(e.body["cohort"]), from_json(e.body["event"])) for e in entries if e.kind == "reserved")
+
+
+def _charged(events: Iterable[tuple[str, DpEvent]], names: frozenset[str]) -> tuple[DpEvent, ...]:
+    return merge(event for name, event in events if name in names)
 
 
 class BudgetFilter:
     """Answers from events alone whether a planned event may be reserved.
 
     Args:
-        cap: the hospital's cap.
+        cap: the hospital's cap where its ledger has none.
         allow_unprotected: whether training without differential privacy is allowed at all.
         epsilon_of: the accountant. It is slow (0.3 s), so how many steps fit is remembered.
+        second_person: fingerprint of the key that must consent to a higher cap, or empty.
     """
 
-    def __init__(self, cap: Cap, *, allow_unprotected: bool, epsilon_of: EpsilonOf) -> None:
-        self._cap = cap
+    def __init__(self, cap: Cap, *, allow_unprotected: bool, epsilon_of: EpsilonOf, second_person: str = "") -> None:
+        self._default = cap
         self._allow_unprotected = allow_unprotected
         self._epsilon_of = epsilon_of
-        # Per mechanism and everything else charged: the most steps known to fit, the fewest known not to.
-        self._known: dict[tuple[float, float, tuple[DpEvent, ...]], tuple[int, int | None]] = {}
+        self._second_person = second_person
+        # Per cap, mechanism and everything else charged: the most steps known to fit, the fewest known not to.
+        self._known: dict[tuple[Cap, float, float, tuple[DpEvent, ...]], tuple[int, int | None]] = {}
+
+    def accounts(self, entries: Iterable[Entry], cohort: str) -> Iterator[Account]:
+        """The accounts that a charge to a cohort counts for: its own first, then those of cohorts that overlap it.
+
+        The cap of each is the lowest of all that overlap it.
+
+        Raises:
+            CorruptState: the ledger holds an event of unknown form, or a cap that is not what was consented to.
+        """
+        entries = tuple(entries)
+        cohorts, events = Cohorts(entries), _events(entries)
+        own: dict[str, Cap] = {}
+
+        def cap(name: str) -> Cap:
+            if name not in own:
+                own[name] = in_force(entries, cohorts.same(name), self._default, self._second_person).cap
+            return own[name]
+
+        for name in (cohort, *sorted(cohorts.overlapping(cohort) - cohorts.same(cohort))):
+            names = cohorts.overlapping(name)
+            lowest = reduce(Cap.lower, map(cap, names))
+            yield Account(name, lowest, _charged(events, names))
+
+    def cap(self, entries: Iterable[Entry], cohort: str) -> Cap:
+        """The cap in force for a cohort.
+
+        Raises:
+            CorruptState: as `accounts`.
+        """
+        return next(self.accounts(entries, cohort)).cap
+
+    def own_cap(self, entries: Iterable[Entry], cohort: str) -> InForce:
+        """The cap of a cohort by itself, before the lowest of those that overlap it is taken.
+
+        Raises:
+            CorruptState: as `accounts`.
+        """
+        entries = tuple(entries)
+        return in_force(entries, Cohorts(entries).same(cohort), self._default, self._second_person)
 
     def authorise(self, entries: Iterable[Entry], cohort: str, planned: DpEvent, horizon_steps: int) -> None:
         """Allow `planned` to be reserved, or refuse.
@@ -90,7 +121,7 @@ class BudgetFilter:
         Raises:
             BudgetExceeded: with `planned` the cohort would exceed the cap.
             PolicyRefused: `planned` is unprotected and the hospital does not allow that.
-            CorruptState: the ledger holds an event of unknown form.
+            CorruptState: as `accounts`.
         """
         if isinstance(planned, UnprotectedEvent):
             if not self._allow_unprotected:
@@ -100,22 +131,26 @@ class BudgetFilter:
                     code="policy.unprotected",
                 )
             return
-        entries = tuple(entries)
-        if any(isinstance(event, UnprotectedEvent) for event in charged(entries, cohort)):
-            raise BudgetExceeded(
-                f"cohort '{cohort}' was trained on without differential privacy before, which used up its privacy "
-                "budget for good; nothing was read: use another cohort"
-            )
-        fitting = self.fitting_steps(entries, cohort, planned, max(horizon_steps, planned.steps))
-        if fitting < planned.steps:
-            raise BudgetExceeded(
-                f"the privacy budget of cohort '{cohort}' (epsilon {self._cap.epsilon:g} at delta {self._cap.delta:g}) "
-                f"has room for {fitting} more steps of this kind and {planned.steps} are asked; nothing was read: "
-                "use another cohort, or a study with more noise or fewer rounds"
-            )
+        for account in self.accounts(entries, cohort):
+            named = f"cohort '{account.cohort}'"
+            if account.cohort != cohort:
+                named += f", which shares patients with '{cohort}',"
+            if any(isinstance(event, UnprotectedEvent) for event in account.events):
+                raise BudgetExceeded(
+                    f"{named} was trained on without differential privacy before, which used up its privacy "
+                    "budget for good; nothing was read: use another cohort"
+                )
+            fitting = self._fitting(account, planned, max(horizon_steps, planned.steps))
+            if fitting < planned.steps:
+                cap = account.cap
+                raise BudgetExceeded(
+                    f"the privacy budget of {named} (epsilon {cap.epsilon:g} at delta {cap.delta:g}) "
+                    f"has room for {fitting} more steps of this kind and {planned.steps} are asked; nothing was read: "
+                    "use another cohort, or a study with more noise or fewer rounds"
+                )
 
     def fitting_steps(self, entries: Iterable[Entry], cohort: str, mechanism: DpSgdEvent, wanted: int) -> int:
-        """How many of `wanted` further steps of a mechanism fit under the cap.
+        """How many of `wanted` further steps of a mechanism fit under every cap that they count for.
 
         Args:
             entries: the whole ledger.
@@ -124,16 +159,20 @@ class BudgetFilter:
             wanted: at least 1.
 
         Raises:
-            CorruptState: the ledger holds an event of unknown form.
+            CorruptState: as `accounts`.
         """
+        return min(self._fitting(account, mechanism, wanted) for account in self.accounts(entries, cohort))
+
+    def _fitting(self, account: Account, mechanism: DpSgdEvent, wanted: int) -> int:
         rate, noise = mechanism.sampling_rate, mechanism.noise_multiplier
         done, others = 0, list[DpEvent]()
-        for event in charged(entries, cohort):
+        for event in account.events:
             if isinstance(event, DpSgdEvent) and (event.sampling_rate, event.noise_multiplier) == (rate, noise):
                 done += event.steps
             else:
                 others.append(event)
-        key = (rate, noise, tuple(others))
+        cap = account.cap
+        key = (cap, rate, noise, tuple(others))
         fits, fails = self._known.get(key, (0, None))
 
         def within(steps: int) -> bool:
@@ -144,7 +183,7 @@ class BudgetFilter:
                 return False
             composed = (*others, DpSgdEvent(rate, noise, steps))
             # Written so that an accountant that answers NaN refuses.
-            if self._epsilon_of(composed, self._cap.delta) <= self._cap.epsilon:
+            if self._epsilon_of(composed, cap.delta) <= cap.epsilon:
                 fits = steps
                 return True
             fails = steps

@@ -39,6 +39,8 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "quarantined": OBJECT,
         "profile": TEXT,
         "table_edition": TEXT,
+        "overlaps": LIST,
+        "patients_commitment": TEXT,
     },
     "approved": {
         "study": TEXT,
@@ -67,7 +69,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "delta": NUMBER,
         "reason": TEXT,
         "by": TEXT,
-        # fingerprint of the second person's key and that person's signature, both empty where policy asks for none
+        # the second person's public key and signature in hex, both empty where policy asks for none
         "second": TEXT,
         "second_signature": TEXT,
     },
@@ -96,6 +98,8 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "details_erased": {"entry": COUNT, "reason": TEXT, "by": TEXT},
 }
 """Every kind of entry and the keys its body must have, no more and no fewer but for `DETAILS`."""
+ADDED: Mapping[str, frozenset[str]] = {"cohort": frozenset({"overlaps", "patients_commitment"})}
+"""Keys that entries of a kind did not have in an earlier version: all of them are there, or none."""
 DETAILS = "details"
 """A key that any body may have besides: a commitment (hex) to what lies in the side store, `privacy.ledger.details`."""
 UPLOAD_SLOT_MISSED = "upload.slot_missed"
@@ -194,10 +198,11 @@ def check_body(kind: str, body: Mapping[str, Json]) -> None:
     if kind not in KINDS:
         raise ValueError(f"unknown kind of entry '{kind}'")
     shape = KINDS[kind]
-    if body.keys() - {DETAILS} != shape.keys():
+    missing = frozenset(shape.keys() - body.keys())
+    if body.keys() - {DETAILS} - shape.keys() or (missing and missing != ADDED.get(kind)):
         raise ValueError(f"an entry '{kind}' has exactly the keys {', '.join(sorted(shape))}")
     for name, wanted in shape.items():
-        if not _fits(body[name], wanted):
+        if name not in missing and not _fits(body[name], wanted):
             raise ValueError(f"'{name}' of an entry '{kind}' is not a {wanted}")
     if DETAILS in body and not _is_commitment(body[DETAILS]):
         raise ValueError(f"'{DETAILS}' of an entry '{kind}' is not a commitment in hex")

@@ -132,6 +132,8 @@ class Consortium:
             "quarantined": {"dicom.truncated": 3, "dicom.no_pixels": 1} if silo == "beta" else {},
             "profile": "DICOM PS3.15 Basic Profile",
             "table_edition": "2026b",
+            "overlaps": [],
+            "patients_commitment": "ab" * 32,
         }
 
     def train(self, silo: str, number: int, cohort: str = "chest", ending: str = "closed") -> None:

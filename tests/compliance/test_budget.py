@@ -2,12 +2,16 @@ import math
 from collections.abc import Sequence
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance.budget import Accountant, CohortBudget, cohorts, sampled
+from privacy.digest import Json
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent
+from privacy.errors import CorruptState
+from privacy.ledger.caps import Cap, Request
 from privacy.ledger.reader import read
 from tests.compliance.conftest import Consortium, cheap
 
@@ -42,6 +46,39 @@ def test_studies_compose_on_a_cohort_and_cohorts_do_not(trained: Consortium) -> 
     assert chest.cap == 5.0
     assert [cap for _, cap, _ in chest.caps_seen] == [8.0, 5.0]
     assert (abdomen.names, abdomen.rounds, abdomen.spent, abdomen.attack_success) == (("abdomen",), 0, 0.0, 0.5)
+
+
+def test_what_cohorts_share_is_charged_to_both_and_the_lower_cap_holds(trained: Consortium) -> None:
+    with trained.ledger("alpha") as ledger:
+        for name, overlaps in (("again", ["chest"]), ("hand", list[Json]())):
+            ledger.append("cohort", {**trained._cohort("alpha", name), "overlaps": overlaps})
+    trained.train("alpha", 6, cohort="again")
+    trained.train("alpha", 7, cohort="hand")
+    with trained.ledger("alpha") as ledger:
+        ledger.append("budget_set", Request("again", Cap(3.0, 1e-5), "why", "who").body(None, *ledger.head()))
+    chest, again, hand = budgets(trained, "alpha")
+    assert (chest.overlaps, again.overlaps, hand.overlaps) == (("again",), ("chest",), ())
+    assert (chest.rounds, again.rounds, hand.rounds) == (6, 6, 1)
+    assert (chest.cap, chest.delta) == (again.cap, again.delta) == (3.0, 1e-5)
+    assert chest.spent == again.spent == cheap(chest.events, 1e-5)
+    assert (hand.cap, hand.spent) == (None, None)
+
+
+def test_a_cap_that_was_set_after_an_approval_is_shown(trained: Consortium) -> None:
+    for epsilon in (4.0, 12.0):
+        with trained.ledger("alpha") as ledger:
+            ledger.append("budget_set", Request("chest", Cap(epsilon, 1e-4), "why", "who").body(None, *ledger.head()))
+    (chest,) = budgets(trained, "alpha")
+    assert chest.cap == 12.0
+    assert [cap for _, cap, _ in chest.caps_seen] == [8.0, 4.0, 12.0]
+
+
+def test_a_second_signature_that_is_not_valid_makes_no_report(trained: Consortium) -> None:
+    with trained.ledger("alpha") as ledger:
+        body = Request("chest", Cap(12.0, 1e-4), "why", "who").body(Ed25519PrivateKey.generate(), *ledger.head())
+        ledger.append("budget_set", {**body, "epsilon": 13.0})
+    with pytest.raises(CorruptState, match="second signature that is not valid"):
+        budgets(trained, "alpha")
 
 
 def test_without_an_approval_nothing_is_claimed(consortium: Consortium) -> None:

@@ -21,8 +21,12 @@ APPS = {
     "sandbox": "deploy.sandbox.app",
 }
 HEAVY = ("torch", "monai", "opacus", "pydicom", "tenseal", "matplotlib", "dp_accounting", "scipy")
-OTHERWISE_TESTED = {("sandbox", "run"), ("silo", "audit")}
-"""Their JSON takes minutes; `tests/deploy/sandbox` and `test_audit` have it."""
+OTHERWISE_TESTED = {
+    ("sandbox", "run"),
+    ("silo", "audit"),
+    *(("silo", "budget", word) for word in ("set", "show", "second-key")),
+}
+"""The JSON of the first two takes minutes; `tests/deploy/sandbox`, `test_audit` and `tests/silo_node` have it."""
 
 
 def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -45,6 +49,7 @@ WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts f
 def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "ingest", "approve", "run", "export", "audit")),
+        *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *(("aggregator", word) for word in ("init", "enrol", "serve")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain")),

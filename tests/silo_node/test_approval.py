@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from privacy.dp import accounting
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent
 from privacy.errors import CorruptState, PolicyRefused, StorageError, StudyError
+from privacy.ledger.caps import Cap
 from privacy.ledger.store import Ledger
 from privacy.study import Study, dump, sign
 from silo_node import approval
@@ -132,7 +133,7 @@ def test_the_cost_counts_what_was_reserved_before(site: Site) -> None:
 
 def test_the_description_says_what_leaves_what_it_costs_and_who_takes_part(site: Site) -> None:
     price = approval.cost(study(), "chest", OPEN, site.ledger)
-    text = approval.describe(study(), "chest", 123, price, OPEN)
+    text = approval.describe(study(), "chest", 123, price)
     for fact in (
         "123 patients",
         "opacity",
@@ -145,7 +146,7 @@ def test_the_description_says_what_leaves_what_it_costs_and_who_takes_part(site:
         assert fact in text, fact
     for party in study().roster.silos:
         assert party.fingerprint in text
-    unprotected = approval.describe(study(privacy=NO_DP), "chest", 123, price, OPEN)
+    unprotected = approval.describe(study(privacy=NO_DP), "chest", 123, price)
     assert "NONE" in unprotected
 
 
@@ -159,7 +160,7 @@ def test_the_description_says_what_leaves_what_it_costs_and_who_takes_part(site:
     ],
 )
 def test_the_description_says_what_the_threshold_tolerates(silos: int, threshold: int, said: tuple[str, ...]) -> None:
-    text = " ".join(approval.describe(study(silos, threshold), "chest", 1, approval.Cost(0, 1, 1e-4), OPEN).split())
+    text = " ".join(approval.describe(study(silos, threshold), "chest", 1, approval.Cost(0, 1, Cap(8.0, 1e-4))).split())
     for words in said:
         assert words in text
 

@@ -43,7 +43,7 @@ def reserved(event: DpEvent, cohort: str = "chest", study: str = "s1", round_num
 
 
 def ingested(cohort: str, digest: str) -> Entry:
-    return entry("cohort", {"cohort": cohort, "digest": digest})
+    return entry("cohort", {"cohort": cohort, "digest": digest, "overlaps": []})
 
 
 def budget(epsilon: float = 1.25, *, allow: bool = False, epsilon_of: Accountant | None = None) -> BudgetFilter:
