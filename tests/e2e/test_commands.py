@@ -25,8 +25,9 @@ OTHERWISE_TESTED = {
     ("sandbox", "run"),
     ("silo", "audit"),
     *(("silo", "budget", word) for word in ("set", "show", "second-key")),
+    *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
 }
-"""The JSON of the first two takes minutes; `tests/deploy/sandbox`, `test_audit` and `tests/silo_node` have it."""
+"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node/test_budget.py` and `tests/privacy/ledger`."""
 
 
 def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -50,6 +51,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "ingest", "approve", "run", "export", "audit")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
+        *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         *(("aggregator", word) for word in ("init", "enrol", "serve")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain")),
