@@ -8,6 +8,7 @@ no share is revealed, every refusal reads the same, and a silo that refused asks
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import get_ident
 
@@ -97,7 +98,7 @@ class ZeroesSeeds(HidesRejects):
     """Serves zeros for the seeds of c1."""
 
     def shown(self, request: AwaitRequest, board: Board) -> Board:
-        return Board(board.reached, board.phase, board.messages, tuple(bytes(len(seeds)) for seeds in board.seeds))
+        return replace(board, seeds=tuple(bytes(len(seeds)) for seeds in board.seeds))
 
 
 def gullible(patch: pytest.MonkeyPatch) -> None:
@@ -210,7 +211,18 @@ def test_attack_reaction_on(stage: Stage, name: str) -> None:
             assert found[found.index(DOWNLOADED) :] == refusing(frame_count=1, silos=3)
 
 
-@pytest.mark.parametrize("name", [*ALTERATIONS, "last byte", "c1 zeroed"])
+ALIKE = ("doubled", "one for another", "mixed", "reordered", "scaled", "zeroed")
+"""Of these `test_altered_sum` shows in every run that without the check they pass."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(pytest.param(name, marks=pytest.mark.slow) if name in ALIKE else name for name in ALTERATIONS),
+        "last byte",
+        "c1 zeroed",
+    ],
+)
 def test_attack_reaction_off(stage: Stage, name: str) -> None:
     """The altered sum reaches every keyholder, whose answer tells about the key."""
     hub, asked = hub_of(name, stage), stage.openings()
