@@ -5,7 +5,9 @@ encoders on both sides, so what a test sends is what a peer could send.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
@@ -14,10 +16,13 @@ import grpc
 import numpy as np
 
 from aggregator.coordinator import Coordinator
-from aggregator.service import Service
+from aggregator.service import METHODS, Service
 from aggregator.store import StudyStore
+from privacy.channel import tls
+from privacy.channel.authorisation import Authorisation, on_roster
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.channel.status import Translation
 from privacy.digest import protocol_hash
 from privacy.he import frames
 from privacy.he.params import SEED_BYTES, CiphertextParams
@@ -136,8 +141,6 @@ class MadeUpUpload:
 
 PATIENCE, DEADLINE = 20.0, 60.0
 """What the made-up studies allow, in seconds, for an exchange of small messages and for training and uploading."""
-STALL = 30.0
-"""Seconds of real time after which a stream that stands still is ended."""
 
 
 def context(number: int) -> bytes:
@@ -147,12 +150,16 @@ def context(number: int) -> bytes:
 
 @dataclass
 class Hub:
-    """The aggregator over one folder; `restart` is a kill and a new process over what was durable."""
+    """The aggregator over one folder; `restart` is a kill and a new process over what was durable.
+
+    `stall` is seconds of real time after which a stream that stands still is ended.
+    """
 
     root: Path
     members: Members
     max_upload_bytes: int = 2**26
     now: float = 0.0
+    stall: float = 30.0
     ledger: Ledger = field(init=False)
     coordinator: Coordinator = field(init=False)
 
@@ -171,12 +178,31 @@ class Hub:
             self.members.study, store, self.ledger, key, lambda: self.now, self.max_upload_bytes
         )
         self.coordinator.relay(self.members.statement, frozenset())
-        self._service = Service(self.coordinator, STALL)
+        self._service = Service(self.coordinator, self.stall)
 
     def restart(self) -> None:
         self.ledger.close()
         self.now = 0.0
         self.start()
+
+    @contextmanager
+    def serving(self, port: int = 0) -> Iterator[int]:
+        """Over real gRPC and TLS, on a port of loopback (0: a free one); ended without a word to those who call."""
+        study = self.members.study
+        pool = ThreadPoolExecutor(8)
+        server = grpc.server(
+            pool,
+            interceptors=[Translation(), Authorisation(study.consortium, METHODS, on_roster(study))],
+            options=tls.SERVER_OPTIONS,
+        )
+        server.add_generic_rpc_handlers((self._service.handler(),))
+        bound = tls.listen(server, self.members.hub, f"localhost:{port}")
+        server.start()
+        try:
+            yield bound
+        finally:
+            server.stop(0).wait()
+            pool.shutdown()
 
     def work(self, turns: int = 1) -> None:
         for _ in range(turns):

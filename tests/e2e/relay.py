@@ -1,14 +1,20 @@
-"""A relay on loopback that keeps every byte that passes: what somebody on the line would see."""
+"""A relay on loopback that keeps every byte that passes, as somebody on the line would, and may cut it."""
 
+import math
 import socket
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 
 
 class Relay:
-    """Forwards connections to `port` of this machine while the context is open."""
+    """Forwards connections to `port` of this machine while the context is open.
 
-    def __init__(self, port: int) -> None:
+    The n-th connection is cut when `cuts[n]` bytes went to `port`; connections beyond the list are left whole.
+    """
+
+    def __init__(self, port: int, cuts: Sequence[int] = ()) -> None:
+        self._cuts = iter(cuts)
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._lock = threading.Lock()
@@ -46,15 +52,20 @@ class Relay:
             with self._lock:
                 self.connections += 1
                 self._sockets += [near, far]
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
+            for source, sink, left in ((near, far, next(self._cuts, math.inf)), (far, near, math.inf)):
+                threading.Thread(target=self._pump, args=(source, sink, left), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
+    def _pump(self, source: socket.socket, sink: socket.socket, left: float) -> None:
         try:
-            while data := source.recv(65536):
+            while left > 0 and (data := source.recv(65536)):
                 with self._lock:
                     self._seen += data
                 sink.sendall(data)
-            sink.shutdown(socket.SHUT_WR)
+                left -= len(data)
+            if left > 0:
+                sink.shutdown(socket.SHUT_WR)
+                return
+            for end in (source, sink):
+                end.shutdown(socket.SHUT_RDWR)
         except OSError:
             return
