@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache, reduce
 from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any, Final
@@ -161,7 +162,24 @@ def _epsilon(events: Iterable[DpEvent], delta: float, accountant: Callable[[list
 
 
 def _pld(events: list[DpSgdEvent], delta: float) -> float:
-    return _compose(_load("dp_accounting.pld", "dp-accounting").PLDAccountant(), events, delta)
+    return float(_composed(tuple(events)).get_epsilon_for_delta(delta))
+
+
+@lru_cache(maxsize=4)
+def _composed(events: tuple[DpSgdEvent, ...]) -> Any:
+    """The privacy loss distribution of a history: curves and attacks ask it at several deltas."""
+    steps = (_step(event.sampling_rate, event.noise_multiplier).self_compose(event.steps) for event in events)
+    return reduce(lambda left, right: left.compose(right), steps, _library().identity())
+
+
+@lru_cache(maxsize=16)
+def _step(sampling_rate: float, noise_multiplier: float) -> Any:
+    """The privacy loss distribution of one step, as the library's `PLDAccountant` makes it; a third of a second."""
+    return _library().from_gaussian_mechanism(noise_multiplier, sampling_prob=sampling_rate)
+
+
+def _library() -> ModuleType:
+    return _load("dp_accounting.pld.privacy_loss_distribution", "dp-accounting")
 
 
 def _rdp(events: list[DpSgdEvent], delta: float) -> float:
