@@ -33,7 +33,7 @@ from privacy.channel.status import Translation
 from privacy.configuration import load
 from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
-from privacy.ledger import commands
+from privacy.ledger import certificates, commands
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import convert
@@ -154,8 +154,16 @@ def _tell(port_file: Path, port: int) -> None:
 
 def _ledger(folder: Path, identity: Identity) -> Ledger:
     if (folder / "origin.json").exists():
-        return Ledger.open(folder, identity.keys.identity)
-    return Ledger.create(folder, identity.member.uri, identity.keys.identity)
+        ledger = Ledger.open(folder, identity.keys.identity)
+    else:
+        ledger = Ledger.create(folder, identity.member.uri, identity.keys.identity)
+    try:
+        member = identity.member
+        certificates.enter(ledger, member.name, member.consortium, identity.certificate_fingerprint)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def main() -> None:
             result = {"append": appends(Path(scratch) / "appends", arguments.appends), "cores": cores()}
             long, evidence = folder / "long", folder / "evidence"
             if not long.exists():
-                write(long, name(1), key(1), rounds(study(2, arguments.entries, 0), arguments.entries))
+                write(long, name(1), key(1), rounds(study(3, arguments.entries, 0), arguments.entries))
             if not evidence.exists():
                 found(evidence, arguments.silos, arguments.rounds, arguments.studies)
             for what, subject in (("verify", long), ("verify_by_head", long), ("report", evidence)):
@@ -75,7 +75,7 @@ def appends(folder: Path, count: int) -> dict[str, Json]:
     """Appends a second, each durable when it is acknowledged, on the disk of the temporary folder."""
     took = []
     with Ledger.create(folder, name(1), key(1)) as ledger:
-        for kind, body in rounds(study(2, count, 0), count):
+        for kind, body in rounds(study(3, count, 0), count):
             began = time.perf_counter()
             ledger.append(kind, body)
             took.append(time.perf_counter() - began)
@@ -142,6 +142,8 @@ def _silo(number: int, signed: list[Study], count: int) -> Iterator[Fact]:
             "quarantined": {},
             "profile": "DICOM PS3.15 Basic Profile",
             "table_edition": "2026b",
+            "overlaps": [],
+            "patients_commitment": f"{number:064x}",
         },
     )
     for one in signed:
@@ -159,7 +161,7 @@ def _silo(number: int, signed: list[Study], count: int) -> Iterator[Fact]:
                 "planned_event": _event(one, count),
             },
         )
-        yield from rounds(one, 5 * count, f"chest-{number}")
+        yield from rounds(one, 6 * count, f"chest-{number}")
 
 
 def _hub(signed: list[Study], count: int) -> Iterator[Fact]:
@@ -177,14 +179,18 @@ def rounds(one: Study, most: int, cohort: str = "chest") -> Iterator[Fact]:
     """What a silo enters in its rounds, `most` entries in all."""
     digest, event = one.digest().hex(), _event(one, 1)
     for entry in range(most):
-        about: dict[str, Json] = {"study_digest": digest, "round": entry // 5 + 1}
+        about: dict[str, Json] = {"study_digest": digest, "round": entry // 6 + 1}
+        heads: list[Json] = [
+            {"party": party.name, "size": entry, "root": f"{entry:064x}"} for party in one.roster.silos[1:]
+        ]
         yield (
             ("round_opened", about),
             ("reserved", {**about, "cohort": cohort, "event": event}),
             ("spent", {**about, "cohort": cohort, "event": event}),
             ("survivors_signed", {**about, "survivors": f"{entry:064x}"}),
             ("closed", {**about, "outcome": "closed", "chain": f"{entry:064x}"}),
-        )[entry % 5]
+            ("witnessed", {**about, "heads": heads}),
+        )[entry % 6]
 
 
 def _event(one: Study, steps: int) -> dict[str, Json]:

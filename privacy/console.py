@@ -6,6 +6,8 @@ is a defect to be reported, and exits with 70 (EX_SOFTWARE).
 """
 
 import json
+import os
+import pwd
 import sys
 import traceback
 from collections.abc import Mapping
@@ -33,6 +35,14 @@ def run(app: typer.Typer) -> None:
         traceback.print_exc()
         print("error: this is a defect of Collegium; please report the lines above", file=sys.stderr)
         sys.exit(EX_SOFTWARE)
+
+
+def user_name() -> str:
+    """The system's name of who runs this; not from the environment, which that person sets."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"user {os.getuid()}"
 
 
 def emit(data: Mapping[str, Json], *, as_json: bool) -> None:

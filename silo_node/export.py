@@ -14,6 +14,7 @@ import numpy as np
 
 from imaging import export as files
 from privacy import durable
+from privacy.console import user_name
 from privacy.digest import Json
 from privacy.dp.events import to_json
 from privacy.errors import ConfigError
@@ -121,6 +122,8 @@ def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) 
     durable.write(destination / "card.json", json.dumps(made.data, indent=2).encode())
     durable.write(destination / "card.md", made.markdown().encode())
     ledger.append(
-        "exported", {"study_digest": study.digest().hex(), "round": model.round_number, "model_digest": sha256}
+        "exported",
+        {"study_digest": study.digest().hex(), "round": model.round_number, "model_digest": sha256},
+        {"by": user_name(), "to": str(destination.resolve())},
     )
     return made

@@ -11,6 +11,7 @@ from pathlib import Path
 from imaging import cohort as cohorts
 from imaging.labels import SPLITS
 from privacy import durable
+from privacy.console import user_name
 from privacy.errors import CollegiumError, DataError
 from privacy.ledger.store import Ledger
 from silo_node.imaging_errors import imaging_errors
@@ -64,6 +65,7 @@ def ingest(directory: StateDirectory, ledger: Ledger, source: Path, labels: Path
                 "overlaps": list(overlaps),
                 "patients_commitment": sets.keep(name, summary.digest, pseudonyms),
             },
+            {"by": user_name()},
         )
     except CollegiumError:
         _forget(folder, sets, name)

@@ -16,6 +16,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
 from privacy.errors import ConfigError, CorruptState, PolicyRefused
+from privacy.ledger import certificates
 from privacy.ledger.store import Ledger
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -39,7 +40,7 @@ class StateDirectory:
         return Identity.load(self.identity_folder)
 
     def open_ledger(self, identity: Identity) -> Ledger:
-        """The silo's ledger, made at its first use with an `enrolled` entry.
+        """The silo's ledger, made at its first use; it says which certificate this silo holds.
 
         Raises:
             CorruptState: damaged, or there is none although cohorts were ingested: a new one would forget what was
@@ -55,17 +56,9 @@ class StateDirectory:
             )
         else:
             ledger = Ledger.create(folder, identity.member.uri, identity.keys.identity)
-        if any(entry.kind == "enrolled" for entry in ledger.entries):
-            return ledger
         try:
-            ledger.append(
-                "enrolled",
-                {
-                    "silo": identity.member.name,
-                    "consortium": identity.member.consortium,
-                    "certificate_fingerprint": identity.certificate_fingerprint,
-                },
-            )
+            member = identity.member
+            certificates.enter(ledger, member.name, member.consortium, identity.certificate_fingerprint)
         except BaseException:
             ledger.close()
             raise

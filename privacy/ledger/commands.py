@@ -4,8 +4,6 @@ Reading the ledger is an entry of it, written before anything is shown. While an
 party writes the ledger, a reading is noted beside it and becomes an entry later (`readings`).
 """
 
-import os
-import pwd
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -137,7 +135,7 @@ def erase(
     with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
         if sequence >= len(ledger.entries) or DETAILS not in ledger.entries[sequence].body:
             raise ConfigError(f"entry {sequence} has no details in the side store")
-        ledger.erase_details(sequence, reason, by or _user())
+        ledger.erase_details(sequence, reason, by or console.user_name())
     print(f"the details of entry {sequence} are erased here; backups have copies of their own")
 
 
@@ -150,7 +148,7 @@ class _Read:
 
 def _reading(state: Path, what: str, by: str | None) -> _Read:
     """Enter the reading, or note it, and only then give the ledger."""
-    folder, who = state / FOLDER, by or _user()
+    folder, who = state / FOLDER, by or console.user_name()
     identity = Identity.load(state / "identity")
     try:
         with Ledger.open(folder, identity.keys.identity) as ledger:
@@ -160,14 +158,6 @@ def _reading(state: Path, what: str, by: str | None) -> _Read:
         readings.note(folder, what, who, utc_now())
         found = read(folder)
         return _Read(found.origin, found.entries, found.root)
-
-
-def _user() -> str:
-    """The system's name of who runs this; not from the environment, which that person sets."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"user {os.getuid()}"
 
 
 def _digests(entries: Sequence[Entry], study: str | None) -> frozenset[str] | None:

@@ -11,12 +11,14 @@ import sys
 from collections.abc import Mapping
 from datetime import datetime
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TypeAlias
 
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
 from privacy.ledger.entry import MAX_LINE, SIGNATURE_CONTEXT, Entry, check_body
 
+_NOTHING: Mapping[str, Json] = MappingProxyType({})
 _HEAD = b'{"body":'
 _KIND = b',"kind":"'
 _TAIL = re.compile(
@@ -32,9 +34,11 @@ class Bodies:
 
     Args:
         most: how many; a body takes about a kilobyte.
+        without: kinds whose bodies are not asked for: they are not looked at, and given as empty.
     """
 
-    def __init__(self, most: int = 1024) -> None:
+    def __init__(self, most: int = 1024, without: frozenset[str] = frozenset()) -> None:
+        self._without = without
         self._parsed = lru_cache(maxsize=most)(_body)
         self._fitting = lru_cache(maxsize=most)(self._check)
 
@@ -44,6 +48,8 @@ class Bodies:
         Raises:
             ValueError, RecursionError: not canonical, or not of the kind.
         """
+        if kind in self._without:
+            return _NOTHING
         self._fitting(kind, data)
         return self._parsed(data)
 

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from privacy.digest import canonical_json
 from privacy.errors import AlreadyRunning, CorruptState, IdentityError, StorageError
 from privacy.ledger.entry import make
+from privacy.ledger.line import Bodies
+from privacy.ledger.reader import root_at
 from privacy.ledger.store import Ledger, read
 from privacy.ledger.tree import leaf_hash, root
 
@@ -59,6 +61,60 @@ def test_what_is_appended_is_read_back(ledger: Ledger, folder: Path, key: Ed2551
     assert (verified.acknowledged, verified.torn_bytes) == (2, 0)
     assert first.time == "2026-03-01T12:00:01.000000Z"
     assert second.previous == root([leaf_hash(first.line())]).hex()
+
+
+def test_facts_alone_are_the_same_entries_without_their_seals(ledger: Ledger, folder: Path) -> None:
+    filled(ledger)
+    ledger.close()
+    whole, facts = read(folder), read(folder, facts_only=True)
+    assert [(e.sequence, e.time, e.kind, e.body) for e in facts.entries] == [
+        (e.sequence, e.time, e.kind, e.body) for e in whole.entries
+    ]
+    assert {(e.previous, e.signature) for e in facts.entries} == {("", "")}
+    assert (facts.size, facts.root) == (whole.size, whole.root) == (5, root_at(folder, 5))
+    bare = read(folder, facts_only=True, bodies=Bodies(without=frozenset({"round_opened"})))
+    assert ([dict(e.body) for e in bare.entries], bare.root) == ([{}] * 5, whole.root)
+
+
+def test_the_root_of_an_earlier_size_is_that_of_its_entries(ledger: Ledger, folder: Path) -> None:
+    heads = [ledger.head()[1]]
+    for number in range(5):
+        ledger.append("round_opened", opened(number))
+        heads.append(ledger.head()[1])
+    assert [root_at(folder, size) for size in range(6)] == heads
+    with pytest.raises(ValueError, match="so many"):
+        root_at(folder, 6)
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["below the head", "behind the head"])
+def test_facts_alone_find_and_name_a_changed_entry_too(ledger: Ledger, folder: Path, behind: bool) -> None:
+    ledger.append("round_opened", opened(0))
+    old_head = (folder / "head.json").read_bytes()
+    filled(ledger)
+    if behind:
+        (folder / "head.json").write_bytes(old_head)
+    for number in range(6):
+        original = lines(folder)
+        parts = list(original)
+        parts[number] = parts[number].replace(b'"study_digest":"ab"', b'"study_digest":"ac"')
+        write(folder, parts)
+        with pytest.raises(CorruptState, match=f"entry {number} was changed"):
+            read(folder, facts_only=True)
+        write(folder, original)
+
+
+def test_a_long_ledger_is_checked_on_threads_and_the_first_bad_entry_is_named(
+    folder: Path, ledger: Ledger, key: Ed25519PrivateKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("privacy.ledger.signatures.BATCH", 4)
+    filled(ledger, 60)
+    assert read(folder).size == 60
+    parts = lines(folder)
+    for number in (55, 21, 7):
+        parts[number] = parts[number].replace(b'"study_digest":"ab"', b'"study_digest":"ac"')
+        write(folder, parts)
+        with pytest.raises(CorruptState, match=f"entry {number} was changed"):
+            read(folder)
 
 
 def test_it_goes_on_after_being_reopened(ledger: Ledger, folder: Path, key: Ed25519PrivateKey) -> None:
