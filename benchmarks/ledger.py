@@ -104,10 +104,11 @@ def measure(what: str, folder: Path) -> dict[str, Json]:
 def _report(folder: Path) -> int:
     from compliance.app import report
 
-    page = folder / "report.html"
-    with contextlib.redirect_stdout(sys.stderr):
-        report(folder, page)
-    made = json.loads(page.with_suffix(".json").read_bytes())
+    with tempfile.TemporaryDirectory(prefix="collegium-report-", dir=folder.parent) as scratch:
+        target = Path(scratch) / "report"
+        with contextlib.redirect_stdout(sys.stderr):
+            report([folder], target, pdf=False)
+        made = json.loads((target / "report.json").read_bytes())
     return sum(ledger["entries"] for ledger in made["ledgers"])
 
 

@@ -1,7 +1,7 @@
-"""`collegium-compliance`: reads evidence from a folder and writes the privacy-budget report.
+"""`collegium-compliance`: reads evidence and writes the privacy-budget report, a folder that can be checked by itself.
 
-The composition root: the accountants and the clock are chosen here. It opens ledgers and signed
-studies only, and writes only the files it is asked for.
+The composition root: the accountants and the clock are chosen here. It opens ledgers, signed studies and the key
+that it is told to sign with, and writes only into the folder that it is asked for.
 """
 
 import json
@@ -11,51 +11,60 @@ from typing import Annotated
 
 import typer
 
+from compliance.signing import Meaning, Signer
 from privacy import console
-from privacy.errors import CorruptState, StorageError
+from privacy.errors import ConfigError, CorruptState
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Reports for compliance officers, from ledgers.")
 
+Key = Annotated[Path | None, typer.Option("--sign", help="Your Ed25519 key (PEM) to sign the report with.")]
+Name = Annotated[str | None, typer.Option(help="Your name, as it is printed under the report.")]
+As = Annotated[Meaning | None, typer.Option(help="What your signature means.")]
+Passphrase = Annotated[Path | None, typer.Option(help="File with the passphrase of the key.", show_default="none")]
 
-@app.callback()
-def _commands() -> None:
-    """Keep `report` a command of its own although it is the only one so far."""
 
-
-@app.command(epilog="Example: collegium-compliance report /evidence -o report.html")
+@app.command(epilog="Example: collegium-compliance report /evidence -o report")
 def report(
-    directory: Annotated[Path, typer.Argument(help="Folder with copies of the ledgers and the signed studies.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write; JSON goes beside it.")],
+    evidence: Annotated[list[Path], typer.Argument(help="Folders with copies of ledgers and signed studies.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write; must be new.")],
+    sign: Key = None,
+    name: Name = None,
+    meaning: As = None,
+    passphrase_file: Passphrase = None,
+    pdf: Annotated[bool | None, typer.Option(help="Also write PDF/A-3.", show_default="if WeasyPrint is there")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Also print the report as one JSON object.")] = False,
 ) -> None:
-    """Recompute every figure from the ledgers and write one self-contained page and its JSON record.
+    """Recompute every figure from the ledgers and write a page, a print, the record and the evidence.
 
     When something fails its verification the report is written all the same and says so; the exit
     code is then 8.
     """
+    from compliance import bundle, printing, publication
     from compliance.evidence import gather
-    from compliance.render import html
     from compliance.report import build
     from compliance.studies import Accountants
 
-    made = build(gather(directory), Accountants.installed(), datetime.now(UTC))
-    record = output.with_suffix(".json")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        record.write_bytes(made.canonical())
-        output.write_text(html(made), encoding="utf-8")
-    except OSError as error:
-        raise StorageError(
-            f"the report could not be written ({error.strerror}); check the output's folder and free space"
-        ) from error
+    if sign is not None and (not name or meaning is None):
+        raise ConfigError("a signature needs --name and --meaning besides --sign")
+    signer = Signer.load(sign, passphrase_file, name, meaning) if sign and name and meaning else None
+    if pdf:
+        printing.require()
+    with bundle.new(output) as folder:
+        bundle.collect(evidence, folder / bundle.EVIDENCE)
+        made = build(gather(folder / bundle.EVIDENCE), Accountants.installed(), datetime.now(UTC))
+        record = made.canonical()
+        (folder / bundle.RECORD).write_bytes(record)
+        if signer:
+            bundle.add_signature(folder, signer.sign(record, datetime.now(UTC)))
+        publication.publish(folder, pdf=printing.installed() if pdf is None else pdf)
     if as_json:
         typer.echo(json.dumps(made.to_json(), sort_keys=True))
     else:
         console.emit(
             {
                 "report": str(output),
-                "record": str(record),
                 "ledgers_verified": f"{made.summary.verified} of {made.summary.ledgers}",
+                "signed_by": signer.name if signer else "nobody yet",
                 "statement": " ".join(made.statement),
             },
             as_json=False,
@@ -65,6 +74,24 @@ def report(
             "the report was written, but some of the evidence failed its verification; read section 8 of it first",
             code="evidence.unsound",
         )
+
+
+@app.command(epilog='Example: collegium-compliance sign report --key me.pem --name "Dr. Ada Roe" --meaning approved')
+def sign(
+    directory: Annotated[Path, typer.Argument(help="The folder of a report.")],
+    key: Annotated[Path, typer.Option(help="Your Ed25519 key (PEM).")],
+    name: Annotated[str, typer.Option(help="Your name, as it is printed under the report.")],
+    meaning: Annotated[Meaning, typer.Option(help="What your signature means.")],
+    passphrase_file: Passphrase = None,
+) -> None:
+    """Add a person's signature to a report, and print it on its pages. The record does not change."""
+    from compliance import bundle, publication
+
+    signer = Signer.load(key, passphrase_file, name, meaning)
+    record, _ = publication.read(directory)
+    bundle.add_signature(directory, signer.sign(record, datetime.now(UTC)))
+    publication.publish(directory, pdf=(directory / bundle.PRINT).exists())
+    typer.echo(f"signed by {name} ({meaning.value}); fingerprint of the key: {signer.fingerprint}")
 
 
 def main() -> None:

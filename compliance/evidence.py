@@ -15,7 +15,8 @@ from privacy.ledger.line import Bodies
 from privacy.ledger.reader import ORIGIN, VerifiedLedger, read, root_at
 from privacy.study import SignedStudy, Study, load_signed
 
-_CLOSED_FOLDERS = {"identity"}
+CLOSED_FOLDERS = frozenset({"identity"})
+"""Folders of secrets: never entered."""
 _BODIES = 1 << 16
 """Bodies of entries to remember: hospitals of a consortium enter much the same."""
 _UNASKED = frozenset({"witnessed"})
@@ -93,12 +94,12 @@ def gather(directory: Path) -> Evidence:
     problems: list[str] = []
     bodies = Bodies(_BODIES, _UNASKED)
     for folder, names, files in os.walk(directory):
-        names[:] = sorted(set(names) - _CLOSED_FOLDERS)
+        names[:] = sorted(set(names) - CLOSED_FOLDERS)
         here = Path(folder)
         if ORIGIN in files:
             ledgers.append(_ledger(here, here.relative_to(directory).as_posix(), bodies))
         for name in sorted(files):
-            if name.endswith((".yaml", ".yml")) and _signed(here / name):
+            if is_signed_study(here / name):
                 try:
                     found = _study(here / name)
                     studies.setdefault(found.digest, found)
@@ -120,8 +121,11 @@ def _ledger(folder: Path, place: str, bodies: Bodies) -> LedgerEvidence:
         return LedgerEvidence(place, None, str(error))
 
 
-def _signed(path: Path) -> bool:
-    if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_BYTES:
+def is_signed_study(path: Path) -> bool:
+    """Whether a file looks like a signed study; whether it is one is verified when it is read."""
+    if path.suffix not in (".yaml", ".yml") or path.is_symlink() or not path.is_file():
+        return False
+    if path.stat().st_size > MAX_BYTES:
         return False
     try:
         return b"\nsignature:" in b"\n" + path.read_bytes()

@@ -1,16 +1,15 @@
 """The curve of privacy loss over rounds against the cap, as an inline SVG that is the same bytes each time.
 
-Only drawing: the points were computed by `budget`. Text stays text, for search and screen readers;
+Only drawing: the points are those of the record. Text stays text, for search and screen readers;
 the SVG refers to nothing outside of itself.
 """
 
 import io
-import math
 import re
 from collections.abc import Iterator
+from typing import Any
 
-from compliance.budget import CohortBudget
-from compliance.summary import SiloView
+from privacy.digest import Json
 
 _INK, _SOFT, _CAP = "#1d2733", "#5c6875", "#a3262a"
 _LINES = ("#0b6e6e", "#b4541a", "#5b4a9c", "#2f7d32", "#8a6d00", "#1f5fa8", "#8c2f6b", "#4a4a4a")
@@ -19,26 +18,32 @@ _NAMED = len(_LINES)
 """More curves than this are drawn alike and without names."""
 
 
-def curves(silos: tuple[SiloView, ...]) -> str:
+Curve = tuple[tuple[tuple[int, float], ...], float | None]
+"""Points of one cohort, (charge, epsilon), and its cap."""
+
+
+def curves(silos: Json) -> str:
     """The SVG element, or nothing when no cohort has a finite figure.
 
-    Cohorts with equal curves and caps share one line.
+    Cohorts with equal curves and caps share one line. `silos` is that part of a record.
     """
-    groups: dict[tuple[tuple[tuple[int, float], ...], float | None], list[str]] = {}
-    for label, cohort in _labelled(silos):
-        points = tuple((point.charge, point.epsilon) for point in cohort.series if math.isfinite(point.epsilon))
+    groups: dict[Curve, list[str]] = {}
+    for label, points, cap in _labelled(silos):
         if points:
-            groups.setdefault((points, cohort.cap), []).append(label)
+            groups.setdefault((points, cap), []).append(label)
     return _draw(groups) if groups else ""
 
 
-def _labelled(silos: tuple[SiloView, ...]) -> Iterator[tuple[str, CohortBudget]]:
+def _labelled(silos: Any) -> Iterator[tuple[str, tuple[tuple[int, float], ...], float | None]]:
     for silo in silos:
-        for cohort in silo.cohorts:
-            yield (silo.name if len(silo.cohorts) == 1 else f"{silo.name} / {cohort.names[0]}"), cohort
+        for cohort in silo["cohorts"]:
+            label = silo["name"] if len(silo["cohorts"]) == 1 else f"{silo['name']} / {cohort['names'][0]}"
+            # An infinite epsilon is a text in a record.
+            points = ((point["charge"], point["epsilon"]) for point in cohort["series"])
+            yield label, tuple(point for point in points if not isinstance(point[1], str)), cohort["cap"]
 
 
-def _draw(groups: dict[tuple[tuple[tuple[int, float], ...], float | None], list[str]]) -> str:
+def _draw(groups: dict[Curve, list[str]]) -> str:
     # Imported here: `--help` need not wait for matplotlib.
     import matplotlib as mpl
     from matplotlib.figure import Figure

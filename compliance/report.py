@@ -11,11 +11,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 
 from compliance.budget import cohorts
+from compliance.canonical import canonical
 from compliance.evidence import Evidence, LedgerEvidence
 from compliance.studies import Accountants, StudyView, views
 from compliance.summary import Integrity, SiloView, Summary, statement, summarise
 from compliance.unprotected import Exposure, exposures
-from privacy.digest import Json, canonical_json
+from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
 from privacy.ledger.entry import Entry
 from privacy.study import fingerprint
@@ -79,8 +80,8 @@ class Report:
         return plain
 
     def canonical(self) -> bytes:
-        """The bytes of the JSON file, whose digest the page shows."""
-        return canonical_json(self.to_json()) + b"\n"
+        """The bytes of the JSON file (RFC 8785), whose digest the page shows."""
+        return canonical(self.to_json())
 
     @property
     def sound(self) -> bool:

@@ -212,9 +212,9 @@ class Consortium:
         exports = {name: self._order.out / "model" / name for name in self._order.silos}
         study = self._order.study["name"]
         self._run(*(self._silo(name, "export", "--study", study, "-o", str(at)) for name, at in exports.items()))
-        report = self._order.out / "report.html"
+        report = self._order.out / "report"
         self._run(Step("report", "collegium-compliance", ("report", str(self._order.out), "-o", str(report))))
-        return tuple(exports.values()), report
+        return tuple(exports.values()), report / "report.html"
 
     def _init(self, role: str, name: str, state: Path) -> Step:
         host = ("--host", ADDRESS) if role == "aggregator" else ()

@@ -111,7 +111,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     assert (walk.folder / "model/model.safetensors").stat().st_size > 6000 * 4
     walk.run(OFFICER, "Collect the evidence")
     walk.run(OFFICER, "Write the report")
-    assert (walk.folder / "report.html").exists()
+    assert (walk.folder / "report/report.html").exists()
     walk.run(OPERATOR, "Renew a certificate")
     assert "st-marys: key-compromise" in walk.run(OPERATOR, "Revoke a member")
 

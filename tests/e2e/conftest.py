@@ -66,7 +66,7 @@ def finished(approved: Scene, shared: Path) -> Scene:
         words = [scene.log(name).with_suffix(".err").read_text() for name in SILOS]
         assert codes == [0, 0, 0], words
         scene.export(SILOS[0])
-        scene.well("compliance", "report", folder, "-o", folder / "report.html", "--json")
+        scene.well("compliance", "report", folder, "-o", folder / "report", "--json")
 
     return made_once(shared, "finished", build)
 

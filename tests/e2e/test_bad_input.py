@@ -511,7 +511,7 @@ def test_something_else_at_the_aggregators_address_is_said_so(approved: Scene, c
         ("consortium", ("admit", "none.json", "--dir", "nowhere", "-o", "admission.json")),
         ("consortium", ("study", "explain", "none.yaml")),
         ("consortium", ("study", "sign", "none.yaml", "--dir", "nowhere", "-o", "study.yaml")),
-        ("compliance", ("report", "nowhere", "-o", "report.html")),
+        ("compliance", ("report", "nowhere", "-o", "report")),
     ],
 )
 def test_what_is_not_there_is_said_in_one_sentence(program: str, arguments: tuple[str, ...]) -> None:

@@ -140,14 +140,14 @@ class References(HTMLParser):
 
 
 def test_the_report_is_one_page_that_needs_nothing_and_a_record_that_says_the_same(finished: Scene) -> None:
-    page = (finished.root / "report.html").read_text(encoding="utf-8")
+    page = (finished.root / "report" / "report.html").read_text(encoding="utf-8")
     references = References()
     references.feed(page)
     assert references.tags.isdisjoint({"script", "iframe", "object", "embed", "link", "base", "form"})
     assert references.handlers == []
     assert all(value.startswith(("#", "data:")) for value in references.loaded)
     assert re.findall(r"(?:url\(|@import)\s*['\"]?(?!['\"]?(?:#|data:))", page) == []
-    record = json.loads((finished.root / "report.json").read_text(encoding="utf-8"))
+    record = json.loads((finished.root / "report" / "report.json").read_text(encoding="utf-8"))
     printed = next(ended for ended in commands.noted(finished.transcript) if "report" in ended.command).data()
     assert record == printed
     for silo in (*SILOS, AGGREGATOR):

@@ -1,0 +1,66 @@
+"""The pages of a report's folder, made from its record and the signatures under it, as often as wanted.
+
+It computes no figure: what is not in the record is not on a page.
+"""
+
+import json
+from datetime import datetime
+from pathlib import Path
+
+from compliance import bundle
+from compliance.canonical import canonical
+from compliance.report import FORMAT
+from compliance.signing import Signature
+from privacy import durable
+from privacy.digest import Json
+from privacy.errors import CorruptState
+
+Record = dict[str, Json]
+
+
+def publish(directory: Path, *, pdf: bool) -> None:
+    """Write the page, and the print if wanted, over those that are there.
+
+    Raises:
+        CorruptState: as for `read`.
+        ConfigError: a print is wanted and WeasyPrint is not installed.
+        StorageError: the disk refuses.
+    """
+    from compliance import printing, render
+
+    data, signatures = read(directory)
+    record = json.loads(data)
+    page = render.html(record, signatures)
+    durable.write(directory / bundle.PAGE, page.encode(), mode=0o644)
+    if pdf:
+        attached = {bundle.RECORD: data} | {
+            f"signature-{path.name}": path.read_bytes()
+            for path in sorted((directory / bundle.SIGNATURES).glob("*.json"))
+        }
+        durable.write(
+            directory / bundle.PRINT,
+            printing.pdf(page, attached, datetime.fromisoformat(record["made_at"])),
+            mode=0o644,
+        )
+
+
+def read(directory: Path) -> tuple[bytes, tuple[Signature, ...]]:
+    """The bytes of the record, in their one form, and the verified signatures under them.
+
+    Raises:
+        CorruptState: there is no record, it has another form, or a signature does not hold.
+    """
+    try:
+        with (directory / bundle.RECORD).open("rb") as file:
+            data = file.read(bundle.MAX_RECORD + 1)
+        record = json.loads(data) if len(data) <= bundle.MAX_RECORD else None
+        sound = isinstance(record, dict) and record.get("format") == FORMAT and canonical(record) == data
+    except (OSError, ValueError, RecursionError) as error:
+        raise _broken() from error
+    if not sound:
+        raise _broken()
+    return data, bundle.signatures(directory, data)
+
+
+def _broken() -> CorruptState:
+    return CorruptState("there is no record of a report here, or not as it was written", code="report.record")
