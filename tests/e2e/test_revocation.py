@@ -13,6 +13,7 @@ HILL = "hill"
 pytestmark = pytest.mark.timeout(600)
 
 
+@pytest.mark.slow
 def test_a_revoked_hospital_is_refused_by_a_serving_aggregator(approved: Scene, copied: Copied) -> None:
     scene = copied(approved)
     old = scene.statement.read_bytes()

@@ -148,11 +148,11 @@ def stop_at(root: Path, members: Members, index: int, first: int, stride: int, r
 
 
 def test_a_silo_goes_on_after_a_stop_at_some_steps(tmp_path: Path, members: Members) -> None:
-    stop_at(tmp_path, members, index=2, first=3, stride=9)
+    stop_at(tmp_path, members, index=2, first=3, stride=18)
 
 
 def test_a_silo_goes_on_after_a_reboot_at_some_steps(tmp_path: Path, members: Members) -> None:
-    stop_at(tmp_path, members, index=2, first=7, stride=9, reboot=True)
+    stop_at(tmp_path, members, index=2, first=7, stride=18, reboot=True)
 
 
 @pytest.mark.slow
