@@ -108,7 +108,7 @@ def show(
     if cohort is not None:
         _known(found.entries, cohort)
         names = (cohort,)
-    studies = budget_view.approved(directory, identity.study_key)
+    studies = budget_view.approved(directory, identity)
     views = [budget_view.view(name, found.entries, policy, studies) for name in names]
     if as_json:
         console.emit({"cohorts": [budget_view.to_json(view) for view in views]}, as_json=True)

@@ -3,12 +3,14 @@
 import math
 from dataclasses import asdict, dataclass
 
+from privacy.channel.identity import Identity
+from privacy.configuration import load
 from privacy.digest import Json
 from privacy.dp import accounting
 from privacy.dp.events import from_json, merge
 from privacy.ledger.entry import Entry
 from privacy.ledger.overlap import Cohorts
-from privacy.study import Study
+from privacy.study import SignedStudy, Study
 from silo_node import approval
 from silo_node.approval import Approval
 from silo_node.configuration import Policy
@@ -48,13 +50,18 @@ class CohortView:
     studies: tuple[StudyPart, ...]
 
 
-def approved(directory: StateDirectory, consortium_key: bytes) -> tuple[tuple[Study, Approval], ...]:
-    """The approved studies.
+def approved(directory: StateDirectory, identity: Identity) -> tuple[tuple[Study, Approval], ...]:
+    """The approved studies of the silo's present consortium; those of an earlier one cannot go on.
 
     Raises:
         StudyError, CorruptState: as `approval.load_approved`.
     """
-    return tuple(approval.load_approved(directory.study(name), consortium_key) for name in directory.approved_studies())
+    folders = [directory.study(name) for name in directory.approved_studies()]
+    return tuple(
+        approval.load_approved(folder, identity.study_key)
+        for folder in folders
+        if load(folder.study_file, SignedStudy).study.consortium == identity.member.consortium
+    )
 
 
 def view(

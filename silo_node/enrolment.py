@@ -24,6 +24,8 @@ def init(
 ) -> None:
     """Make this silo's keys, which never leave it, and write the request to be admitted.
 
+    With keys made before it asks another consortium with the same ones, and keeps ledger and budgets.
+
     \b
     Example:
     collegium-silo init --state /var/lib/collegium --name st-marys \\

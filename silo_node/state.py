@@ -2,7 +2,7 @@
 
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
-roster-statement.json  the newest that was seen
+roster-statement-<consortium>.json  the newest that was seen
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
 studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted}, and of the round
                 {upload/, sum/, snapshot/, audit}
@@ -66,7 +66,8 @@ class StateDirectory:
 
     def statements(self, identity: Identity) -> StatementMemory:
         """The newest roster statement that this silo has seen. Raises CorruptState when it is damaged."""
-        return StatementMemory(self.root / "roster-statement.json", identity.member.consortium, identity.study_key)
+        consortium = identity.member.consortium
+        return StatementMemory(self.root / f"roster-statement-{consortium}.json", consortium, identity.study_key)
 
     @property
     def patients(self) -> Path:

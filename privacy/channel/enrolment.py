@@ -1,13 +1,16 @@
 """A member's side of its enrolment: keys made on site, a request out, a certificate in.
 
 Shared by `collegium-silo` and `collegium-aggregator`. Keys are never replaced; a certificate is, by one of
-the same consortium for the same key. What the files say is checked in `admission` and `identity`.
+the same consortium for the same key. A silo that moves to another consortium keeps its keys, and with them
+its ledger, which knows what was spent on its patients: a second state directory would not. What the files
+say is checked in `admission` and `identity`.
 """
 
 import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+from privacy import durable
 from privacy.channel import certificate as profile
 from privacy.channel.admission import Admission, Request, make_request
 from privacy.channel.files import publish
@@ -21,12 +24,14 @@ from privacy.channel.identity import (
     Keys,
     create_folder,
 )
-from privacy.channel.member import Member
+from privacy.channel.member import Member, Role
 from privacy.configuration import load
 from privacy.digest import Json
 from privacy.errors import ConfigError, IdentityError, StorageError
 
 IDENTITY_FOLDER = "identity"
+MOVE_FILE = "move-request.json"
+"""The request to another consortium, until its admission comes."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 """32 random bytes in URL-safe base 64."""
 
@@ -34,27 +39,36 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 def begin(state: Path, member: Member, hosts: tuple[str, ...], token_file: Path, output: Path) -> Request:
     """Make the keys of `member` in `state/identity`, all or none, and write the request to `output`.
 
+    A silo that has keys and asks another consortium asks with the same keys, under the same name.
+
     Raises:
         ConfigError: the token file, a name or a host is not usable.
         IdentityError: there are keys already.
         StorageError: the disk refused; a copy of the request is in the identity folder once the keys are.
     """
-    keys = Keys.generate(member.role)
-    request = make_request(member, hosts, keys, read_token(token_file))
+    folder, token = state / IDENTITY_FOLDER, read_token(token_file)
+    moves = _moves(folder, member)
+    keys = Keys.load(folder) if moves else Keys.generate(member.role)
+    request = make_request(member, hosts, keys, token)
     text = request.model_dump_json(indent=2).encode() + b"\n"
-    create_folder(state / IDENTITY_FOLDER, keys, text)
+    if moves:
+        durable.write(folder / MOVE_FILE, text)
+    else:
+        create_folder(folder, keys, text)
     try:
         publish(output, text)
     except StorageError as error:
         raise StorageError(
             f"the keys are made, but the request could not be written to {output}; copy it from"
-            f" {IDENTITY_FOLDER}/{REQUEST_FILE} in the state directory"
+            f" {IDENTITY_FOLDER}/{MOVE_FILE if moves else REQUEST_FILE} in the state directory"
         ) from error
     return request
 
 
 def finish(state: Path, admission_file: Path, now: datetime | None = None) -> Identity:
     """Check an admission against our keys and request, and keep it; also takes a renewed certificate.
+
+    The admission of another consortium that was asked with the same keys takes the place of the present one.
 
     Raises:
         ConfigError: not an admission file.
@@ -65,7 +79,11 @@ def finish(state: Path, admission_file: Path, now: datetime | None = None) -> Id
     keys = Keys.load(folder)
     asked = load(folder / REQUEST_FILE, Request)
     admission = load(admission_file, Admission)
-    if Member(admission.consortium, admission.role, admission.name) != asked.member:
+    admitted = Member(admission.consortium, admission.role, admission.name)
+    moves = (folder / MOVE_FILE).exists() and load(folder / MOVE_FILE, Request).member == admitted
+    if moves:
+        asked = load(folder / MOVE_FILE, Request)
+    if admitted != asked.member:
         raise IdentityError(
             f"this admission is not for {asked.member.uri}; use the answer to your own request",
             code="identity.other_member",
@@ -78,7 +96,7 @@ def finish(state: Path, admission_file: Path, now: datetime | None = None) -> Id
         bytes.fromhex(admission.study_key),
     )
     identity.check_dates(now or datetime.now(UTC))
-    if (folder / CONSORTIUM_FILE).exists():
+    if (folder / CONSORTIUM_FILE).exists() and not moves:
         _same_consortium(Identity.load(folder), identity)
     known = Consortium(
         consortium=admission.consortium, role=admission.role, name=admission.name, study_key=admission.study_key
@@ -86,6 +104,10 @@ def finish(state: Path, admission_file: Path, now: datetime | None = None) -> Id
     publish(folder / CERTIFICATE_FILE, identity.certificate_pem)
     publish(folder / AUTHORITY_FILE, identity.authority_pem)
     publish(folder / CONSORTIUM_FILE, known.model_dump_json().encode() + b"\n")
+    if moves:
+        # Last, so that a move that was stopped is ended by the same command.
+        durable.write(folder / REQUEST_FILE, (folder / MOVE_FILE).read_bytes())
+        (folder / MOVE_FILE).unlink()
     return identity
 
 
@@ -127,9 +149,18 @@ def describe_identity(identity: Identity) -> dict[str, Json]:
     }
 
 
+def _moves(folder: Path, member: Member) -> bool:
+    """Whether a silo with keys asks another consortium to admit it under its present name."""
+    if member.role is not Role.SILO or not (folder / REQUEST_FILE).exists():
+        return False
+    present = load(folder / REQUEST_FILE, Request).member
+    return (present.role, present.name) == (member.role, member.name) and present.consortium != member.consortium
+
+
 def _same_consortium(before: Identity, after: Identity) -> None:
     if before.consortium_fingerprint != after.consortium_fingerprint:
         raise IdentityError(
-            "this admission is by another consortium than the one this machine enrolled with; use another --state",
+            "this admission is by another consortium of the same name than the one this machine enrolled with; ask the "
+            "consortium, or take part in the other under its own name",
             code="identity.foreign",
         )

@@ -203,7 +203,8 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
     """
     if os.path.lexists(folder):
         raise IdentityError(
-            "this state directory has keys already, which are never replaced; use another directory for another member",
+            "this state directory has keys already, which are never replaced; a silo moves to another consortium under "
+            "its present name, another member needs another directory",
             code="identity.exists",
         )
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")

@@ -25,6 +25,7 @@ from privacy.errors import (
     IdentityError,
     PolicyRefused,
     StorageError,
+    StudyError,
 )
 from privacy.ledger.budget import charged
 from privacy.ledger.entry import Entry
@@ -278,6 +279,30 @@ def test_new_keys_keep_the_pseudonym_key_and_begin_no_new_ledger(hospital: Hospi
         hospital.open()
     assert missing.value.code == "ledger.missing"
     assert not (hospital.state / "ledger").exists()
+
+
+def test_a_move_to_another_consortium_keeps_the_ledger_and_what_was_spent(hospital: Hospital, tmp_path: Path) -> None:
+    hospital.ingest("chest", "P-1")
+    path, signed = hospital.signed()
+    confirmed = {"silo-b": "phone", "silo-c": "phone"}
+    with hospital.open() as ledger:
+        folder = hospital.directory.study("trial")
+        approval.record(path, signed, "chest", "Ada Roe", confirmed, hospital.policy(), folder, ledger)
+    hospital.charge("chest", 7)
+    (tmp_path / "second").mkdir()
+    there = Consortium(tmp_path / "second", "lung-net")
+    (there.root / "north").symlink_to(hospital.state)
+    before = hospital.entries
+    there.silo("north")
+    hospital.open().close()
+    assert hospital.entries[: len(before)] == before
+    (moved,) = hospital.entries[len(before) :]
+    assert (moved.kind, moved.body["consortium"]) == ("enrolled", "lung-net")
+    assert hospital.ingest("again", "P-1") == ("chest",)
+    assert charged(hospital.entries, "again") == (DpSgdEvent(0.25, 2.0, 7),)
+    refused(hospital.approve(path), StudyError, "signed by another")
+    shown = json.loads(hospital.run("budget", "show", "--cohort", "chest", "--json").stdout)["cohorts"][0]
+    assert [part["name"] for part in shown["studies"]] == ["cd" * 6]
 
 
 # ---- caps

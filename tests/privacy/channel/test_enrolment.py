@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -130,3 +131,72 @@ def test_enrol_before_init_says_what_to_do(young: Consortium) -> None:
     young.silo("st-marys")
     with pytest.raises(IdentityError, match="run 'init'"):
         enrolment.finish(young.state("nobody"), young.root / "silo-st-marys.admission.json")
+
+
+def moving(young: Consortium, there: Consortium, name: str = "st-johns") -> enrolment.Request:
+    """The request of young's member, in its present state directory, to another consortium."""
+    token = there.token_file(Role.SILO, name)
+    return enrolment.begin(young.state("st-johns"), there.member(Role.SILO, name), (), token, there.root / "request")
+
+
+@pytest.fixture
+def there(tmp_path_factory: pytest.TempPathFactory) -> Consortium:
+    return Consortium(tmp_path_factory.mktemp("there"), "lung-net")
+
+
+def test_a_silo_moves_to_another_consortium_with_its_keys_and_back(young: Consortium, there: Consortium) -> None:
+    before = young.silo("st-johns")
+    folder = young.state("st-johns") / "identity"
+    admission = there.admission_file(moving(young, there))
+    assert Identity.load(folder).member == before.member  # until the admission comes
+    after = enrolment.finish(young.state("st-johns"), admission)
+    assert after.member == there.member(Role.SILO, "st-johns")
+    assert after.keys.public_identity == before.keys.public_identity
+    assert Identity.load(folder).consortium_fingerprint == there.authority.fingerprint
+    assert not (folder / "move-request.json").exists()
+    admission.write_text(there.authority.renew(after.member, datetime.now(UTC)).model_dump_json())
+    enrolment.finish(young.state("st-johns"), admission)
+    # The first consortium knows the keys; its admission is taken again only once it is asked again.
+    earlier = young.root / "silo-st-johns.admission.json"
+    with pytest.raises(IdentityError) as caught:
+        enrolment.finish(young.state("st-johns"), earlier)
+    assert caught.value.code == "identity.other_member"
+    token = young.root / "token"
+    token.write_text("A" * 43)
+    enrolment.begin(young.state("st-johns"), before.member, (), token, young.root / "again")
+    assert enrolment.finish(young.state("st-johns"), earlier).member == before.member
+
+
+def test_a_move_that_was_stopped_is_ended_by_the_same_command(
+    young: Consortium, there: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young.silo("st-johns")
+    admission = there.admission_file(moving(young, there))
+    for steps in range(4):
+        left = iter([True] * steps)
+
+        def stopping(path: Path, data: bytes, mode: int = 0o600, left: Iterator[bool] = left) -> None:
+            if not next(left, False):
+                raise StorageError("stopped")
+            path.write_bytes(data)
+            path.chmod(mode)
+
+        with monkeypatch.context() as patched:
+            patched.setattr("privacy.durable.write", stopping)
+            with pytest.raises(StorageError):
+                enrolment.finish(young.state("st-johns"), admission)
+    assert enrolment.finish(young.state("st-johns"), admission).member.consortium == "lung-net"
+
+
+def test_a_move_keeps_the_name_and_an_aggregator_stays(young: Consortium, there: Consortium) -> None:
+    young.silo("st-johns")
+    with pytest.raises(IdentityError) as caught:
+        moving(young, there, "st-marys")
+    assert caught.value.code == "identity.exists"
+    young.aggregator("hub")
+    token = there.token_file(Role.AGGREGATOR, "hub")
+    with pytest.raises(IdentityError) as caught:
+        enrolment.begin(
+            young.state("hub"), there.member(Role.AGGREGATOR, "hub"), ("localhost",), token, there.root / "request"
+        )
+    assert caught.value.code == "identity.exists"

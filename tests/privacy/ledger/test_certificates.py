@@ -25,3 +25,9 @@ def test_other_keys_are_other_keys(ledger: Ledger) -> None:
     ledger.append("key_rotated", {"what": "second person", "old": "x", "new": "y", "reason": "left"})
     enter(ledger, "hub", "demo", "aa")
     assert len(ledger.entries) == 2
+
+
+def test_another_consortium_is_another_enrolment(ledger: Ledger) -> None:
+    for consortium, fingerprint in (("demo", "aa"), ("lung-net", "bb"), ("lung-net", "cc"), ("demo", "aa")):
+        enter(ledger, "hub", consortium, fingerprint)
+    assert [entry.kind for entry in ledger.entries] == ["enrolled", "enrolled", "key_rotated", "enrolled"]
