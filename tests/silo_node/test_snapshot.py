@@ -88,7 +88,7 @@ def words(*changes: tuple[int, int]) -> Callable[[bytearray], bytearray]:
         words((5, 3)),
         lambda state: state[:48] + np.array([np.nan]).tobytes() + state[56:],
         lambda state: state[:48] + np.array([np.inf]).tobytes() + state[56:],
-        lambda state: state[:-1] + bytes([state[-1] ^ 1]),
+        lambda state: state[:-1] + b"\x7f",
     ],
     ids=[
         *("cut", "longer", "another network", "no weights", "too short", "absurd", "negative", "negative steps"),
