@@ -83,6 +83,7 @@ def approve(
             signed.roster.index(identity.member.name)
             approval.check_policy(signed, cohort, policy)
             approval.check_claims(signed)
+            approval.check_spent(cohort, policy, ledger)
             patients = _patients(directory, cohort)
             print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger)))
             approval.check_budget(signed, cohort, policy, ledger)

@@ -2,7 +2,7 @@
 
 Nothing is trained without an approval; it is bound to the study's digest and a cohort, names who gave
 it and how each hospital of the roster was confirmed, and is an entry of the ledger before it counts.
-The hospital's policy is checked here and again before each run.
+The hospital's policy and the study's epsilon, by two accountants, are checked here and again before each run.
 """
 
 import json
@@ -96,6 +96,16 @@ def check_claims(signed: Study) -> None:
             "the study's noise does not give the epsilon it claims; ask the consortium to sign it again",
             code="study.false_epsilon",
         )
+
+
+def check_spent(cohort: str, policy: Policy, ledger: Ledger) -> None:
+    """See that two accountants agree on what the cohort was charged so far, at its cap's delta.
+
+    Raises:
+        CollegiumError: they do not (`accountant.disagreement`); nothing may be trained on its figure.
+    """
+    cap = budget_filter(policy).cap(ledger.entries, cohort)
+    accounting.spend(charged(ledger.entries, cohort), cap.delta, with_prv=True)
 
 
 def cost(signed: Study, cohort: str, policy: Policy, ledger: Ledger) -> Cost:

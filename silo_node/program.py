@@ -32,7 +32,7 @@ def take_part(
     """Run an approved study to its end.
 
     Raises:
-        CollegiumError: whatever refuses; a refusal by policy, budget or preflight is in the ledger too.
+        CollegiumError: whatever refuses; a refusal by policy, budget, accountants or preflight is in the ledger too.
     """
     identity = directory.identity()
     policy = configuration.read(directory.root).policy
@@ -51,6 +51,9 @@ def take_part(
 
             from silo_node.learner import Learner
 
+            # Again, though approved: the accountants installed here may have changed since.
+            approval.check_claims(signed)
+            approval.check_spent(approved.cohort, policy, ledger)
             torch.set_num_threads(threads)
             learner = Learner(signed, cohort, SecureStream())
             progress.say("phase", 0, phase="preflight")
@@ -102,5 +105,6 @@ def _check_recorded(ledger: Ledger, cohort: Cohort, name: str) -> None:
 
 
 def _record(ledger: Ledger, digest: bytes, error: CollegiumError) -> None:
-    if error.default_code in ("policy.refused", "budget.exceeded", "preflight.failed"):
+    refusals = ("policy.refused", "budget.exceeded", "preflight.failed")
+    if error.default_code in refusals or error.code in ("accountant.disagreement", "study.false_epsilon"):
         ledger.append("refused", {"study_digest": digest.hex(), "code": error.code, "reason": str(error)})

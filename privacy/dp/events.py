@@ -1,8 +1,10 @@
 """What was done to a cohort, as frozen events: the only form in which privacy spend is stored.
 
-An event names a mechanism and its public numbers; its meaning never changes. An epsilon is computed
-from events each time it is needed (`privacy.dp.accounting`) and is never stored or added. This
-module knows neither torch nor an accountant, and decodes nothing it does not know.
+An event names a mechanism and its public numbers, its unit and its neighbouring relation (an
+unprotected event, which bounds nothing under any relation, names none). Its meaning never changes: a
+later meaning takes another name, which this version refuses (tests/privacy/dp/event_vectors_v1.json).
+An epsilon is computed from events each time it is needed (`privacy.dp.accounting`) and is never
+stored or added. This module knows neither torch nor an accountant, and decodes nothing it does not know.
 """
 
 import math

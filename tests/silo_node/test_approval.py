@@ -2,18 +2,20 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.dp import accounting
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent
-from privacy.errors import CorruptState, PolicyRefused, StorageError, StudyError
+from privacy.errors import CollegiumError, CorruptState, PolicyRefused, StorageError, StudyError
 from privacy.ledger.caps import Cap
 from privacy.ledger.store import Ledger
 from privacy.study import Study, dump, sign
 from silo_node import approval
 from silo_node.configuration import Policy
+from silo_node.program import take_part
 from silo_node.state import StudyDirectory
 from tests.privacy.studies import NAMES, draft, study
 
@@ -100,6 +102,58 @@ def test_a_true_epsilon_passes_and_a_false_one_is_refused() -> None:
     assert caught.value.code == "study.false_epsilon"
 
 
+def charge(site: Site) -> None:
+    event = approval.to_json(DpSgdEvent(0.25, 2.0, 20))
+    site.ledger.append("reserved", {"study_digest": "ab" * 32, "cohort": "chest", "round": 1, "event": event})
+
+
+def test_accountants_that_agree_on_what_was_charged_let_the_silo_go_on(site: Site) -> None:
+    approval.check_spent("chest", OPEN, site.ledger)
+    charge(site)
+    approval.check_spent("chest", OPEN, site.ledger)
+
+
+@pytest.mark.parametrize("off", [-0.03, 0.03])
+def test_accountants_that_disagree_stop_the_silo(site: Site, monkeypatch: pytest.MonkeyPatch, off: float) -> None:
+    """On the study's own claim, and on what the cohort was charged before."""
+    charge(site)
+    monkeypatch.setattr(accounting, "_prv", lambda events, delta: accounting.epsilon_pld(events, delta) + off)
+    for check in (
+        lambda: approval.check_claims(with_noise(4.0)),
+        lambda: approval.check_spent("chest", OPEN, site.ledger),
+    ):
+        with pytest.raises(CollegiumError) as caught:
+            check()
+        assert caught.value.code == "accountant.disagreement"
+
+
+@pytest.mark.parametrize("name", ["check_claims", "check_spent"])
+def test_a_run_asks_the_accountants_again_before_it_loads_a_patient_for_training(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    built: list[object] = []
+
+    def disagree(*_: object) -> None:
+        raise CollegiumError("they disagree", code="accountant.disagreement")
+
+    directory = MagicMock(root=site.root)
+    directory.open_ledger.return_value.__enter__.return_value = site.ledger
+    for target in ("configuration.read", "AggregatorClient", "Cohort", "_check_recorded", "approval.check_policy"):
+        monkeypatch.setattr(f"silo_node.program.{target}", MagicMock())
+    monkeypatch.setattr(
+        approval,
+        "load_approved",
+        lambda *_: (study(), approval.Approval(study_digest=study().digest().hex(), cohort="chest", by="Dr Who")),
+    )
+    for check in ("check_claims", "check_spent"):
+        monkeypatch.setattr(approval, check, disagree if check == name else MagicMock())
+    monkeypatch.setattr("silo_node.learner.Learner", built.append)
+    with pytest.raises(CollegiumError) as caught:
+        take_part(directory, "trial", "here:1", 1.0, None, 1, None)
+    assert caught.value.code == "accountant.disagreement"
+    assert (built, site.kinds()[-1]) == ([], "refused")
+
+
 def test_a_study_without_privacy_claims_nothing() -> None:
     approval.check_claims(study(privacy=NO_DP))
 
@@ -116,15 +170,7 @@ def test_the_cost_counts_what_was_reserved_before(site: Site) -> None:
     fresh = approval.cost(study(), "chest", OPEN, site.ledger)
     assert fresh.before == 0.0
     assert fresh.after == pytest.approx(accounting.epsilon_pld([DpSgdEvent(0.25, 2.0, 20)], 1e-4))
-    site.ledger.append(
-        "reserved",
-        {
-            "study_digest": "ab" * 32,
-            "cohort": "chest",
-            "round": 1,
-            "event": approval.to_json(DpSgdEvent(0.25, 2.0, 20)),
-        },
-    )
+    charge(site)
     later = approval.cost(study(), "chest", OPEN, site.ledger)
     assert later.before == pytest.approx(fresh.after)
     assert later.after > later.before

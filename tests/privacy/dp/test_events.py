@@ -1,11 +1,15 @@
 import json
+import math
 from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.digest import canonical_json
+from privacy.dp.accounting import epsilon_pld
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge, to_json
 from privacy.errors import CorruptState
 
@@ -16,12 +20,37 @@ dp_sgd = st.builds(
     steps=st.integers(1, 10**9),
 )
 events = st.one_of(dp_sgd, st.builds(UnprotectedEvent, steps=st.integers(1, 10**9)))
+VECTORS = json.loads(Path(__file__).with_name("event_vectors_v1.json").read_text())
 GOOD = to_json(DpSgdEvent(0.25, 1.5582, 100))
 
 
 @given(events)
 def test_an_event_survives_the_ledger(event: DpEvent) -> None:
     assert from_json(json.loads(canonical_json(to_json(event)))) == event
+
+
+@pytest.mark.parametrize("vector", VECTORS["valid"], ids=lambda vector: vector["name"])
+def test_a_vector_is_read_and_written_as_it_was_in_the_first_version(vector: dict[str, str]) -> None:
+    event = from_json(json.loads(vector["canonical"]))
+    assert canonical_json(to_json(event)).decode() == vector["canonical"]
+    epsilon = epsilon_pld([event], 1e-5)
+    expected = vector["epsilon_at_delta_1e-5"]
+    assert epsilon == math.inf if expected is None else epsilon == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("twin", VECTORS["tampered"], ids=lambda twin: twin["name"])
+def test_an_altered_twin_of_a_vector_is_refused(twin: dict[str, str]) -> None:
+    with pytest.raises(CorruptState) as caught:
+        from_json(json.loads(twin["text"]))
+    assert caught.value.code == "event.unknown"
+
+
+def test_every_mechanism_has_a_vector_and_every_twin_differs_from_its_original() -> None:
+    texts = {vector["name"]: vector["canonical"] for vector in VECTORS["valid"]}
+    assert {json.loads(text)["mechanism"] for text in texts.values()} == {
+        mechanism.mechanism for mechanism in get_args(DpEvent)
+    }
+    assert all(twin["text"] != texts[twin["of"]] for twin in VECTORS["tampered"])
 
 
 def test_the_stored_form_never_changes() -> None:
