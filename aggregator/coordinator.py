@@ -292,6 +292,7 @@ class Coordinator:
         _own(index, body.silo_index)
         if index in self._revoked:  # since this call was let in
             raise IdentityError("this silo is revoked; it takes no part in rounds any more", code="identity.revoked")
+        self._postpone()
         state = setup.advertised(self._open(body.round_number), message, body, self._rules, self._clock())
         self._present.add(index)
         self._store.round(body.round_number).put(f"advertise-{index}", message)

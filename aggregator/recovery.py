@@ -31,6 +31,8 @@ class Recovery:
         states = {number: self._round(number, self._store.round(number)) for number in numbers}
         for number, state in states.items():
             self._store.round(number).keep_sets(rounds.frozen_sets(state))
+            if not isinstance(state, rounds.Uploading):
+                self._store.round(number).clear_arriving()
         last = max(states)
         if self._is_over(last, states[last]):
             states[last + 1] = setup.Advertising()

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,12 @@ def members(tmp_path_factory: pytest.TempPathFactory) -> Members:
 def four(tmp_path_factory: pytest.TempPathFactory) -> Members:
     """Four silos, of which three are enough."""
     return Members.enrol(tmp_path_factory.mktemp("four"), ("north", "south", "east", "west"))
+
+
+@pytest.fixture
+def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that stop the aggregator very often: a process ends, but no power is cut, so files stay as written."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

@@ -169,6 +169,7 @@ def steps_of_a_round(root: Path, members: Members) -> int:
     return steps[0]
 
 
+@pytest.mark.usefixtures("without_fsync")
 def test_it_goes_on_after_a_stop_at_every_durable_step(tmp_path: Path, members: Members) -> None:
     total = steps_of_a_round(tmp_path / "whole", members)
     assert total > 20
@@ -337,13 +338,16 @@ def await_round(hub: Hub, *silos: int, number: int = 1) -> None:
         assert hub.board(number, Phase.ADVERTISED, milliseconds=1, index=index).reached is False
 
 
-def test_a_study_begins_when_enough_silos_are_there_however_long_that_takes(large: Hub) -> None:
+@pytest.mark.parametrize("looks", [0, 3])
+def test_a_study_begins_when_enough_silos_are_there_however_long_that_takes(large: Hub, looks: int) -> None:
+    """Whether the aggregator woke in between or not."""
     threshold = large.members.study.roster.threshold
     for index in range(1, threshold):
         large.advertise(index)
-        for _ in range(3):
+        for _ in range(looks):
             large.now += 10 * PATIENCE
             large.work()
+        large.now += 0.9 * PATIENCE
     assert large.coordinator.progress() == (1, Phase.KEYS_GRANTED)
     large.advertise(threshold)
     large.now += PATIENCE - 1

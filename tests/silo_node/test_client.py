@@ -68,6 +68,23 @@ def test_patience_ends(client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
     assert call.calls >= 2
 
 
+def test_patience_starts_anew_with_each_step_forward(client: AggregatorClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long a transfer takes on a line that breaks: only without progress it ends."""
+    now, arrived = [0.0], [0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+
+    def call() -> None:
+        now[0] += 100.0
+        arrived[0] = min(arrived[0] + 1, 7)
+        raise Unreachable("not now")
+
+    with pytest.raises(Unreachable):
+        client._patiently(call, lambda: arrived[0])
+    assert arrived[0] == 7
+    assert 800 <= now[0] <= 1000
+
+
 @pytest.mark.parametrize("error", [ProtocolError("no"), StorageError("full"), ValueError("defect")])
 def test_a_refusal_is_not_tried_again(client: AggregatorClient, error: Exception) -> None:
     call = Flaky(1, error)
