@@ -6,10 +6,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from aggregator.app import Program
 from privacy.errors import BudgetExceeded, RoundAbandoned, Unreachable
+from privacy.he.params import CiphertextParams
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
+from silo_node.stored_upload import StoredUpload
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
@@ -61,6 +65,47 @@ def test_running_silos_go_on_when_the_aggregator_is_killed_and_started_again(tmp
     for agent in agents:
         assert len(agent.learner.seen) == 4  # type: ignore[attr-defined]
         assert outcomes(agent) == ["closed"] * 5
+
+
+@pytest.mark.slow
+def test_an_aggregator_killed_amid_uploads_is_sent_only_the_rest(tmp_path: Path) -> None:
+    federation = Federation(tmp_path, Consortium(tmp_path), rounds=1, ring="large", parameters=6_000_000)
+    params = CiphertextParams.for_study(federation.study.encryption, 3)
+    size, frame = params.upload_bytes(federation.study.upload_length), params.frame_sizes(10**6)[0]
+    state = federation.consortium.state("hub")
+    results: list[GlobalModel | BaseException] = []
+    sent: dict[int, int] = {}
+
+    def counted(agent: Agent) -> None:
+        upload = agent.client.upload
+
+        def counting(stored: StoredUpload) -> int:
+            bytes_sent = upload(stored)
+            sent.setdefault(agent._index, bytes_sent)
+            return bytes_sent
+
+        agent.client.upload = counting  # type: ignore[method-assign]
+
+    with served(federation) as aggregator:
+        port = aggregator.port
+        agents = [federation.agent(index, port, patience=60.0) for index in (1, 2, 3)]
+        for agent in agents:
+            counted(agent)
+        thread = threading.Thread(target=lambda: results.extend(run_all(agents, timeout=200)))
+        thread.start()
+        within(60, "studies/*/rounds/000001/arriving-*/frame-9", state)
+        aggregator.process.kill()
+    stored = {
+        int(folder.name.removeprefix("arriving-")): len(list(folder.glob("frame-*")))
+        for folder in state.glob("studies/*/rounds/000001/arriving-*")
+    }
+    with served(federation, port=port):
+        thread.join(200)
+    assert [type(result) for result in results] == [GlobalModel] * 3, results
+    print({silo: (sent[silo] - size, count * frame) for silo, count in stored.items()}, "bytes sent again and stored")
+    assert max(stored.values()) >= 10
+    for silo, count in stored.items():
+        assert sent[silo] - size <= 4 * 2**20, (silo, count)
 
 
 def test_a_terminated_aggregator_ends_at_once_even_if_silos_wait(tmp_path: Path) -> None:
