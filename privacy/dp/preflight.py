@@ -1,12 +1,14 @@
 """Four checks of a study's network and loss on this machine, before any patient is read.
 
-They run the trainer's own gradients, optimizer and step on made data and refuse a study that would
-break the bound the accountant relies on: (1) a walk of the modules, (2) one patient's outputs, loss
+They run the trainer's own gradients, optimizer, step and round on made data and refuse a study that
+would break what the accountant relies on: (1) a walk of the modules, (2) one patient's outputs, loss
 and gradient are the same alone as among others, (3) leaving one patient out moves the noiseless sum
-by at most C, for several C, (4) a patient with NaN, infinite or huge pixels leaves a finite step
-within that bound. They prove nothing about values they did not try; they catch, for instance,
-BatchNorm, a loss that normalises over the batch (57-fold C in one Opacus mode) and a network or loss
-that remembers earlier patients.
+by at most C, for several C, and a whole round by what that patient alone adds to it, so that rate and
+divisor are the public ones; two rounds under equal global seeds have noise of their own, (4) a patient
+with NaN, infinite or huge pixels leaves a finite step within that bound. They prove nothing about
+values they did not try; they catch, for instance, BatchNorm, a loss that normalises over the batch
+(57-fold C in one Opacus mode), a network or loss that remembers earlier patients, a divisor counted
+from the cohort.
 """
 
 import copy
@@ -22,7 +24,9 @@ from torch import Tensor, nn
 
 from privacy.dp.training import (
     Loss,
+    PatientData,
     PatientGradients,
+    PatientTrainer,
     SecureDPOptimizer,
     check_network,
     model_vector,
@@ -30,6 +34,7 @@ from privacy.dp.training import (
 )
 from privacy.errors import PreflightFailed
 from privacy.randomness import SecureStream
+from privacy.study import Privacy, Training
 
 PATIENTS: Final = 3
 CLIP_FACTORS: Final = (0.1, 1.0, 10.0)
@@ -70,8 +75,8 @@ def preflight(model: nn.Module, loss: Loss, sample_shape: tuple[int, int, int], 
 
     Raises:
         PreflightFailed: with a code for what failed: `preflight.batch_norm`, `.buffers`, `.randomness`,
-            `.parameters`, `.unrunnable`, `.batch_coupled`, `.loss_coupled`, `.gradient`, `.sensitivity`
-            or `.not_finite`.
+            `.parameters`, `.registered_twice`, `.unrunnable`, `.batch_coupled`, `.loss_coupled`,
+            `.gradient`, `.sensitivity`, `.public_numbers`, `.seeded_noise` or `.not_finite`.
     """
     started = time.monotonic()
     check_network(model)
@@ -82,6 +87,7 @@ def preflight(model: nn.Module, loss: Loss, sample_shape: tuple[int, int, int], 
     try:
         independence = _check_independence(copy.deepcopy(model).double(), loss, images.double(), targets.double())
         sensitivity = _check_sensitivity(model, loss, images, targets, clip)
+        _check_rounds(model, loss, images, targets, clip)
         _check_poison(model, loss, images, targets, clip)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         raise PreflightFailed(
@@ -142,6 +148,47 @@ def _check_sensitivity(model: nn.Module, loss: Loss, images: Tensor, targets: Te
             code="preflight.sensitivity",
         )
     return worst
+
+
+def _check_rounds(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, clip: float) -> None:
+    """Whole rounds: rate and divisor are the study's and not the cohort's, and no global seed decides the noise."""
+    plain = Privacy(mechanism="none", clip=clip, sampling_rate=1.0, lot_size=1)
+    rounding = 1e-8 * float(np.linalg.norm(model_vector(model)))  # weights are float32, 100 times as coarse here
+    whole = _round(model, loss, images, targets, plain)
+    for i in range(PATIENTS):
+        rest = torch.arange(PATIENTS) != i
+        moved = whole - _round(model, loss, images[rest], targets[rest], plain)
+        alone = _round(model, loss, images[i : i + 1], targets[i : i + 1], plain)
+        if not np.linalg.norm(moved - alone) <= SENSITIVITY_TOLERANCE * clip + rounding:
+            raise PreflightFailed(
+                "what a patient adds to a round depends on how many others there are; sampling rate and divisor must "
+                "be the study's public numbers",
+                code="preflight.public_numbers",
+            )
+    noisy = plain.model_copy(update={"mechanism": "dp_sgd", "noise_multiplier": 1.0})
+    noises: list[NDArray[np.float64]] = []
+    kept = np.random.get_state()
+    try:
+        for _ in range(2):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                np.random.seed(0)
+                noises.append(_round(model, loss, images, targets, noisy) - whole)
+    finally:
+        np.random.set_state(kept)
+    if not np.linalg.norm(noises[0] - noises[1]) > rounding:
+        raise PreflightFailed(
+            "two rounds under one global seed have the same noise, which then hides nothing; use the CSPRNG",
+            code="preflight.seeded_noise",
+        )
+
+
+def _round(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, privacy: Privacy) -> NDArray[np.float64]:
+    """The update of one step over its learning rate, (P,); the rate is large so that the rounding of weights is not."""
+    plan = Training(rounds=1, local_steps=1, learning_rate=100.0)
+    data = PatientData(tuple(image[None] for image in images), targets)
+    trainer = PatientTrainer(copy.deepcopy(model), loss, data, privacy, plan, SecureStream())
+    return trainer.train_round(model_vector(model), 1).consume() / plan.learning_rate
 
 
 def _check_poison(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor, clip: float) -> None:

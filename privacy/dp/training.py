@@ -252,8 +252,9 @@ def check_network(model: nn.Module) -> None:
 
     Raises:
         PreflightFailed: batch statistics (`preflight.batch_norm`), running statistics or any other
-            buffer (`preflight.buffers`), dropout (`preflight.randomness`), nothing to train or not
-            float32 (`preflight.parameters`).
+            buffer (`preflight.buffers`), dropout (`preflight.randomness`), a parameter under two names,
+            which hooks count twice and `functional_call` loses (`preflight.registered_twice`), nothing to
+            train or not float32 (`preflight.parameters`).
     """
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -269,6 +270,11 @@ def check_network(model: nn.Module) -> None:
                 "the network keeps statistics or other buffers that no noise covers; use layers without them",
                 code="preflight.buffers",
             )
+    if len(list(model.named_parameters(remove_duplicate=False))) != len(list(model.parameters())):
+        raise PreflightFailed(
+            "the network has one parameter under two names; choose a model that registers each layer once",
+            code="preflight.registered_twice",
+        )
     if not _trainable(model) or {parameter.dtype for parameter in model.parameters()} != {torch.float32}:
         raise PreflightFailed(
             "the network needs trainable parameters, all float32; correct the model", code="preflight.parameters"
