@@ -28,6 +28,7 @@ METHODS: MethodTable = {
     f"/{convert.SERVICE.full_name}/DownloadUploadFrame": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/GiveSnapshotFrame": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadSnapshot": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/AskHead": SILOS_ONLY,
 }
 """Which role may call each method; `authorisation.check_complete` compares it with the service."""
 
@@ -61,6 +62,7 @@ class Service:
                 "DownloadUploadFrame": unary(self._download_upload_frame),
                 "GiveSnapshotFrame": unary(self._give_snapshot_frame),
                 "DownloadSnapshot": stream_out(self._download_snapshot),
+                "AskHead": unary(self._ask_head),
             },
         )
 
@@ -88,6 +90,10 @@ class Service:
         for frame in self._coordinator.snapshot_frames(convert.decode_snapshot_download(request)):
             with self._not_stuck(context):
                 yield convert.encode_frame(frame)
+
+    def _ask_head(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        answer = self._coordinator.answer_head(caller(context).name, convert.decode_head_query(request))
+        return bodies.encode_signed(answer)
 
     def _begin_upload(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         arriving = self._coordinator.begin_upload(caller(context).name, bodies.decode_signed(request))

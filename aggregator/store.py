@@ -153,6 +153,19 @@ class StudyStore:
         """The store of a round, made when it is first asked for."""
         return RoundStore(self._folder / "rounds" / f"{number:06d}")
 
+    def newest(self, silo: int, silos: int) -> tuple[Signed | None, Signed | None, tuple[Signed, ...]]:
+        """The newest Close and Advertise of one silo of `silos`, and the newest Close of every other that has any."""
+        others = (self._newest(f"close-{index}") for index in range(1, silos + 1) if index != silo)
+        return (
+            self._newest(f"close-{silo}"),
+            self._newest(f"advertise-{silo}"),
+            tuple(message for message in others if message is not None),
+        )
+
+    def _newest(self, name: str) -> Signed | None:
+        paths = sorted((self._folder / "rounds").glob(f"[0-9]*/{name}"))
+        return bodies.decode_signed(paths[-1].read_bytes()) if paths else None
+
     def last_round(self) -> int:
         """The highest round that was ever opened, or 0."""
         numbers = [int(path.name) for path in (self._folder / "rounds").glob("[0-9]*")]

@@ -61,6 +61,7 @@ from silo_node.standing import Standing
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
 from silo_node.upload_slot import UploadSlot
+from silo_node.witnesses import Witnesses
 
 ABANDONED_IN_A_ROW = 2
 """After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
@@ -83,6 +84,7 @@ class Agent:
     runtime: Path
     roster: RosterWatch
     processes: int = 1
+    witnesses_required: bool = True
 
     def __post_init__(self) -> None:
         self._digest = self.study.digest()
@@ -96,6 +98,7 @@ class Agent:
         self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
         self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
         self._agreement = Agreement(self._standing, self._records, self.client)
+        self._witnesses = Witnesses(self._standing, self._records, self.client, self.witnesses_required)
 
     def run(self) -> GlobalModel:
         """Take part until the study is over; returns the final state.
@@ -106,9 +109,11 @@ class Agent:
             ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
             IdentityError: this silo or the aggregator is revoked, or no roster statement holds.
             Unreachable: the aggregator did not answer for longer than our patience.
+            CorruptState: witnesses know a newer ledger of this silo than the one here.
         """
         self._standing.refuse_if_halted()
         self.roster.refuse_if_revoked()
+        self._witnesses.check()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
         keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger, self.roster)
         self._keys, self._material = keys, keys.obtain()
@@ -205,7 +210,10 @@ class Agent:
         number, ctx = place.round_number, place.ctx
         exchange = KeyExchange(place, self.identity, self.client, vault, self.roster)
         upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
-        known = self._records.has("round_opened", number) or self._records.chain_after(number) is not None
+        # A round that a recovery of the ledger charged may have been trained: it is sat out.
+        known = self._records.chain_after(number) is not None or any(
+            self._records.has(kind, number) for kind in ("round_opened", "reserved")
+        )
         if upload is None and not known and not self._is_frozen(number):
             self.roster.before(number)
             self._records.add("round_opened", number)
@@ -285,7 +293,8 @@ class Agent:
         mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8", copy=False).data).digest(), "sha256")
         state = state_mac(self._material.group_secret, ctx, state_of(model))
         size, root = self._records.head()
-        return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, state, size, root)
+        seen = self._agreement.heads()
+        return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, state, size, root, seen)
 
     def _abandon(self, model: GlobalModel, place: Place, messages: tuple[Signed, ...]) -> GlobalModel:
         number = place.round_number

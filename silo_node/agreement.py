@@ -10,8 +10,8 @@ from typing import Any, cast
 from privacy.digest import Json
 from privacy.errors import ProtocolError
 from privacy.secagg.chain import Outcome
-from privacy.secagg.closing import DIFFERS, LedgerHead, check_closes
-from privacy.wire.messages import Phase
+from privacy.secagg.closing import DIFFERS, check_closes
+from privacy.wire.messages import LedgerHead, Phase
 from silo_node.client import AggregatorClient
 from silo_node.global_model import GlobalModel
 from silo_node.records import RoundRecords
@@ -50,6 +50,10 @@ class Agreement:
             if error.code == DIFFERS:
                 self.standing.halt(number)
             raise
+
+    def heads(self) -> tuple[LedgerHead, ...]:
+        """The newest head of each other silo's ledger that is kept here, ascending by silo: what our Close tells."""
+        return tuple(sorted(self._newest().values(), key=lambda head: head.silo))
 
     def _witness(self, number: int, heads: tuple[LedgerHead, ...]) -> None:
         """Keep the newest head of each other silo's ledger; of one that went back, the one it had before."""

@@ -21,7 +21,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
-app.add_typer(commands.group("collegium-silo"), name="ledger")
+ledger_commands = commands.group("collegium-silo")
+app.add_typer(ledger_commands, name="ledger")
 app.command()(audit)
 app.add_typer(budget.app, name="budget")
 
@@ -142,6 +143,34 @@ def export(
     with durable.lock(state):
         made = export_model(directory, directory.chosen(study), output)
     console.emit(made.data, as_json=as_json)
+
+
+@ledger_commands.command()
+def recover(
+    by: Annotated[str, typer.Option(help="Who decides, for the ledger.")],
+    reason: Annotated[str, typer.Option(help="Why entries are missing, for the ledger. No patient data.")],
+    state: State,
+    study: Annotated[str | None, typer.Option(help="Name of the study (when there are several).")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; what follows is printed all the same.")] = False,
+) -> None:
+    """Go on with an older copy of the ledger, after a start refused it. Lost entries count as spent for good.
+
+    Example: collegium-silo ledger recover --by "Ada Roe" --reason "disk lost, restored from 3 May" --state silo-state
+    """
+    from silo_node import recovery
+    from silo_node.round_vault import default_folder
+
+    def ask(explanation: str) -> bool:
+        print(explanation)
+        return yes or typer.confirm("Is there no newer copy, and shall the silo go on with this one?")
+
+    directory = StateDirectory(state)
+    with durable.lock(state):
+        recovery.recover(directory, directory.chosen(study), by, reason, runtime or default_folder(state), ask)
+    print("recovered: the silo can run again")
 
 
 def main() -> None:

@@ -22,6 +22,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import bodies, convert
+from privacy.wire.heads import HeadQuery
 from privacy.wire.messages import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.stored_upload import StoredUpload
@@ -62,6 +63,7 @@ class AggregatorClient:
         self._download = self._channel.unary_stream(prefix + "DownloadSum", bytes, bytes)
         self._give = self._channel.unary_unary(prefix + "GiveSnapshotFrame", bytes, bytes)
         self._take = self._channel.unary_stream(prefix + "DownloadSnapshot", bytes, bytes)
+        self._ask = self._channel.unary_unary(prefix + "AskHead", bytes, bytes)
         self._attend: Callable[[], bool] | None = None
 
     def attend(self, answer: Callable[[], bool]) -> None:
@@ -71,6 +73,11 @@ class AggregatorClient:
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+    def ask_head(self, nonce: bytes) -> Signed:
+        """What the aggregator knows of this silo's ledger: a HeadAnswer, not checked here."""
+        data = convert.encode_head_query(HeadQuery(self._digest, nonce))
+        return self._patiently(lambda: bodies.decode_signed(self._ask(data, timeout=60)))
 
     def submit(self, message: Signed) -> None:
         """Send a signed message; stored durably there when this returns."""

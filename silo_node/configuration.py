@@ -23,7 +23,8 @@ class Policy(Strict):
     `max_epsilon` at `delta` caps what is ever spent on a cohort, over all studies, unless `budget set` gave the cohort
     a cap of its own. The lists name what may be used; an empty list allows nothing. `allow_without_dp` admits studies
     that give no privacy guarantee (for public data only). With `second_person`, the fingerprint of a key that another
-    person holds, no cap is raised without that key's signature.
+    person holds, no cap is raised without that key's signature. With `witnesses_required` nothing is trained while the
+    aggregator has forgotten what it knew of this silo's ledger.
     """
 
     max_epsilon: float = Field(gt=0, le=100)
@@ -32,6 +33,7 @@ class Policy(Strict):
     allowed_models: tuple[Name, ...]
     cohorts: tuple[Name, ...]
     allow_without_dp: bool = False
+    witnesses_required: bool = True
     second_person: Annotated[str, Field(pattern=r"^[0-9a-f]{4}( [0-9a-f]{4}){15}$")] | None = None
 
 

@@ -74,6 +74,7 @@ def take_part(
                     signed, identity, directory.statements(identity), client, progress, patience=patience
                 ),
                 processes=cores(),
+                witnesses_required=policy.witnesses_required,
             ).run()
         except CollegiumError as error:
             _record(ledger, signed.digest(), error)

@@ -4,7 +4,7 @@ identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
 roster-statement-<consortium>.json  the newest that was seen
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
-studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted}, and of the round
+studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back}, and of the round
                 {upload/, sum/, snapshot/, audit}
 """
 
@@ -129,6 +129,7 @@ class StudyDirectory:
         self.snapshot = root / "snapshot"
         self.close_file = root / "close"
         self.halted = root / "halted"
+        self.rolled_back = root / "rolled-back"
 
     def make(self) -> None:
         """Create the folder."""

@@ -7,28 +7,14 @@ somebody opened something else; who is wrong is for people to find out.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, ProtocolError
 from privacy.study import Roster
 from privacy.wire import bodies
-from privacy.wire.messages import Close
+from privacy.wire.messages import Close, LedgerHead
 
 DIFFERS = "close.differs"
-
-
-@dataclass(frozen=True)
-class LedgerHead:
-    """Entries in a silo's ledger and the Merkle root over them (32 bytes), as the silo signed them in a Close."""
-
-    silo: int
-    size: int
-    root: bytes
-
-    def continues(self, earlier: "LedgerHead") -> bool:
-        """Whether a ledger that only grows can have both heads, the earlier one first."""
-        return self.size > earlier.size or (self.size, self.root) == (earlier.size, earlier.root)
 
 
 def check_closes(messages: Sequence[Signed], own: Close, silo: int, roster: Roster) -> tuple[LedgerHead, ...]:

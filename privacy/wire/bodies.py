@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from privacy.channel.envelope import Signed, sign, verify
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
+from privacy.wire.heads import HeadAnswer
 from privacy.wire.messages import (
     Abandon,
     Advertise,
@@ -20,6 +21,7 @@ from privacy.wire.messages import (
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
+    LedgerHead,
     Reject,
     ShareBox,
     Shares,
@@ -48,6 +50,7 @@ Body = (
     | Abandon
     | SnapshotRequest
     | SnapshotOffer
+    | HeadAnswer
 )
 
 BodyT = TypeVar(
@@ -67,6 +70,7 @@ BodyT = TypeVar(
     Abandon,
     SnapshotRequest,
     SnapshotOffer,
+    HeadAnswer,
 )
 
 
@@ -239,10 +243,19 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             ledger_size=m.ledger_size,
             ledger_root=m.ledger_root,
             state_mac=m.state_mac,
+            witnessed=[pb.LedgerHead(silo=head.silo, size=head.size, root=head.root) for head in m.witnessed],
         ),
         pb.Close,
         lambda w: Close(
-            w.ctx, w.round, w.survivors_hash, w.chain, w.sum_mac, w.state_mac, w.ledger_size, w.ledger_root
+            w.ctx,
+            w.round,
+            w.survivors_hash,
+            w.chain,
+            w.sum_mac,
+            w.state_mac,
+            w.ledger_size,
+            w.ledger_root,
+            tuple(LedgerHead(head.silo, head.size, head.root) for head in w.witnessed),
         ),
     ),
     Unopenable: (
@@ -279,5 +292,24 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
         ),
         pb.SnapshotOffer,
         lambda w: SnapshotOffer(w.ctx, w.round, w.silo, w.chain, w.state_mac, w.size, tuple(w.frame_sha256)),
+    ),
+    HeadAnswer: (
+        lambda m: pb.HeadAnswer(
+            study_digest=m.study_digest,
+            nonce=m.nonce,
+            silo=m.silo_index,
+            close=None if m.close is None else signed_to(m.close),
+            advertise=None if m.advertise is None else signed_to(m.advertise),
+            others=[signed_to(message) for message in m.others],
+        ),
+        pb.HeadAnswer,
+        lambda w: HeadAnswer(
+            w.study_digest,
+            w.nonce,
+            w.silo,
+            signed_from(w.close) if w.HasField("close") else None,
+            signed_from(w.advertise) if w.HasField("advertise") else None,
+            tuple(signed_from(message) for message in w.others),
+        ),
     ),
 }

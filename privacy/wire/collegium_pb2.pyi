@@ -229,7 +229,7 @@ class Unmask(_message.Message):
     def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., sealed: _Optional[bytes] = ...) -> None: ...
 
 class Close(_message.Message):
-    __slots__ = ("ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root", "state_mac")
+    __slots__ = ("ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root", "state_mac", "witnessed")
     CTX_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -238,6 +238,7 @@ class Close(_message.Message):
     LEDGER_SIZE_FIELD_NUMBER: _ClassVar[int]
     LEDGER_ROOT_FIELD_NUMBER: _ClassVar[int]
     STATE_MAC_FIELD_NUMBER: _ClassVar[int]
+    WITNESSED_FIELD_NUMBER: _ClassVar[int]
     ctx: bytes
     round: int
     survivors_hash: bytes
@@ -246,7 +247,18 @@ class Close(_message.Message):
     ledger_size: int
     ledger_root: bytes
     state_mac: bytes
-    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., chain: _Optional[bytes] = ..., sum_mac: _Optional[bytes] = ..., ledger_size: _Optional[int] = ..., ledger_root: _Optional[bytes] = ..., state_mac: _Optional[bytes] = ...) -> None: ...
+    witnessed: _containers.RepeatedCompositeFieldContainer[LedgerHead]
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., survivors_hash: _Optional[bytes] = ..., chain: _Optional[bytes] = ..., sum_mac: _Optional[bytes] = ..., ledger_size: _Optional[int] = ..., ledger_root: _Optional[bytes] = ..., state_mac: _Optional[bytes] = ..., witnessed: _Optional[_Iterable[_Union[LedgerHead, _Mapping]]] = ...) -> None: ...
+
+class LedgerHead(_message.Message):
+    __slots__ = ("silo", "size", "root")
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    silo: int
+    size: int
+    root: bytes
+    def __init__(self, silo: _Optional[int] = ..., size: _Optional[int] = ..., root: _Optional[bytes] = ...) -> None: ...
 
 class Unopenable(_message.Message):
     __slots__ = ("ctx", "round", "survivors_hash", "unmask_set", "culprit", "code")
@@ -323,6 +335,30 @@ class SnapshotDownload(_message.Message):
     round: int
     first_frame: int
     def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., first_frame: _Optional[int] = ...) -> None: ...
+
+class HeadQuery(_message.Message):
+    __slots__ = ("study_digest", "nonce")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    nonce: bytes
+    def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+
+class HeadAnswer(_message.Message):
+    __slots__ = ("study_digest", "nonce", "silo", "close", "advertise", "others")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_FIELD_NUMBER: _ClassVar[int]
+    ADVERTISE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    nonce: bytes
+    silo: int
+    close: Signed
+    advertise: Signed
+    others: _containers.RepeatedCompositeFieldContainer[Signed]
+    def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., silo: _Optional[int] = ..., close: _Optional[_Union[Signed, _Mapping]] = ..., advertise: _Optional[_Union[Signed, _Mapping]] = ..., others: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ...) -> None: ...
 
 class AwaitRequest(_message.Message):
     __slots__ = ("study_digest", "round", "phase", "wait_milliseconds", "attentive")

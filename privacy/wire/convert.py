@@ -10,6 +10,7 @@ from dataclasses import replace
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
+from privacy.wire.heads import HeadQuery
 from privacy.wire.messages import Arrived, AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.parsing import MAX_MESSAGE_BYTES, parse, signed_from, signed_to
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
@@ -147,6 +148,17 @@ def decode_snapshot_frame(data: bytes) -> SnapshotFrame:
     """Raises ProtocolError for anything malformed."""
     message = parse(pb.SnapshotFrame, data, MAX_MESSAGE_BYTES)
     return SnapshotFrame(message.study_digest, message.round, message.frame, message.data)
+
+
+def encode_head_query(query: HeadQuery) -> bytes:
+    """What a silo asks about its ledger."""
+    return pb.HeadQuery(study_digest=query.study_digest, nonce=query.nonce).SerializeToString()
+
+
+def decode_head_query(data: bytes) -> HeadQuery:
+    """Raises ProtocolError for anything malformed."""
+    message = parse(pb.HeadQuery, data, 1024)
+    return HeadQuery(message.study_digest, message.nonce)
 
 
 def encode_frame(data: bytes) -> bytes:

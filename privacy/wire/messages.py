@@ -273,8 +273,28 @@ class Unmask:
 
 
 @dataclass(frozen=True)
+class LedgerHead:
+    """Entries in a silo's ledger and the Merkle root over them (32 bytes), as the silo signed them in a Close."""
+
+    silo: int
+    size: int
+    root: bytes
+
+    def __post_init__(self) -> None:
+        check_number(self.silo, 1, MAX_SILOS, "a silo index")
+        check_digest(self.root, "ledger root")
+
+    def continues(self, earlier: "LedgerHead") -> bool:
+        """Whether a ledger that only grows can have both heads, the earlier one first."""
+        return self.size > earlier.size or (self.size, self.root) == (earlier.size, earlier.root)
+
+
+@dataclass(frozen=True)
 class Close:
-    """M6: a silo opened the sum; its view of the chain, MACs of the integers and of its next state, its ledger head."""
+    """M6: a silo opened the sum; its view of the chain, MACs of the integers and of its next state, its ledger head.
+
+    `witnessed` are the newest heads of the other silos' ledgers that it has seen, ascending by silo.
+    """
 
     ctx: bytes
     round_number: int
@@ -284,8 +304,12 @@ class Close:
     state_mac: bytes
     ledger_size: int
     ledger_root: bytes
+    witnessed: tuple[LedgerHead, ...] = ()
 
     def __post_init__(self) -> None:
+        silos = [head.silo for head in self.witnessed]
+        if silos != sorted(set(silos)):
+            raise ProtocolError("witnessed heads are unordered or repeated", code="protocol.malformed")
         for value, name in (
             (self.ctx, "context"),
             (self.survivors_hash, "survivors hash"),

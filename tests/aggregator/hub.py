@@ -29,6 +29,7 @@ from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import bodies, convert
+from privacy.wire.heads import HeadQuery
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -248,6 +249,10 @@ class Hub:
         request = convert.encode_snapshot_download(SnapshotDownload(self.members.study.digest(), number, first))
         frames = self._service._download_snapshot(request, self._caller(index))
         return tuple(convert.decode_frame(data) for data in frames)
+
+    def ask_head(self, index: int, nonce: bytes) -> Signed:
+        request = convert.encode_head_query(HeadQuery(self.members.study.digest(), nonce))
+        return bodies.decode_signed(self._service._ask_head(request, self._caller(index)))
 
     # ---- whole steps
 

@@ -26,6 +26,7 @@ OTHERWISE_TESTED = {
     ("silo", "audit"),
     *(("silo", "budget", word) for word in ("set", "show", "second-key")),
     *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
+    ("silo", "ledger", "recover"),
 }
 """Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node/test_budget.py` and `tests/privacy/ledger`."""
 
@@ -52,6 +53,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
         *(("silo", word) for word in ("init", "enrol", "ingest", "approve", "run", "export", "audit")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
+        ("silo", "ledger", "recover"),
         *(("aggregator", word) for word in ("init", "enrol", "serve")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain")),

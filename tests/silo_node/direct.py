@@ -47,6 +47,9 @@ class Line:
         self.waits_for: tuple[int, Phase] | None = None
         self.answer: Callable[[], bool] | None = None
 
+    def ask_head(self, nonce: bytes) -> Signed:
+        return self.world.hub.ask_head(self.index, nonce)
+
     def submit(self, message: Signed) -> None:
         self.world.hub.submit(self.index, message)
 

@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from privacy.channel.envelope import Signed
 from privacy.wire import bodies
+from privacy.wire.heads import HeadAnswer, HeadQuery
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -18,6 +19,7 @@ from privacy.wire.messages import (
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
+    LedgerHead,
     Phase,
     Reject,
     ShareBox,
@@ -93,12 +95,27 @@ any_body: st.SearchStrategy[bodies.Body] = st.one_of(
     st.builds(Sign, digests, words, digests),
     st.builds(Reject, digests, words, maybe_digests, codes),
     st.builds(Unmask, digests, numbers, indices, digests, st.binary(min_size=16, max_size=112)),
-    st.builds(Close, digests, words, digests, digests, digests, digests, st.integers(0, 2**64 - 1), digests),
+    st.builds(
+        Close,
+        digests,
+        words,
+        digests,
+        digests,
+        digests,
+        digests,
+        st.integers(0, 2**64 - 1),
+        digests,
+        st.just(()) | st.tuples(st.builds(LedgerHead, st.just(2), st.integers(0, 2**64 - 1), digests)),
+    ),
     st.builds(Unopenable, digests, numbers, digests, digests, st.integers(0, 64), codes),
     st.builds(Abandon, digests, words, texts),
     st.builds(SnapshotRequest, digests, indices, numbers),
     snapshot_offers(),
+    st.builds(
+        HeadAnswer, digests, digests, indices, st.none() | signeds, st.none() | signeds, st.tuples(signeds, signeds)
+    ),
 )
+head_queries = st.builds(HeadQuery, digests, digests)
 awaits = st.builds(
     AwaitRequest, digests, st.integers(0, 1_000_000), st.sampled_from(Phase), st.integers(0, 60_000), st.booleans()
 )

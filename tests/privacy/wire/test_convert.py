@@ -13,6 +13,7 @@ from privacy.channel.envelope import Signed, sign
 from privacy.errors import IdentityError, ProtocolError
 from privacy.wire import bodies, convert, parsing
 from privacy.wire import collegium_pb2 as pb
+from privacy.wire.heads import HeadQuery
 from privacy.wire.messages import MAX_FRAMES, Arrived, Phase, Piece, Sign, UploadHeader
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.privacy.wire import strategies as some
@@ -47,7 +48,20 @@ WIRE = {
     "Sign": ["ctx", "round", "survivors_hash"],
     "Reject": ["ctx", "round", "survivors_hash", "code"],
     "Unmask": ["ctx", "round", "silo", "survivors_hash", "sealed"],
-    "Close": ["ctx", "round", "survivors_hash", "chain", "sum_mac", "ledger_size", "ledger_root", "state_mac"],
+    "Close": [
+        "ctx",
+        "round",
+        "survivors_hash",
+        "chain",
+        "sum_mac",
+        "ledger_size",
+        "ledger_root",
+        "state_mac",
+        "witnessed",
+    ],
+    "LedgerHead": ["silo", "size", "root"],
+    "HeadQuery": ["study_digest", "nonce"],
+    "HeadAnswer": ["study_digest", "nonce", "silo", "close", "advertise", "others"],
     "Unopenable": ["ctx", "round", "survivors_hash", "unmask_set", "culprit", "code"],
     "Abandon": ["study_digest", "round", "reason"],
     "SnapshotRequest": ["study_digest", "silo", "least_round"],
@@ -86,11 +100,16 @@ def test_phases_have_the_numbers_of_the_wire() -> None:
 
 def test_every_kind_of_message_has_its_own_name() -> None:
     names = [bodies.kind_of(kind) for kind in KINDS]
-    assert len(set(names)) == len(names) == 15
+    assert len(set(names)) == len(names) == 16
     assert bodies.kind_of(UploadHeader) == "upload-header"
 
 
 # ---- there and back
+
+
+@given(some.head_queries)
+def test_a_question_about_a_ledger_comes_back(query: HeadQuery) -> None:
+    assert convert.decode_head_query(convert.encode_head_query(query)) == query
 
 
 @given(some.any_body)

@@ -7,7 +7,8 @@ import pytest
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire import messages, snapshots
+from privacy.wire import heads, messages, snapshots
+from privacy.wire.heads import HeadAnswer, HeadQuery
 from privacy.wire.messages import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -24,6 +25,7 @@ from privacy.wire.messages import (
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
+    LedgerHead,
     Phase,
     Piece,
     Reject,
@@ -49,7 +51,10 @@ VALID: list[Any] = [
     Survivors(D, 1, ((1, D), (3, D)), (10,), (D,)),
     Sign(D, 1, D),
     Reject(D, 1, D, "sum.refused"),
-    Close(D, 1, D, D, D, D, 0, D),
+    Close(D, 1, D, D, D, D, 0, D, (LedgerHead(1, 0, D), LedgerHead(2, 7, D))),
+    LedgerHead(1, 0, D),
+    HeadQuery(D, D),
+    HeadAnswer(D, D, 1, None, None, ()),
     Abandon(D, 1, "too_few_uploads"),
     AwaitRequest(D, 0, Phase.SURVIVORS, 0),
     SumRequest(D, 1),
@@ -149,7 +154,7 @@ def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) 
 def test_messages_are_frozen() -> None:
     kinds = [
         kind
-        for module in (messages, snapshots)
+        for module in (messages, snapshots, heads)
         for kind in vars(module).values()
         if is_dataclass(kind) and kind.__module__ == module.__name__
     ]

@@ -1,0 +1,148 @@
+"""On start: what the aggregator and, through it, the other silos know of this silo's ledger.
+
+The question has a fresh nonce, so that an answer of an earlier start is no answer. What the aggregator says is
+believed where a silo signed it: our own Closes and Advertises, and the heads that others' Closes say they saw. An
+aggregator that keeps back the newest of all of these can hide what happened after; it cannot make up a head.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+
+from privacy import durable
+from privacy.channel.envelope import Signed
+from privacy.digest import Json, canonical_json
+from privacy.errors import CollegiumError, CorruptState, ProtocolError
+from privacy.ledger.witness import ROLLED_BACK, Seen, lost
+from privacy.wire import bodies
+from privacy.wire.heads import HeadAnswer
+from privacy.wire.messages import DIGEST_BYTES, Advertise, Close
+from silo_node.agreement import WITNESSED
+from silo_node.client import AggregatorClient
+from silo_node.records import RoundRecords
+from silo_node.standing import Standing
+from silo_node.state import StudyDirectory
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the witnesses say: heads of our ledger, and the newest rounds that we closed, may be in, and began."""
+
+    heads: tuple[Seen, ...]
+    closed: int
+    newest_round: int
+    opened: int
+
+    def keep(self, folder: StudyDirectory) -> None:
+        """Store it for `ledger recover`. Raises StorageError."""
+        heads: list[Json] = [{"party": head.party, "size": head.size, "root": head.root.hex()} for head in self.heads]
+        told: dict[str, Json] = {
+            "heads": heads,
+            "closed": self.closed,
+            "newest_round": self.newest_round,
+            "opened": self.opened,
+        }
+        durable.write(folder.rolled_back, canonical_json(told))
+
+    @classmethod
+    def load(cls, folder: StudyDirectory) -> "Known":
+        """What was stored.
+
+        Raises:
+            CorruptState: it is damaged; the next start writes it anew.
+        """
+        try:
+            told = json.loads(folder.rolled_back.read_bytes())
+            heads = tuple(Seen(str(h["party"]), int(h["size"]), bytes.fromhex(h["root"])) for h in told["heads"])
+            return cls(heads, int(told["closed"]), int(told["newest_round"]), int(told["opened"]))
+        except (ValueError, KeyError, TypeError) as error:
+            raise CorruptState("what the witnesses said is damaged; run the silo again to ask them anew") from error
+
+
+@dataclass(frozen=True)
+class Witnesses:
+    """Asks before anything is trained or signed.
+
+    Args:
+        required: refuse to train if the witnesses forgot what they are known to have had.
+    """
+
+    standing: Standing
+    records: RoundRecords
+    client: AggregatorClient
+    required: bool
+
+    def check(self) -> None:
+        """Compare our ledger with what others keep of it.
+
+        Raises:
+            CorruptState: `ledger.rolled_back`: it is older than a head that we signed, or another one.
+            ProtocolError: `witness.replayed`: not an answer to this question; `witness.forged`: something in it was not
+                signed by whom it names; `witness.forgot`: older than what the aggregator must have.
+            Unreachable: no answer.
+        """
+        known = self._ask()
+        folder = self.standing.folder
+        missing = lost(self.records.entries, self.records.head()[1], known.heads)
+        # A round that we took part in begins with an entry; a recovery adds those that are missing.
+        if missing or (known.opened and not self.records.has("round_opened", known.opened)):
+            known.keep(folder)
+            newest = max((head.size for head in missing), default=0)
+            told = f"{newest} entries are known of it" if newest else f"it does not know round {known.opened}"
+            raise CorruptState(
+                f"the ledger here has {self.records.head()[0]} entries and is not the newest: {told}. Entries may be "
+                "lost, and with them what was spent on patients, so nothing is trained. If there is a newer copy, stop "
+                "and restore it. If not, 'collegium-silo ledger recover --by NAME --reason TEXT' says what follows",
+                code=ROLLED_BACK,
+            )
+        folder.rolled_back.unlink(missing_ok=True)
+        witnessed = max((int(str(body["round"])) for body in self.records.all_of(WITNESSED)), default=0)
+        if known.closed < witnessed:
+            self._forgot(known.closed, witnessed)
+
+    def _forgot(self, closed: int, witnessed: int) -> None:
+        told = f"the aggregator knows this silo's ledger up to round {closed} only, and had it up to round {witnessed}"
+        if self.required:
+            raise ProtocolError(
+                f"{told}: it was restored from a backup, or hides something, and cannot vouch that this ledger is the "
+                "newest. Ask its operator; if you are sure of this ledger, set witnesses_required: false in silo.yaml",
+                code="witness.forgot",
+            )
+        self.records.incident("witness.forgot", told)
+
+    def _ask(self) -> Known:
+        nonce = secrets.token_bytes(DIGEST_BYTES)
+        message = self.client.ask_head(nonce)
+        study, roster = self.standing.study, self.standing.study.roster
+        index = roster.index(self.standing.name)
+        answer = bodies.open_signed(message, HeadAnswer, bytes.fromhex(roster.aggregator.identity))
+        if (answer.nonce, answer.study_digest, answer.silo_index) != (nonce, study.digest(), index):
+            raise ProtocolError(
+                "the aggregator answered another question about this silo's ledger than was asked",
+                code="witness.replayed",
+            )
+        heads: list[Seen] = []
+        closed = opened = newest = 0
+        if answer.close is not None:
+            close = self._opened(answer.close, Close, index)
+            heads.append(Seen(roster.aggregator.name, close.ledger_size, close.ledger_root))
+            closed = newest = close.round_number
+        if answer.advertise is not None:
+            opened = self._opened(answer.advertise, Advertise, index).round_number
+        for other in answer.others:
+            silo = roster.index(other.signer)
+            close = self._opened(other, Close, silo)
+            newest = max(newest, close.round_number)
+            heads.extend(Seen(other.signer, head.size, head.root) for head in close.witnessed if head.silo == index)
+        return Known(tuple(heads), closed, max(newest + 1, opened), opened)
+
+    def _opened(self, message: Signed, kind: type[bodies.BodyT], silo: int) -> bodies.BodyT:
+        party = self.standing.study.roster.silos[silo - 1]
+        try:
+            if message.signer != party.name:
+                raise ProtocolError("signed by another silo", code="witness.forged")
+            return bodies.open_signed(message, kind, bytes.fromhex(party.identity))
+        except CollegiumError as error:
+            raise ProtocolError(
+                "the aggregator shows something about a ledger that no silo signed", code="witness.forged"
+            ) from error
