@@ -16,7 +16,8 @@ from privacy.wire.messages import Close
 from silo_node.recovery import Recovery
 from silo_node.state import StateDirectory
 from silo_node.witnesses import Known
-from tests.silo_node.direct import Line, World, patiently_opened
+from tests.aggregator.hub import Members
+from tests.silo_node.direct import Line, World, patiently_opened, with_rounds
 
 VICTIM = 2
 
