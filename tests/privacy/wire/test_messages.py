@@ -52,9 +52,6 @@ VALID: list[Any] = [
     Sign(D, 1, D),
     Reject(D, 1, D, "sum.refused"),
     Close(D, 1, D, D, D, D, 0, D, (LedgerHead(1, 0, D), LedgerHead(2, 7, D))),
-    LedgerHead(1, 0, D),
-    HeadQuery(D, D),
-    HeadAnswer(D, D, 1, None, None, ()),
     Abandon(D, 1, "too_few_uploads"),
     AwaitRequest(D, 0, Phase.SURVIVORS, 0),
     SumRequest(D, 1),
@@ -70,6 +67,9 @@ VALID: list[Any] = [
     Unopenable(D, 1, D, D, 0, "unmask.too_few"),
     Piece(0, b"seeds"),
     Arrived(0),
+    LedgerHead(1, 0, D),
+    HeadQuery(D, D),
+    HeadAnswer(D, D, 1, None, None, ()),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
@@ -141,6 +141,10 @@ def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
         (VALID[18], {"data": bytes(16)}),
         (VALID[18], {"frame": -1}),
         (VALID[19], {"first_frame": -1}),
+        (VALID[7], {"witnessed": (LedgerHead(2, 0, D), LedgerHead(1, 0, D))}),
+        (VALID[7], {"witnessed": (LedgerHead(2, 0, D), LedgerHead(2, 1, D))}),
+        (LedgerHead(1, 0, D), {"silo": 0}),
+        (HeadAnswer(D, D, 1, None, None, ()), {"silo_index": 65}),
         (Piece(0, b""), {"number": MAX_FRAMES + 1}),
         (Arrived(0), {"pieces": MAX_FRAMES + 2}),
     ],
