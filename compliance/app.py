@@ -94,6 +94,42 @@ def sign(
     typer.echo(f"signed by {name} ({meaning.value}); fingerprint of the key: {signer.fingerprint}")
 
 
+@app.command(epilog='Example: collegium-compliance verify report --consortium-key "1a2b 3c4d ..."')
+def verify(
+    directory: Annotated[Path, typer.Argument(help="The folder of a report.")],
+    consortium_key: Annotated[
+        str | None, typer.Option(help="Fingerprint of the consortium's study key, as you know it from elsewhere.")
+    ] = None,
+    signer: Annotated[
+        list[str] | None, typer.Option(help="Fingerprint of the key of a person who must have signed; repeatable.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as one JSON object.")] = False,
+) -> None:
+    """Check a report from its files alone, offline: every signature, every entry, every figure.
+
+    A line a check. The exit code is 0 only when no check failed; what cannot be shown is said and fails nothing.
+    """
+    from compliance.studies import Accountants
+    from compliance.verify import Anchors, Outcome
+    from compliance.verify import verify as checks_of
+
+    if not directory.is_dir():
+        raise ConfigError(f"there is no folder '{directory.name}'; name the folder of a report")
+    checks = checks_of(directory, Anchors(consortium_key, tuple(signer or ())), Accountants.installed())
+    failed = [check for check in checks if check.outcome is Outcome.FAILED]
+    if as_json:
+        plain = [{"name": c.name, "outcome": c.outcome.value, "findings": list(c.findings)} for c in checks]
+        typer.echo(json.dumps({"verified": not failed, "checks": plain}, sort_keys=True))
+    else:
+        for check in checks:
+            typer.echo(check.line)
+    if failed:
+        raise CorruptState(
+            f"{len(failed)} of {len(checks)} checks failed: do not rely on this report, and ask who made it",
+            code="report.not_verified",
+        )
+
+
 def main() -> None:
     """Entry point."""
     console.run(app)

@@ -4,6 +4,7 @@ It computes no figure: what is not in the record is not on a page.
 """
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -26,22 +27,32 @@ def publish(directory: Path, *, pdf: bool) -> None:
         ConfigError: a print is wanted and WeasyPrint is not installed.
         StorageError: the disk refuses.
     """
-    from compliance import printing, render
-
     data, signatures = read(directory)
     record = json.loads(data)
-    page = render.html(record, signatures)
-    durable.write(directory / bundle.PAGE, page.encode(), mode=0o644)
+    durable.write(directory / bundle.PAGE, page(record, signatures).encode(), mode=0o644)
     if pdf:
-        attached = {bundle.RECORD: data} | {
-            f"signature-{path.name}": path.read_bytes()
-            for path in sorted((directory / bundle.SIGNATURES).glob("*.json"))
-        }
-        durable.write(
-            directory / bundle.PRINT,
-            printing.pdf(page, attached, datetime.fromisoformat(record["made_at"])),
-            mode=0o644,
-        )
+        durable.write(directory / bundle.PRINT, printed(directory, record, signatures, data), mode=0o644)
+
+
+def page(record: Record, signatures: Sequence[Signature]) -> str:
+    """The page of a record and the signatures under it."""
+    from compliance import render
+
+    return render.html(record, signatures)
+
+
+def printed(directory: Path, record: Record, signatures: Sequence[Signature], data: bytes) -> bytes:
+    """The print: the page, with `data`, the bytes of the record, and the files of signatures embedded.
+
+    Raises:
+        ConfigError: WeasyPrint is not installed.
+    """
+    from compliance import printing
+
+    attached = {bundle.RECORD: data} | {
+        f"signature-{path.name}": path.read_bytes() for path in sorted((directory / bundle.SIGNATURES).glob("*.json"))
+    }
+    return printing.pdf(page(record, signatures), attached, datetime.fromisoformat(str(record["made_at"])))
 
 
 def read(directory: Path) -> tuple[bytes, tuple[Signature, ...]]:

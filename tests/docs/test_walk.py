@@ -112,6 +112,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     walk.run(OFFICER, "Collect the evidence")
     walk.run(OFFICER, "Write the report")
     assert (walk.folder / "report/report.html").exists()
+    assert "FAILED" not in walk.run(OFFICER, "Verify it")
     walk.run(OPERATOR, "Renew a certificate")
     assert "st-marys: key-compromise" in walk.run(OPERATOR, "Revoke a member")
 
