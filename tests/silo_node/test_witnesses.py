@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 
 from privacy.channel.envelope import Signed
-from privacy.errors import CollegiumError
+from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger.store import Ledger
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
 from privacy.wire.messages import Close
+from silo_node import recovery
+from silo_node.approval import Approval
 from silo_node.recovery import Recovery
 from silo_node.state import StateDirectory
 from silo_node.witnesses import Known
@@ -124,17 +126,17 @@ def test_a_restored_backup_a_fork_and_a_replayed_answer_are_refused_and_a_person
     identity = world.members.of(VICTIM)
     folder = StateDirectory(world.folder(VICTIM)).study(world.members.study.name)
     with patiently_opened(StateDirectory(world.folder(VICTIM)), identity) as ledger:
-        recovery = Recovery(ledger, folder, world.members.study, "chest", Known.load(folder))
-        assert recovery.missing == ()
-        assert [one.round_number for one in recovery.due] == [2]
-        recovery.give_up("Ada", "disk lost", world.folder(VICTIM) / "runtime")
+        found = Recovery(ledger, folder, world.members.study, "chest", Known.load(folder))
+        assert found.missing == ()
+        assert [one.round_number for one in found.due] == [2]
+        found.give_up("Ada", "disk lost", world.folder(VICTIM) / "runtime")
         assert [e.body["round"] for e in ledger.entries if e.kind == "reserved"] == [1, 2]
     assert code_of(world) == "ledger.rolled_back"  # the heads of all three witnesses come back
     with patiently_opened(StateDirectory(world.folder(VICTIM)), identity) as ledger:
-        recovery = Recovery(ledger, folder, world.members.study, "chest", Known.load(folder))
-        assert recovery.due == ()
-        assert f"{recovery.missing[0].size} entries" in recovery.explain()
-        recovery.give_up("Ada", "disk lost", world.folder(VICTIM) / "runtime")
+        found = Recovery(ledger, folder, world.members.study, "chest", Known.load(folder))
+        assert found.due == ()
+        assert f"{found.missing[0].size} entries" in found.explain()
+        found.give_up("Ada", "disk lost", world.folder(VICTIM) / "runtime")
         assert not folder.rolled_back.exists()
         assert len(ledger.entries) < len(whole) + 4
     assert error_of(world) is None
@@ -187,3 +189,39 @@ def test_a_close_names_the_heads_of_the_others_as_its_silo_saw_them(finished: Wo
         index = finished.members.study.roster.index(other.signer)
         close = bodies.open_signed(other, Close, finished.members.of(index).keys.public_identity)
         assert [head.silo for head in close.witnessed] == [silo for silo in (1, 2, 3) if silo != index]
+
+
+def test_recovery_asks_and_without_a_yes_or_a_refused_start_nothing_changes(
+    finished: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, asked = finished, []
+    directory, study = StateDirectory(world.folder(VICTIM)), world.members.study
+    approved = Approval(study_digest=study.digest().hex(), cohort="chest", by="Ada")
+    monkeypatch.setattr(StateDirectory, "identity", lambda _: world.members.of(VICTIM))
+    monkeypatch.setattr(recovery, "load_approved", lambda folder, key: (study, approved))
+
+    def recover(answer: bool, reason: str = "disk lost") -> None:
+        def ask(explanation: str) -> bool:
+            asked.append(explanation)
+            return answer
+
+        recovery.recover(directory, study.name, "Ada", reason, world.folder(VICTIM) / "runtime", ask)
+
+    with pytest.raises(ConfigError) as caught:
+        recover(True)
+    assert caught.value.code == "ledger.nothing_to_recover"
+    restore(world, closed_entry(world, 1) + 1)
+    assert code_of(world) == "ledger.rolled_back"
+    before = (ledger_folder(world) / "entries.jsonl").read_bytes()
+    with pytest.raises(ConfigError):
+        recover(True, reason=" ")
+    with pytest.raises(PolicyRefused):
+        recover(False)
+    assert (ledger_folder(world) / "entries.jsonl").read_bytes() == before
+    recover(True)
+    assert len(asked) == 2
+    assert "1 steps of round 2" in asked[0]
+    assert error_of(world) is None
+    entries = world.running[VICTIM].agent.ledger.entries
+    told = next(entry.body for entry in entries if entry.kind == "recovered")
+    assert (told["by"], told["reason"], len(told["witnesses"])) == ("Ada", "disk lost", 3)  # type: ignore[arg-type]
