@@ -6,6 +6,7 @@ that it is told to sign with, and writes only into the folder that it is asked f
 
 import json
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -128,6 +129,47 @@ def verify(
             f"{len(failed)} of {len(checks)} checks failed: do not rely on this report, and ask who made it",
             code="report.not_verified",
         )
+
+
+class Form(StrEnum):
+    """What a report can be exported as."""
+
+    OPENDP = "opendp"
+    DPIA = "dpia"
+    PROCESSING = "processing"
+    DICOM_AUDIT = "dicom-audit"
+
+
+@app.command(epilog="Example: collegium-compliance export dpia report -o annex.md")
+def export(
+    form: Annotated[Form, typer.Argument(help="What to write.")],
+    directory: Annotated[Path, typer.Argument(help="The folder of a report.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; must be new.")],
+) -> None:
+    """Write a report in a form that others ask for; verify it first.
+
+    A draft for OpenDP's registry of deployments (JSON), an annex for an impact assessment (Markdown), records of
+    processing (CSV), or DICOM audit messages (XML, a message a line). What no evidence shows is left "not shown".
+    """
+    from compliance import bundle, publication
+    from compliance.evidence import gather
+    from compliance.exports import dicom_audit, dpia, opendp, processing
+    from privacy import durable
+
+    data, signatures = publication.read(directory)
+    record = json.loads(data)
+    match form:
+        case Form.OPENDP:
+            text = opendp.record(record, signatures)
+        case Form.DPIA:
+            text = dpia.annex(record)
+        case Form.PROCESSING:
+            text = processing.table(record)
+        case Form.DICOM_AUDIT:
+            text = dicom_audit.messages(gather(directory / bundle.EVIDENCE))
+    if output.exists():
+        raise ConfigError(f"'{output.name}' is there already; name a new file")
+    durable.create(output, text.encode(), mode=0o644)
 
 
 def main() -> None:
