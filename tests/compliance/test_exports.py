@@ -17,7 +17,7 @@ from compliance.exports import dicom_audit, dpia, opendp, processing
 from compliance.report import build
 from compliance.studies import Accountants
 from privacy.errors import ConfigError
-from tests.compliance.conftest import Consortium
+from tests.compliance.conftest import Consortium, cheap
 from tests.compliance.test_bundle import AT, make
 
 SCHEMA = Path(__file__).parents[3] / "shared/data/opendp_registry/deployments-schema.yaml"
@@ -64,8 +64,6 @@ def check(element: ET.Element) -> None:
 
 
 def accountants() -> Accountants:
-    from tests.compliance.conftest import cheap
-
     return Accountants(Accountant(cheap), Accountant(cheap), None, {"pld": "cheap 1"})
 
 
@@ -141,11 +139,11 @@ def test_audit_messages_have_the_structure_of_the_standard(trained: Consortium) 
         check(refused[0])
 
 
-@pytest.mark.parametrize("form", ["opendp", "dpia", "processing", "dicom-audit"])
-def test_the_command_writes_a_new_file(trained: Consortium, tmp_path: Path, form: str) -> None:
+def test_the_command_writes_a_new_file(trained: Consortium, tmp_path: Path) -> None:
     report = make(trained, accountants(), tmp_path / "report")
-    arguments = ["export", form, str(report), "-o", str(tmp_path / "out")]
-    CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
-    assert (tmp_path / "out").stat().st_size > 100
-    with pytest.raises(ConfigError, match="already"):
+    for form in ("opendp", "dpia", "processing", "dicom-audit"):
+        arguments = ["export", form, str(report), "-o", str(tmp_path / form)]
         CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
+        assert (tmp_path / form).stat().st_size > 100
+        with pytest.raises(ConfigError, match="already"):
+            CliRunner().invoke(app, arguments, catch_exceptions=False, standalone_mode=False)
