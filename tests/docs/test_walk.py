@@ -108,6 +108,9 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     silos = [walk.start(HOSPITAL, "Take part", hospital) for hospital in HOSPITALS]
     assert [silo.wait(300) for silo in silos] == [0, 0]
     walk.run(HOSPITAL, "Take the model")
+    looked = walk.run(HOSPITAL, "Read and check the ledger")
+    assert "exported" in looked
+    assert "all is as it was written" in looked
     assert (walk.folder / "model/model.safetensors").stat().st_size > 6000 * 4
     walk.run(OFFICER, "Collect the evidence")
     walk.run(OFFICER, "Write the report")
