@@ -152,7 +152,6 @@ def export(
     processing (CSV), or DICOM audit messages (XML, a message a line). What no evidence shows is left "not shown".
     """
     from compliance import bundle, publication
-    from compliance.evidence import gather
     from compliance.exports import dicom_audit, dpia, opendp, processing
     from privacy import durable
 
@@ -166,7 +165,7 @@ def export(
         case Form.PROCESSING:
             text = processing.table(record)
         case Form.DICOM_AUDIT:
-            text = dicom_audit.messages(gather(directory / bundle.EVIDENCE))
+            text = dicom_audit.messages(directory / bundle.EVIDENCE)
     if output.exists():
         raise ConfigError(f"'{output.name}' is there already; name a new file")
     durable.create(output, text.encode(), mode=0o644)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 
-from privacy.dp.events import DpEvent, from_json, merge
+from compliance.ledgers import Charge, LedgerEvidence
+from privacy.dp.events import DpEvent, merge
 from privacy.ledger.caps import Cap, settings
 from privacy.ledger.entry import Entry
 from privacy.ledger.overlap import Cohorts
@@ -55,17 +56,6 @@ class Accountant:
             best = min(best, _success(epsilon, middle))
             low, high = (low, middle) if epsilon <= 0 else (middle, high)
         return best
-
-
-@dataclass(frozen=True)
-class Charge:
-    """One `reserved` entry; `spent` is whether training finished."""
-
-    time: str
-    study_digest: str
-    round: int
-    event: DpEvent
-    spent: bool
 
 
 @dataclass(frozen=True)
@@ -128,19 +118,20 @@ class CohortBudget:
     studies: tuple[StudyShare, ...]
 
 
-def cohorts(entries: Sequence[Entry], accountant: Accountant) -> tuple[CohortBudget, ...]:
+def cohorts(ledger: LedgerEvidence, accountant: Accountant) -> tuple[CohortBudget, ...]:
     """The budgets of all cohorts that a ledger knows, in order of first appearance.
 
     Raises:
-        CorruptState: an event has an unknown form.
+        CorruptState: a second person's signature under a cap does not hold.
     """
-    kinds = ("cohort", "approved", "reserved", "budget_set")
-    seen = dict.fromkeys(str(e.body["cohort"]) for e in entries if e.kind in kinds)
-    known = Cohorts(entries)
+    kinds = ("cohort", "approved", "budget_set")
+    seen = dict.fromkeys(str(entry.body["cohort"]) for entry in ledger.entries if entry.kind in kinds)
+    seen |= dict.fromkeys(charge.cohort for charge in ledger.charges)
+    known = Cohorts(ledger.entries)
     groups = dict.fromkeys(known.same(name) for name in seen)
     return tuple(
         _cohort(
-            entries,
+            ledger,
             tuple(name for name in seen if name in group),
             tuple(name for name in seen if name in known.overlapping(min(group)) - group),
             accountant,
@@ -150,20 +141,10 @@ def cohorts(entries: Sequence[Entry], accountant: Accountant) -> tuple[CohortBud
 
 
 def _cohort(
-    entries: Sequence[Entry], names: tuple[str, ...], overlaps: tuple[str, ...], accountant: Accountant
+    ledger: LedgerEvidence, names: tuple[str, ...], overlaps: tuple[str, ...], accountant: Accountant
 ) -> CohortBudget:
-    finished = {(e.body["study_digest"], e.body["round"], e.body["cohort"]) for e in entries if e.kind == "spent"}
-    charges = tuple(
-        Charge(
-            e.time,
-            str(e.body["study_digest"]),
-            _whole(e.body["round"]),
-            from_json(e.body["event"]),
-            (e.body["study_digest"], e.body["round"], e.body["cohort"]) in finished,
-        )
-        for e in entries
-        if e.kind == "reserved" and e.body["cohort"] in (*names, *overlaps)
-    )
+    entries = ledger.entries
+    charges = tuple(charge for charge in ledger.charges if charge.cohort in (*names, *overlaps))
     caps = _caps(entries, names)
     cap, delta = _in_force(entries, caps, overlaps)
     events = merge(charge.event for charge in charges)
@@ -251,12 +232,6 @@ def _success(epsilon: float, delta: float) -> float:
     # (e^epsilon + delta) / (1 + e^epsilon), written so that a large epsilon does not overflow.
     small = math.exp(-epsilon)
     return min(1.0, (1 + delta * small) / (1 + small))
-
-
-def _whole(value: object) -> int:
-    if not isinstance(value, int):
-        raise TypeError("the ledger's reader lets only counts through here")
-    return value
 
 
 def _number(value: object) -> float:

@@ -9,44 +9,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from compliance.ledgers import LedgerEvidence, Reader
 from privacy.configuration import MAX_BYTES, load
 from privacy.errors import CollegiumError, ConfigError
-from privacy.ledger.line import Bodies
-from privacy.ledger.reader import ORIGIN, VerifiedLedger, read, root_at
+from privacy.ledger.reader import ORIGIN, root_at
 from privacy.study import SignedStudy, Study, load_signed
 
 CLOSED_FOLDERS = frozenset({"identity"})
 """Folders of secrets: never entered."""
-_BODIES = 1 << 16
-"""Bodies of entries to remember: hospitals of a consortium enter much the same."""
-_UNASKED = frozenset({"witnessed"})
-"""Kinds whose bodies no report uses yet; that of fifty hospitals' heads is longer than all others of a round."""
-
-
-@dataclass(frozen=True)
-class LedgerEvidence:
-    """A ledger that was found.
-
-    Attributes:
-        place: its folder, relative to the evidence.
-        ledger: what it holds, or None if it failed verification.
-        problem: why it failed, one sentence, or empty.
-    """
-
-    place: str
-    ledger: VerifiedLedger | None
-    problem: str
-
-    @property
-    def party(self) -> str:
-        """The last part of the SPIFFE ID, or the folder of a ledger that failed."""
-        return self.ledger.origin.rsplit("/", 1)[-1] if self.ledger else self.place
-
-    @property
-    def role(self) -> str:
-        """`silo` or `aggregator` of the SPIFFE ID; empty for a ledger that failed."""
-        parts = self.ledger.origin.split("/") if self.ledger else []
-        return parts[-2] if len(parts) >= 2 else ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +48,7 @@ class Evidence:
 
     def silos(self) -> tuple[LedgerEvidence, ...]:
         """The verified ledgers of hospitals."""
-        return tuple(found for found in self.ledgers if found.ledger and found.role == "silo")
+        return tuple(found for found in self.ledgers if found.role == "silo")
 
 
 def gather(directory: Path) -> Evidence:
@@ -92,12 +62,12 @@ def gather(directory: Path) -> Evidence:
     ledgers: list[LedgerEvidence] = []
     studies: dict[str, StudyEvidence] = {}
     problems: list[str] = []
-    bodies = Bodies(_BODIES, _UNASKED)
+    reader = Reader()
     for folder, names, files in os.walk(directory):
         names[:] = sorted(set(names) - CLOSED_FOLDERS)
         here = Path(folder)
         if ORIGIN in files:
-            ledgers.append(_ledger(here, here.relative_to(directory).as_posix(), bodies))
+            ledgers.append(reader.read(here, here.relative_to(directory).as_posix()))
         for name in sorted(files):
             if is_signed_study(here / name):
                 try:
@@ -111,14 +81,6 @@ def gather(directory: Path) -> Evidence:
     order = sorted(kept, key=lambda found: (found.role != "silo", found.party, found.place))
     by_name = sorted(studies.values(), key=lambda found: (found.study.name, found.digest))
     return Evidence(tuple(order), tuple(by_name), tuple(dict.fromkeys(problems)))
-
-
-def _ledger(folder: Path, place: str, bodies: Bodies) -> LedgerEvidence:
-    try:
-        # The signed head vouches for all below it: see docs/reference/ledger.md, "What a reader must check".
-        return LedgerEvidence(place, read(folder, facts_only=True, bodies=bodies), "")
-    except CollegiumError as error:
-        return LedgerEvidence(place, None, str(error))
 
 
 def is_signed_study(path: Path) -> bool:
@@ -144,14 +106,14 @@ def _without_copies(directory: Path, ledgers: list[LedgerEvidence]) -> list[Ledg
     """Of several copies of one ledger only the longest is kept; a copy that tells another history is a problem."""
     kept: list[LedgerEvidence] = []
     longest: dict[tuple[str, bytes], LedgerEvidence] = {}
-    for found in sorted(ledgers, key=lambda found: -(found.ledger.size if found.ledger else 0)):
-        if found.ledger is None:
+    for found in sorted(ledgers, key=lambda found: -found.size):
+        if found.problem:
             kept.append(found)
             continue
-        other = longest.setdefault((found.ledger.origin, found.ledger.key), found)
+        other = longest.setdefault((found.origin, found.key), found)
         if other is found:
             kept.append(found)
-        elif root_at(directory / other.place, found.ledger.size) != found.ledger.root:
-            sentence = f"the ledger of {found.ledger.origin} exists in two copies that tell different histories"
-            kept.append(LedgerEvidence(found.place, None, sentence))
+        elif root_at(directory / other.place, found.size) != found.root:
+            sentence = f"the ledger of {found.origin} exists in two copies that tell different histories"
+            kept.append(LedgerEvidence(found.place, sentence))
     return kept

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 
 from compliance.budget import cohorts
 from compliance.canonical import canonical
-from compliance.evidence import Evidence, LedgerEvidence
+from compliance.evidence import Evidence
+from compliance.ledgers import LedgerEvidence
 from compliance.studies import Accountants, StudyView, views
 from compliance.summary import Integrity, SiloView, Summary, statement, summarise
 from compliance.unprotected import Exposure, exposures
@@ -95,11 +96,7 @@ def build(evidence: Evidence, accountants: Accountants, made_at: datetime) -> Re
     Raises:
         CorruptState: a ledger holds an event of unknown form.
     """
-    silos = tuple(
-        SiloView(found.party, cohorts(found.ledger.entries, accountants.pld))
-        for found in evidence.silos()
-        if found.ledger
-    )
+    silos = tuple(SiloView(found.party, cohorts(found, accountants.pld)) for found in evidence.silos())
     studies = views(evidence, {silo.name: silo.cohorts for silo in silos}, accountants)
     ledgers = tuple(_integrity(found, evidence) for found in evidence.ledgers)
     bare = any(not entry.body["protected"] for _, entry in _entries(evidence, "release"))
@@ -121,28 +118,28 @@ def build(evidence: Evidence, accountants: Accountants, made_at: datetime) -> Re
 
 
 def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
-    ledger = found.ledger
-    if ledger is None:
-        return Integrity(found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem)
+    if found.problem:
+        return Integrity(found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem, ())
     pinned = _pinned(found, evidence)
     return Integrity(
         found.party,
         found.role,
         found.place,
-        ledger.size,
-        ledger.root.hex(),
-        fingerprint(ledger.key),
-        ledger.entries[0].time if ledger.entries else None,
-        ledger.entries[-1].time if ledger.entries else None,
+        found.size,
+        found.root.hex(),
+        fingerprint(found.key),
+        found.span[0] if found.span else None,
+        found.span[1] if found.span else None,
         pinned,
-        ledger.torn_bytes,
+        found.torn_bytes,
         "A signed study pins another key for this party: these may not be its entries." if pinned is False else "",
+        found.proofs,
     )
 
 
 def _pinned(found: LedgerEvidence, evidence: Evidence) -> bool | None:
     """Whether the studies that name this party pin this key for it; None when no study names it."""
-    key = found.ledger.key.hex() if found.ledger else ""
+    key = found.key.hex()
     pins = []
     for entry in evidence.studies:
         roster = entry.study.roster
@@ -153,18 +150,15 @@ def _pinned(found: LedgerEvidence, evidence: Evidence) -> bool | None:
 
 def _entries(evidence: Evidence, kind: str) -> Iterator[tuple[str, Entry]]:
     for found in evidence.ledgers:
-        for entry in found.ledger.entries if found.ledger else ():
-            if entry.kind == kind:
-                yield found.party, entry
+        for entry in found.of_kind(kind):
+            yield found.party, entry
 
 
 def _occurrences(evidence: Evidence, names: dict[str, str]) -> tuple[Occurrence, ...]:
     """Alike ones of several parties or times are one."""
     groups: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
-    for what, code, detail, party, entry in _happened(evidence):
-        digest = str(entry.body.get("study_digest", ""))
-        key = (what, code, detail, names.get(digest, digest[:12]))
-        groups.setdefault(key, []).append((entry.time, party))
+    for what, code, detail, digest, seen in _happened(evidence):
+        groups.setdefault((what, code, detail, names.get(digest, digest[:12])), []).append(seen)
     found = [
         Occurrence(*key, tuple(sorted({party for _, party in seen})), min(seen)[0], len(seen))
         for key, seen in groups.items()
@@ -172,24 +166,21 @@ def _occurrences(evidence: Evidence, names: dict[str, str]) -> tuple[Occurrence,
     return tuple(sorted(found, key=lambda occurrence: (occurrence.first, occurrence.detail)))
 
 
-def _happened(evidence: Evidence) -> Iterator[tuple[str, str, str, str, Entry]]:
-    for party, entry in _entries(evidence, "refused"):
-        yield "refusal", str(entry.body["code"]), str(entry.body["reason"]), party, entry
-    for party, entry in _entries(evidence, "incident"):
-        yield "incident", str(entry.body["code"]), str(entry.body["detail"]), party, entry
+def _happened(evidence: Evidence) -> Iterator[tuple[str, str, str, str, tuple[str, str]]]:
+    """What, code, detail and digest of the study; when and at whom."""
+    for what, kind, detail in (("refusal", "refused", "reason"), ("incident", "incident", "detail")):
+        for party, entry in _entries(evidence, kind):
+            body = entry.body
+            digest = str(body.get("study_digest", ""))
+            yield what, str(body["code"]), str(body[detail]), digest, (entry.time, party)
     for party, entry in _entries(evidence, "closed"):
-        if entry.body["outcome"] != "closed":
-            detail = f"Round {entry.body['round']} ended without a sum; what was reserved for it stays spent."
-            yield "abandoned round", "round.abandoned", detail, party, entry
-    ended = {
-        (party, entry.body["study_digest"], entry.body["round"])
-        for kind in ("spent", "closed")
-        for party, entry in _entries(evidence, kind)
-    }
-    for party, entry in _entries(evidence, "reserved"):
-        if (party, entry.body["study_digest"], entry.body["round"]) not in ended:
-            detail = f"Round {entry.body['round']} was paid for and has not finished (stopped, or still running)."
-            yield "unfinished round", "round.unfinished", detail, party, entry
+        text = f"Round {entry.body['round']} ended without a sum; what was reserved for it stays spent."
+        yield "abandoned round", "round.abandoned", text, str(entry.body["study_digest"]), (entry.time, party)
+    for found in evidence.ledgers:
+        for charge in found.charges:
+            if not charge.ended:
+                text = f"Round {charge.round} was paid for and has not finished (stopped, or still running)."
+                yield "unfinished round", "round.unfinished", text, charge.study_digest, (charge.time, found.party)
 
 
 def _ingests(evidence: Evidence) -> Iterator[Ingest]:

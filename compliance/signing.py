@@ -155,11 +155,13 @@ def _secret(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise IdentityError(f"cannot read {path.name} ({error.strerror})", code="report.key") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) or mode & 0o077:
             raise IdentityError(f"other users may read {path.name}; run 'chmod 600' on it", code="report.key")
-        return file.read(MAX_BYTES)
+        return os.read(descriptor, MAX_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def _open(envelope: bytes) -> tuple[bytes, str, bytes]:
@@ -168,10 +170,11 @@ def _open(envelope: bytes) -> tuple[bytes, str, bytes]:
         outer = json.loads(envelope) if len(envelope) <= MAX_BYTES else None
         match outer:
             case {"payload": str(payload), "payloadType": kind, "signatures": [{"keyid": str(keyid), "sig": str(sig)}]}:
-                if kind == PAYLOAD_TYPE and canonical(outer) == envelope:
-                    data = _decode(payload)
-                    if canonical(json.loads(data)) == data:
-                        return data, keyid, _decode(sig)
+                # Rebuilt, so that nothing may stand beside what is named here.
+                only = {"payload": payload, "payloadType": kind, "signatures": [{"keyid": keyid, "sig": sig}]}
+                data = _decode(payload)
+                if kind == PAYLOAD_TYPE and canonical(only) == envelope and canonical(json.loads(data)) == data:
+                    return data, keyid, _decode(sig)
     except (ValueError, TypeError, RecursionError) as error:
         raise _broken("it has another form") from error
     raise _broken("it has another form")

@@ -8,7 +8,8 @@ construction and are not found in a ledger.
 from dataclasses import dataclass
 
 from compliance.budget import Accountant, CohortBudget
-from compliance.evidence import Evidence, LedgerEvidence, StudyEvidence
+from compliance.evidence import Evidence, StudyEvidence
+from compliance.ledgers import LedgerEvidence
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.ledger.entry import Entry
@@ -155,9 +156,9 @@ def views(
     """All studies that a ledger or a signed file speaks of; `budgets` by silo."""
     digests = dict.fromkeys(found.digest for found in evidence.studies)
     for found in evidence.ledgers:
-        for entry in found.ledger.entries if found.ledger else ():
-            if entry.kind in ("approved", "reserved", "study_published"):
-                digests.setdefault(str(entry.body["study_digest"]))
+        for kind in ("approved", "study_published"):
+            digests |= dict.fromkeys(str(entry.body["study_digest"]) for entry in found.of_kind(kind))
+        digests |= dict.fromkeys(charge.study_digest for charge in found.charges)
     return tuple(_view(digest, evidence, budgets, accountants) for digest in digests)
 
 
@@ -198,7 +199,7 @@ def _view(
         unprotected=any(isinstance(event, UnprotectedEvent) for event in events),
         trust=_trust(found) if found else None,
         approvals=tuple(_approval(silo, entry) for silo, entry in approved),
-        rounds=tuple(_rounds(ledger, digest) for ledger in evidence.ledgers if _speaks(ledger, digest)),
+        rounds=tuple(_rounds(ledger, digest) for ledger in evidence.ledgers if digest in ledger.tallies),
         exports=tuple(
             Export(silo, entry.time, int(str(entry.body["round"])), str(entry.body["model_digest"]))
             for silo, entry in _of_study(evidence, digest, "exported")
@@ -255,8 +256,8 @@ def _of_study(evidence: Evidence, digest: str, kind: str) -> tuple[tuple[str, En
     return tuple(
         (silo.party, entry)
         for silo in evidence.silos()
-        for entry in (silo.ledger.entries if silo.ledger else ())
-        if entry.kind == kind and entry.body["study_digest"] == digest
+        for entry in silo.of_kind(kind)
+        if entry.body["study_digest"] == digest
     )
 
 
@@ -272,23 +273,14 @@ def _confirmed(value: object) -> tuple[str, ...]:
     return tuple(f"{item.get('silo', '?')}: {item.get('how', '?')}" for item in items if isinstance(item, dict))
 
 
-def _speaks(found: LedgerEvidence, digest: str) -> bool:
-    entries = found.ledger.entries if found.ledger else ()
-    return any(entry.body.get("study_digest") == digest for entry in entries)
-
-
 def _rounds(found: LedgerEvidence, digest: str) -> Rounds:
-    entries = [e for e in (found.ledger.entries if found.ledger else ()) if e.body.get("study_digest") == digest]
-
-    def count(kind: str, outcome: str | None = None) -> int:
-        return len({e.body["round"] for e in entries if e.kind == kind and outcome in (None, e.body.get("outcome"))})
-
-    steps = sum(from_json(e.body["event"]).steps for e in entries if e.kind == "reserved")
+    tally, silo = found.tallies[digest], found.role == "silo"
+    steps = sum(charge.event.steps for charge in found.charges if charge.study_digest == digest)
     return Rounds(
         found.party,
-        max(count("round_opened"), count("reserved")),
-        count("closed", "closed"),
-        count("closed", "abandoned"),
-        count("reserved") - count("spent") if found.role == "silo" else None,
-        steps if found.role == "silo" else None,
+        tally.opened,
+        tally.closed,
+        tally.abandoned,
+        tally.charged - tally.finished if silo else None,
+        steps if silo else None,
     )

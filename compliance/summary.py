@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from compliance.budget import CohortBudget
+from compliance.ledgers import Proof
 from privacy.dp.events import UnprotectedEvent
 
 
@@ -34,6 +35,7 @@ class Integrity:
     pinned: bool | None
     torn_bytes: int
     problem: str
+    proofs: tuple[Proof, ...]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from compliance.evidence import Evidence
-from privacy.dp.events import UnprotectedEvent, from_json
-from privacy.ledger.entry import UPLOAD_SLOT_MISSED, Entry
+from privacy.dp.events import UnprotectedEvent
+from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,9 @@ def exposures(evidence: Evidence) -> tuple[Exposure, ...]:
 def _untrained(evidence: Evidence) -> Iterator[Exposure]:
     for silo in evidence.silos():
         steps = rounds = 0
-        for entry in silo.ledger.entries if silo.ledger else ():
-            if entry.kind == "reserved" and isinstance(event := from_json(entry.body["event"]), UnprotectedEvent):
-                steps, rounds = steps + event.steps, rounds + 1
+        for charge in silo.charges:
+            if isinstance(charge.event, UnprotectedEvent):
+                steps, rounds = steps + charge.event.steps, rounds + 1
         if rounds:
             yield Exposure(
                 "Training without differential privacy",
@@ -95,8 +95,8 @@ def _untrained(evidence: Evidence) -> Iterator[Exposure]:
 def _released(evidence: Evidence) -> Iterator[Exposure]:
     found: dict[str, dict[str, int]] = {}
     for silo in evidence.silos():
-        for entry in silo.ledger.entries if silo.ledger else ():
-            if entry.kind == "release" and not entry.body["protected"]:
+        for entry in silo.of_kind("release"):
+            if not entry.body["protected"]:
                 counts = found.setdefault(str(entry.body["what"]), {})
                 counts[silo.party] = counts.get(silo.party, 0) + 1
     for what, counts in found.items():
@@ -122,7 +122,7 @@ def _instants(evidence: Evidence) -> Iterator[Exposure]:
     missed = {
         silo.party: count
         for silo in evidence.silos()
-        if (count := sum(_missed_slot(entry) for entry in (silo.ledger.entries if silo.ledger else ())))
+        if (count := sum(entry.body["code"] == UPLOAD_SLOT_MISSED for entry in silo.of_kind("incident")))
     }
     if missed:
         yield Exposure(
@@ -131,7 +131,3 @@ def _instants(evidence: Evidence) -> Iterator[Exposure]:
             "network saw that this round's training was a long one. A longer slot would have hidden it.",
             ", ".join(f"{party}: {count} times" for party, count in missed.items()),
         )
-
-
-def _missed_slot(entry: Entry) -> bool:
-    return entry.kind == "incident" and entry.body["code"] == UPLOAD_SLOT_MISSED

@@ -7,9 +7,11 @@ it; no patient and no study UID, for a ledger holds none. Codes: PS3.16, DCM. It
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from compliance.evidence import Evidence, LedgerEvidence
+from compliance.evidence import gather
 from privacy.ledger.entry import Entry
+from privacy.ledger.reader import Reading
 
 _SECURITY = ("110113", "Security Alert")
 
@@ -40,19 +42,23 @@ EVENTS = {
 }
 
 
-def messages(evidence: Evidence) -> str:
-    """All messages of all verified hospitals' ledgers, in the order of their ledgers."""
-    return "".join(f"{message}\n" for silo in evidence.silos() for message in _of(silo))
+def messages(evidence: Path) -> str:
+    """All messages of all verified hospitals' ledgers in a folder, in the order of their ledgers.
+
+    Raises:
+        ConfigError: there is no ledger in it.
+    """
+    ledgers = [Reading(evidence / silo.place, facts_only=True) for silo in gather(evidence).silos()]
+    return "".join(f"{message}\n" for ledger in ledgers for message in _of(ledger))
 
 
-def _of(silo: LedgerEvidence) -> Iterator[str]:
-    for entry in silo.ledger.entries if silo.ledger else ():
+def _of(ledger: Reading) -> Iterator[str]:
+    for entry in ledger:
         if event := EVENTS.get(entry.kind):
-            yield ET.tostring(_message(silo, entry, event), encoding="unicode")
+            yield ET.tostring(_message(ledger.origin, entry, event), encoding="unicode")
 
 
-def _message(silo: LedgerEvidence, entry: Entry, event: Event) -> ET.Element:
-    origin = silo.ledger.origin if silo.ledger else ""
+def _message(origin: str, entry: Entry, event: Event) -> ET.Element:
     root = ET.Element("AuditMessage")
     happened = ET.SubElement(
         root,

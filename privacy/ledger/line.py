@@ -109,8 +109,20 @@ def _body(data: bytes) -> Mapping[str, Json]:
     body = json.loads(data.decode("utf-8"))
     if not isinstance(body, dict) or canonical_json(body) != data:
         raise ValueError("it is not in canonical form")
-    # Names of studies and cohorts stand in thousands of bodies.
-    return {name: sys.intern(value) if type(value) is str else value for name, value in body.items()}
+    return {name: _shared(value) for name, value in body.items()}
+
+
+def _shared(value: Json) -> Json:
+    """Names of studies and cohorts, and events, stand in thousands of bodies: once in memory."""
+    if type(value) is str:
+        return sys.intern(value)
+    return _same(canonical_json(value)) if isinstance(value, dict) else value
+
+
+@lru_cache(maxsize=1024)
+def _same(data: bytes) -> Json:
+    found: Json = json.loads(data)
+    return found
 
 
 def _reason(error: Exception) -> str:

@@ -111,6 +111,7 @@ class Reading:
         origin, key, acknowledged, torn_bytes: as in `VerifiedLedger`.
         tree: over the entries given so far.
         length: bytes of the entries given so far.
+        leaf: hash (32 bytes) of the entry given last.
 
     Raises:
         CorruptState, StorageError: as `read`, when made and while iterating.
@@ -125,6 +126,7 @@ class Reading:
         # The head is read first: entries that a writer adds meanwhile are then only ahead of it.
         self.acknowledged, self._root = read_head(directory, self.origin, self._key)
         self.tree, self.length, self.torn_bytes = Frontier(), 0, 0
+        self.leaf = b""
 
     def __iter__(self) -> Iterator[Entry]:
         self.tree, self.length, self.torn_bytes = Frontier(), 0, 0
@@ -147,7 +149,8 @@ class Reading:
                     if self._every or entry.sequence >= self.acknowledged:
                         checker.add((entry.sequence, bytes.fromhex(entry.signature), signed_bytes(form, origin)))
                         self._check_history(entry)
-                    self.tree.append(leaf_hash(form.string))
+                    self.leaf = leaf_hash(form.string)
+                    self.tree.append(self.leaf)
                     self.length += len(form.string) + 1
                     if self.tree.size == self.acknowledged:
                         self._check_head()

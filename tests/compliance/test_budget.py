@@ -7,17 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance.budget import Accountant, CohortBudget, cohorts, sampled
+from compliance.ledgers import Reader
 from privacy.digest import Json
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent
 from privacy.errors import CorruptState
 from privacy.ledger.caps import Cap, Request
-from privacy.ledger.reader import read
 from tests.compliance.conftest import Consortium, cheap
 
 
 def budgets(consortium: Consortium, silo: str, accountant: Accountant | None = None) -> tuple[CohortBudget, ...]:
-    return cohorts(read(consortium.root / silo / "ledger").entries, accountant or Accountant(cheap))
+    return cohorts(Reader().read(consortium.root / silo / "ledger", silo), accountant or Accountant(cheap))
 
 
 def test_the_spend_is_recomputed_from_reservations(trained: Consortium) -> None:

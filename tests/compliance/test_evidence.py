@@ -17,7 +17,7 @@ def test_ledgers_and_studies_are_found_and_verified(trained: Consortium) -> None
         *(("silo", silo) for silo in SILOS),
         ("aggregator", "adder"),
     ]
-    assert all(found.ledger and not found.problem for found in evidence.ledgers)
+    assert all(found.entries and not found.problem for found in evidence.ledgers)
     assert [found.digest for found in evidence.studies] == [trained.study.digest().hex()]
     assert evidence.study("00") is None
     assert evidence.problems == ()
@@ -54,7 +54,7 @@ def test_a_damaged_ledger_is_evidence_too(trained: Consortium) -> None:
     file = trained.root / "beta" / "ledger" / "entries.jsonl"
     file.write_bytes(file.read_bytes().replace(b'"round":3', b'"round":4', 1))
     found = next(found for found in gather(trained.root).ledgers if found.place == "beta/ledger")
-    assert found.ledger is None
+    assert found.entries == ()
     assert "changed" in found.problem
     assert (found.party, found.role) == ("beta/ledger", "")
 

@@ -123,7 +123,7 @@ def test_the_annex_has_the_four_parts_and_no_markup_of_others(record: dict[str, 
 def test_audit_messages_have_the_structure_of_the_standard(trained: Consortium) -> None:
     trained.write("alpha", "refused", study_digest="ab", code="policy.refused", reason="<&>")
     trained.write("alpha", "log_read", what="all", by="Dr. <Roe>")
-    lines = dicom_audit.messages(gather(trained.root)).splitlines()
+    lines = dicom_audit.messages(trained.root).splitlines()
     parsed = [ET.fromstring(line) for line in lines]
     for message in parsed:
         check(message)
