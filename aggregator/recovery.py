@@ -26,7 +26,9 @@ class Recovery:
 
         Raises:
             IdentityError, ProtocolError: what is stored is not what was taken in.
+            StorageError: the disk refused.
         """
+        self._store.clear_torn()
         numbers = range(1, max(1, self._store.last_round()) + 1)
         states = {number: self._round(number, self._store.round(number)) for number in numbers}
         for number, state in states.items():

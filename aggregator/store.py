@@ -31,8 +31,6 @@ class Incoming:
     def __init__(self, folder: Path, final: Path) -> None:
         self._folder, self._final = folder, final
         make_folder(folder)
-        for torn in folder.glob(".*"):
-            torn.unlink(missing_ok=True)
 
     def put(self, name: str, data: bytes) -> None:
         """Store one piece durably. Raises StorageError."""
@@ -148,6 +146,14 @@ class StudyStore:
         make_folder(folder)
         self.keys = RoundStore(folder / "keys")
         self.snapshot = RoundStore(folder / "snapshot")
+
+    def clear_torn(self) -> None:
+        """Forget what was being written when a process was killed; only while no other writes. Raises StorageError."""
+        try:
+            for torn in self._folder.rglob(".*"):
+                torn.unlink()
+        except OSError as error:
+            raise storage_error(error) from error
 
     def round(self, number: int) -> RoundStore:
         """The store of a round, made when it is first asked for."""

@@ -185,6 +185,15 @@ def test_it_goes_on_after_a_stop_at_every_durable_step(tmp_path: Path, members: 
         assert not list(root.glob("study/rounds/*/arriving-*"))
 
 
+def test_what_a_kill_left_half_written_is_gone_after_the_next_start(hub: Hub) -> None:
+    hub.set_up()
+    torn = hub.root / "study/rounds/000001/.sign-2.f81113861b5caf12"
+    torn.write_bytes(b"half a sig")
+    hub.restart()
+    assert not torn.exists()
+    hub.upload_all()
+
+
 def test_answers_are_kept_over_a_stop_whatever_their_order(large: Hub) -> None:
     large.upload_all(silos=(1, 2, 3, 4))
     large.work()

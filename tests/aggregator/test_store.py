@@ -36,7 +36,11 @@ def test_an_upload_appears_when_it_is_committed_and_not_before(store: StudyStore
 def test_an_arriving_upload_is_found_again_with_whole_pieces_only(store: StudyStore, tmp_path: Path) -> None:
     store.round(1).incoming(2).put("header", bodies.encode_signed(MESSAGE))
     store.round(1).incoming(2).put("seeds", b"seeds")
-    (tmp_path / "study/rounds/000001/arriving-2/.frame-0.1234").write_bytes(b"half a fra")
+    torn = [tmp_path / "study" / place for place in ("rounds/000001/arriving-2/.frame-0.12", "keys/.request-1.34")]
+    for path in torn:
+        path.write_bytes(b"half a fra")
+    store.clear_torn()
+    assert not any(path.exists() for path in torn)
     assert list(store.round(1).arriving()) == [(2, MESSAGE)]
     again = store.round(1).incoming(2)
     assert [name for name in ("header", "seeds", "frame-0") if again.has(name)] == ["header", "seeds"]
