@@ -113,6 +113,7 @@ class Agent:
         """
         self._standing.refuse_if_halted()
         self.roster.refuse_if_revoked()
+        self.progress.say("phase", 0, phase="asking witnesses")
         self._witnesses.check()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
         keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger, self.roster)

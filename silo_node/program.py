@@ -1,5 +1,6 @@
 """Builds and runs a silo's part in a study from its state directory; torch is imported once nothing refuses."""
 
+from contextlib import closing
 from pathlib import Path
 
 from imaging.cohort import Cohort
@@ -39,8 +40,9 @@ def take_part(
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
     progress = Progress(progress_file, signed.training.rounds)
-    with directory.open_ledger(identity) as ledger:
-        client = AggregatorClient(identity, target, signed.digest(), patience)
+    # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
+    client = AggregatorClient(identity, target, signed.digest(), patience)
+    with closing(client), closing(progress), directory.open_ledger(identity) as ledger:
         try:
             approval.check_policy(signed, approved.cohort, policy)
             progress.say("phase", 0, phase="loading")
@@ -79,9 +81,6 @@ def take_part(
         except CollegiumError as error:
             _record(ledger, signed.digest(), error)
             raise
-        finally:
-            client.close()
-            progress.close()
 
 
 def export_model(directory: StateDirectory, name: str, output: Path) -> Card:

@@ -67,6 +67,7 @@ def finished(approved: Scene, shared: Path) -> Scene:
         assert codes == [0, 0, 0], words
         scene.export(SILOS[0])
         scene.well("compliance", "report", folder, "-o", folder / "report", "--json")
+        scene.well("compliance", "verify", folder / "report", "--json")
 
     return made_once(shared, "finished", build)
 

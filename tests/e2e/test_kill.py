@@ -202,7 +202,7 @@ def test_a_silo_that_is_stopped_ends_at_once(
     silo = SILOS[0]
     process = scene.start_silo(silo, 1)
     try:
-        wait(lambda: any(event.get("phase") == "keys" for event in scene.progress(silo)), process)
+        wait(lambda: any(event.get("phase") == "asking witnesses" for event in scene.progress(silo)), process)
         time.sleep(0.5)
         process.send_signal(number)
         assert process.wait(10) == code
