@@ -153,6 +153,7 @@ def finish(scene: Scene, silos: "dict[str, subprocess.Popen[bytes]]", port: int)
     assert not silos, {name: scene.progress(name)[-1] for name in silos}
 
 
+@pytest.mark.slow
 def test_an_aggregator_killed_in_the_middle_of_rounds_is_taken_up_again(approved: Scene, tmp_path: Path) -> None:
     scene = approved.copy(tmp_path / "scene")
     silos: dict[str, subprocess.Popen[bytes]] = {}
