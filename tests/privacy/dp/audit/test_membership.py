@@ -33,7 +33,8 @@ def test_a_sound_mechanism_is_right_as_often_as_its_noise_allows() -> None:
 
 def test_clipping_by_image_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     broken.clipped_by_image(monkeypatch)
-    assert audit(256).accuracy > 0.76  # four clips apart: 0.840
+    # Four clips apart, where the attacker expects one: right with (0.598 + 0.959) / 2 = 0.779. Six sigma of 768 below.
+    assert audit(768).accuracy > 0.69
 
 
 @pytest.mark.slow
