@@ -18,7 +18,8 @@ from privacy.he import frames
 from privacy.he.params import CiphertextParams
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.messages import Piece, UploadHeader
+from privacy.wire.messages import UploadHeader
+from privacy.wire.requests import Piece
 
 
 class Arriving:

@@ -9,7 +9,8 @@ from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import AwaitRequest, Board, Close, Phase
+from privacy.wire.messages import Close
+from privacy.wire.requests import AwaitRequest, Board, Phase
 
 
 class Boards:

@@ -32,21 +32,17 @@ from privacy.wire.heads import HeadAnswer, HeadQuery
 from privacy.wire.messages import (
     Abandon,
     Advertise,
-    AwaitRequest,
-    Board,
     Close,
-    FrameRequest,
     KeyGrant,
     KeyRequest,
-    Phase,
     Reject,
     Shares,
     Sign,
-    SumRequest,
     Survivors,
     Unmask,
     Unopenable,
 )
+from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
 
 Clock = Callable[[], float]

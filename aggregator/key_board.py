@@ -10,7 +10,8 @@ from aggregator.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import bodies
-from privacy.wire.messages import Board, KeyGrant, KeyRequest, Phase
+from privacy.wire.messages import KeyGrant, KeyRequest
+from privacy.wire.requests import Board, Phase
 from privacy.wire.sets import key_request_digest
 
 

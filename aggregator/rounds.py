@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from aggregator.setup import Abandoned, Advertising, Messages, Rules, Setup, Sharing
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import UNOPENABLE, Close, Phase, Reject, Sign, Unmask, Unopenable, UploadHeader
+from privacy.wire.messages import UNOPENABLE, Close, Reject, Sign, Unmask, Unopenable, UploadHeader
+from privacy.wire.requests import Phase
 from privacy.wire.sets import share_set_digest, unmask_set_digest
 
 

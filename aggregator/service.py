@@ -16,7 +16,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import bodies, convert
-from privacy.wire.messages import Arrived, Piece
+from privacy.wire.requests import Arrived, Piece
 
 SILOS_ONLY = frozenset({Role.SILO})
 METHODS: MethodTable = {

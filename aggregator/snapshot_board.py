@@ -13,7 +13,8 @@ from aggregator.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import bodies
-from privacy.wire.messages import Board, Close, Phase
+from privacy.wire.messages import Close
+from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer, SnapshotRequest
 
 NO_ROUND = 0

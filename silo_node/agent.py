@@ -43,7 +43,8 @@ from privacy.secagg.survivors import CheckedSurvivors
 from privacy.secagg.unopenable import check_abandonment
 from privacy.study import Study, context
 from privacy.wire import bodies
-from privacy.wire.messages import UNOPENABLE, Abandon, Close, Phase
+from privacy.wire.messages import UNOPENABLE, Abandon, Close
+from privacy.wire.requests import Phase
 from silo_node import server_optimizer
 from silo_node.agreement import Agreement
 from silo_node.client import AggregatorClient, RoundEnded

@@ -11,7 +11,8 @@ from privacy.digest import Json
 from privacy.errors import ProtocolError
 from privacy.secagg.chain import Outcome
 from privacy.secagg.closing import DIFFERS, check_closes
-from privacy.wire.messages import LedgerHead, Phase
+from privacy.wire.messages import LedgerHead
+from privacy.wire.requests import Phase
 from silo_node.client import AggregatorClient
 from silo_node.global_model import GlobalModel
 from silo_node.records import RoundRecords

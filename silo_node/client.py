@@ -23,7 +23,7 @@ from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import bodies, convert
 from privacy.wire.heads import HeadQuery
-from privacy.wire.messages import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.stored_upload import StoredUpload
 

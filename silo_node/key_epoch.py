@@ -21,7 +21,8 @@ from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import Epoch, KeyMaterial
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest, Phase
+from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.requests import Phase
 from silo_node.client import AggregatorClient
 from silo_node.roster_watch import RosterWatch
 from silo_node.state import StudyDirectory

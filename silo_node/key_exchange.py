@@ -16,7 +16,7 @@ from privacy.secagg.place import Place
 from privacy.secagg.round_keys import RoundSecrets, upload_keys
 from privacy.secagg.share_set import ShareSet
 from privacy.wire import bodies
-from privacy.wire.messages import Phase
+from privacy.wire.requests import Phase
 from silo_node.client import AggregatorClient
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import RoundVault

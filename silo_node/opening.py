@@ -33,7 +33,8 @@ from privacy.secagg.survivors import (
     check_survivors,
 )
 from privacy.study import Study
-from privacy.wire.messages import Board, Phase, Reject, Sign, Unopenable
+from privacy.wire.messages import Reject, Sign, Unopenable
+from privacy.wire.requests import Board, Phase
 from silo_node import audit_choice
 from silo_node.client import AggregatorClient
 from silo_node.records import RoundRecords

@@ -16,7 +16,7 @@ from privacy.channel.roster_statement import RosterStatement
 from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import IdentityError, ProtocolError
 from privacy.study import Study
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from silo_node.client import AggregatorClient
 from silo_node.progress import Progress
 

@@ -18,7 +18,7 @@ from privacy.secagg.snapshot import PIECE_BYTES, SealedState, State, Unsealing, 
 from privacy.study import Study
 from privacy.update import UpdateLayout
 from privacy.wire import bodies
-from privacy.wire.messages import Phase
+from privacy.wire.requests import Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer, SnapshotRequest
 from silo_node.client import AggregatorClient
 from silo_node.global_model import GlobalModel

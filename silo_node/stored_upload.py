@@ -17,7 +17,8 @@ from privacy.errors import CollegiumError, CorruptState
 from privacy.secagg.mac import Residues
 from privacy.secagg.masked import MaskedFrame
 from privacy.wire import bodies
-from privacy.wire.messages import Piece, UploadHeader
+from privacy.wire.messages import UploadHeader
+from privacy.wire.requests import Piece
 
 
 class UnsignedUpload:

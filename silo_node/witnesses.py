@@ -16,7 +16,8 @@ from privacy.errors import CollegiumError, CorruptState, ProtocolError
 from privacy.ledger.witness import ROLLED_BACK, Seen, lost
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
-from privacy.wire.messages import DIGEST_BYTES, Advertise, Close
+from privacy.wire.limits import DIGEST_BYTES
+from privacy.wire.messages import Advertise, Close
 from silo_node.agreement import WITNESSED
 from silo_node.client import AggregatorClient
 from silo_node.records import RoundRecords

@@ -11,8 +11,8 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.heads import HeadQuery
-from privacy.wire.messages import Arrived, AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.parsing import MAX_MESSAGE_BYTES, parse, signed_from, signed_to
+from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 
 PART_BYTES = 2**20

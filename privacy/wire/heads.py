@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import MAX_SILOS, check_digest, check_number
+from privacy.wire.limits import MAX_SILOS, check_digest, check_number
 
 
 @dataclass(frozen=True)

@@ -7,77 +7,25 @@ a secret.
 """
 
 from dataclasses import dataclass, field
-from enum import IntEnum
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-
-DIGEST_BYTES = 32
-MAX_SILOS = 64
-MAX_ROUNDS = 1_000_000
-MAX_FRAMES = 20_000
-MAX_FRAME_BYTES = 2 * 2**20
-KEM_PUBLIC_BYTES = 1184 + 32
-SHARE_BYTES = 32
-BOX_OVERHEAD_BYTES = 1088 + 32 + 16
-"""What HPKE adds to what it seals: encapsulations of ML-KEM-768 and X25519, and the tag."""
-BOX_C_BYTES = 2 * SHARE_BYTES + BOX_OVERHEAD_BYTES
-BOX_S_BYTES = DIGEST_BYTES + BOX_OVERHEAD_BYTES
-MAX_TAG_BYTES = 128
-SEAL_TAG_BYTES = 16
-
-
-class Phase(IntEnum):
-    """How far a round is; numbers are those of the wire."""
-
-    KEYS_REQUESTED = 1
-    KEYS_GRANTED = 2
-    ADVERTISED = 3
-    SHARED = 4
-    UPLOADING = 5
-    SURVIVORS = 6
-    SIGNED = 7
-    UNMASKED = 8
-    CLOSED = 9
-    ABANDONED = 10
-    SNAPSHOT_REQUESTED = 11
-    SNAPSHOT_OFFERED = 12
-
-
-def check_digest(value: bytes, name: str, *, may_be_empty: bool = False) -> None:
-    """Raises ProtocolError if a field has not the length of a digest."""
-    if len(value) != DIGEST_BYTES and not (may_be_empty and not value):
-        raise ProtocolError(f"a message has a malformed {name}", code="protocol.malformed")
-
-
-def _length(value: bytes, length: int, name: str) -> None:
-    if len(value) != length:
-        raise ProtocolError(f"a message has a malformed {name}", code="protocol.malformed")
-
-
-def _place(ctx: bytes, round_number: int, silo_index: int) -> None:
-    check_digest(ctx, "context")
-    check_number(round_number, 1, MAX_ROUNDS, "a round number")
-    check_number(silo_index, 1, MAX_SILOS, "a silo index")
-
-
-def check_number(value: int, least: int, most: int, name: str) -> None:
-    """Raises ProtocolError if a field is out of range."""
-    if not least <= value <= most:
-        raise ProtocolError(f"a message has {name} out of range", code="protocol.malformed")
-
-
-def _code(value: str) -> None:
-    if not 1 <= len(value) <= 64 or not value.replace(".", "").replace("_", "").isalnum():
-        raise ProtocolError("a message has a malformed code", code="protocol.malformed")
-
-
-def _frames(sizes: tuple[int, ...], digests: tuple[bytes, ...]) -> None:
-    if not 1 <= len(sizes) <= MAX_FRAMES or len(sizes) != len(digests):
-        raise ProtocolError("a message lists its frames inconsistently", code="protocol.malformed")
-    for size, digest in zip(sizes, digests, strict=True):
-        check_number(size, 1, MAX_FRAME_BYTES, "a frame size")
-        check_digest(digest, "frame digest")
+from privacy.wire.limits import (
+    BOX_C_BYTES,
+    BOX_S_BYTES,
+    KEM_PUBLIC_BYTES,
+    MAX_ROUNDS,
+    MAX_SILOS,
+    MAX_TAG_BYTES,
+    SEAL_TAG_BYTES,
+    SHARE_BYTES,
+    check_code,
+    check_digest,
+    check_frames,
+    check_length,
+    check_number,
+    check_place,
+)
 
 
 @dataclass(frozen=True)
@@ -139,9 +87,9 @@ class Advertise:
     b_commit: bytes
 
     def __post_init__(self) -> None:
-        _place(self.ctx, self.round_number, self.silo_index)
-        _length(self.pk_c, KEM_PUBLIC_BYTES, "public key")
-        _length(self.pk_s, KEM_PUBLIC_BYTES, "public key")
+        check_place(self.ctx, self.round_number, self.silo_index)
+        check_length(self.pk_c, KEM_PUBLIC_BYTES, "public key")
+        check_length(self.pk_s, KEM_PUBLIC_BYTES, "public key")
         check_digest(self.b_commit, "commitment")
 
 
@@ -157,8 +105,8 @@ class ShareBox:
 
     def __post_init__(self) -> None:
         check_number(self.receiver, 1, MAX_SILOS, "a silo index")
-        _length(self.box_c, BOX_C_BYTES, "share box")
-        _length(self.box_s, BOX_S_BYTES, "seed box")
+        check_length(self.box_c, BOX_C_BYTES, "share box")
+        check_length(self.box_s, BOX_S_BYTES, "seed box")
         check_digest(self.commit_b, "commitment")
         check_digest(self.commit_k, "commitment")
 
@@ -174,7 +122,7 @@ class Shares:
     boxes: tuple[ShareBox, ...]
 
     def __post_init__(self) -> None:
-        _place(self.ctx, self.round_number, self.silo_index)
+        check_place(self.ctx, self.round_number, self.silo_index)
         check_digest(self.advertise_set, "advertise set")
         receivers = [box.receiver for box in self.boxes]
         if not receivers or receivers != sorted(set(receivers)):
@@ -200,7 +148,7 @@ class UploadHeader:
         check_digest(self.share_set, "share set", may_be_empty=True)
         check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
         check_number(self.silo_index, 1, MAX_SILOS, "a silo index")
-        _frames(self.frame_bytes, self.frame_sha256)
+        check_frames(self.frame_bytes, self.frame_sha256)
         check_number(len(self.tag), 0, MAX_TAG_BYTES, "a tag's length")
 
 
@@ -219,7 +167,7 @@ class Survivors:
         check_digest(self.ctx, "context")
         check_digest(self.share_set, "share set", may_be_empty=True)
         check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
-        _frames(self.sum_frame_bytes, self.sum_frame_sha256)
+        check_frames(self.sum_frame_bytes, self.sum_frame_sha256)
         indices = [index for index, _ in self.members]
         if not indices or indices != sorted(set(indices)):
             raise ProtocolError("a survivor list is empty, unordered or repeats a silo", code="protocol.malformed")
@@ -253,7 +201,7 @@ class Reject:
     def __post_init__(self) -> None:
         check_digest(self.ctx, "context")
         check_digest(self.survivors_hash, "survivors hash", may_be_empty=True)
-        _code(self.code)
+        check_code(self.code)
 
 
 @dataclass(frozen=True)
@@ -267,7 +215,7 @@ class Unmask:
     sealed: bytes = field(repr=False)
 
     def __post_init__(self) -> None:
-        _place(self.ctx, self.round_number, self.silo_index)
+        check_place(self.ctx, self.round_number, self.silo_index)
         check_digest(self.survivors_hash, "survivors hash")
         check_number(len(self.sealed), SEAL_TAG_BYTES, MAX_SILOS * SHARE_BYTES + SEAL_TAG_BYTES, "a sealed length")
 
@@ -341,7 +289,7 @@ class Unopenable:
         check_digest(self.unmask_set, "unmask set")
         check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
         check_number(self.culprit, 0, MAX_SILOS, "a silo index")
-        _code(self.code)
+        check_code(self.code)
 
 
 UNOPENABLE = "unopenable"
@@ -360,90 +308,3 @@ class Abandon:
         check_digest(self.study_digest, "study digest")
         if not 1 <= len(self.reason) <= 64:
             raise ProtocolError("an abandon has a malformed reason", code="protocol.malformed")
-
-
-@dataclass(frozen=True)
-class AwaitRequest:
-    """Long poll: answer when the round has reached `phase` (or ended), or after the wait.
-
-    One that is `attentive` is also answered when another silo waits for a key or a snapshot.
-    """
-
-    study_digest: bytes
-    round_number: int
-    phase: Phase
-    wait_milliseconds: int
-    attentive: bool = False
-
-    def __post_init__(self) -> None:
-        check_digest(self.study_digest, "study digest")
-        check_number(self.round_number, 0, MAX_ROUNDS, "a round number")
-        check_number(self.wait_milliseconds, 0, 60_000, "a waiting time")
-
-
-@dataclass(frozen=True)
-class Board:
-    """What the aggregator has published of a round: its phase and the signed messages up to it.
-
-    `wanted`: another silo waits for a key or a snapshot, which any holder may give; `frame`: what it lacks of it.
-    """
-
-    reached: bool
-    phase: Phase
-    messages: tuple[Signed, ...] = ()
-    seeds: tuple[bytes, ...] = field(default=(), repr=False)
-    wanted: bool = False
-    frame: int = 0
-    roster_statement: Signed | None = None
-    """The newest that the aggregator has, with the round keys; `privacy.channel.roster_statement` reads it."""
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A piece of an upload, which is numbered: 0 is the seeds, i + 1 is frame i."""
-
-    number: int
-    data: bytes = field(repr=False)
-
-    def __post_init__(self) -> None:
-        check_number(self.number, 0, MAX_FRAMES, "a piece's number")
-
-
-@dataclass(frozen=True)
-class Arrived:
-    """How many pieces of an upload are stored durably, from the first on; the stream goes on with the next."""
-
-    pieces: int
-
-    def __post_init__(self) -> None:
-        check_number(self.pieces, 0, MAX_FRAMES + 1, "a number of pieces")
-
-
-@dataclass(frozen=True)
-class FrameRequest:
-    """Which frame of a survivor's upload to download for the spot audit."""
-
-    study_digest: bytes
-    round_number: int
-    silo_index: int
-    frame: int
-
-    def __post_init__(self) -> None:
-        check_digest(self.study_digest, "study digest")
-        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")
-        check_number(self.silo_index, 1, MAX_SILOS, "a silo index")
-        check_number(self.frame, 0, MAX_FRAMES, "a frame number")
-
-
-@dataclass(frozen=True)
-class SumRequest:
-    """Which sum to download, from which frame on."""
-
-    study_digest: bytes
-    round_number: int
-    first_frame: int = 0
-
-    def __post_init__(self) -> None:
-        check_digest(self.study_digest, "study digest")
-        check_number(self.first_frame, 0, MAX_FRAMES, "a frame number")
-        check_number(self.round_number, 1, MAX_ROUNDS, "a round number")

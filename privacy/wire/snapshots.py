@@ -6,7 +6,7 @@ As `privacy.wire.messages`, of which these are a part. There is no field for a m
 from dataclasses import dataclass, field
 
 from privacy.errors import ProtocolError
-from privacy.wire.messages import MAX_FRAMES, MAX_ROUNDS, MAX_SILOS, check_digest, check_number
+from privacy.wire.limits import MAX_FRAMES, MAX_ROUNDS, MAX_SILOS, check_digest, check_number
 
 FRAME_BYTES = 2**20
 """A sealed frame, but for the last, has so many bytes, its tag among them."""

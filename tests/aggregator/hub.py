@@ -30,25 +30,9 @@ from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import bodies, convert
 from privacy.wire.heads import HeadQuery
-from privacy.wire.messages import (
-    BOX_C_BYTES,
-    BOX_S_BYTES,
-    KEM_PUBLIC_BYTES,
-    Advertise,
-    AwaitRequest,
-    Board,
-    Close,
-    FrameRequest,
-    Phase,
-    Piece,
-    ShareBox,
-    Shares,
-    Sign,
-    SumRequest,
-    Unmask,
-    Unopenable,
-    UploadHeader,
-)
+from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES
+from privacy.wire.messages import Advertise, Close, ShareBox, Shares, Sign, Unmask, Unopenable, UploadHeader
+from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.sets import advertise_set_digest, share_set_digest, unmask_set_digest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.consortium import Consortium

@@ -12,7 +12,8 @@ from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError
 from privacy.ledger.store import Ledger
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Phase, Reject, Sign, Survivors
+from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Reject, Sign, Survivors
+from privacy.wire.requests import Phase
 from privacy.wire.sets import key_request_digest
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context
 

@@ -14,7 +14,8 @@ from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import ConfigError, IdentityError, StorageError, StudyError
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Phase
+from privacy.wire.messages import Abandon
+from privacy.wire.requests import Phase
 from tests.aggregator.hub import Hub, Members
 from tests.consortium import Consortium
 from tests.integration.federation import make_study

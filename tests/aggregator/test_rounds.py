@@ -13,14 +13,11 @@ from aggregator.rounds import Agreed, Closed, Folding, Published, State, Unmaske
 from aggregator.setup import Abandoned, Advertising, Rules, Setup, Sharing
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
+from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES
 from privacy.wire.messages import (
-    BOX_C_BYTES,
-    BOX_S_BYTES,
-    KEM_PUBLIC_BYTES,
     UNOPENABLE,
     Advertise,
     Close,
-    Phase,
     Reject,
     ShareBox,
     Shares,
@@ -29,6 +26,7 @@ from privacy.wire.messages import (
     Unopenable,
     UploadHeader,
 )
+from privacy.wire.requests import Phase
 from privacy.wire.sets import advertise_set_digest, share_set_digest, unmask_set_digest
 
 CTX, OTHER_CTX = b"c" * 32, b"d" * 32

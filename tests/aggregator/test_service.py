@@ -15,7 +15,7 @@ from privacy.errors import CollegiumError, ConfigError, IdentityError, ProtocolE
 from privacy.he import frames
 from privacy.study import Encryption
 from privacy.wire import convert
-from privacy.wire.messages import Phase, Piece
+from privacy.wire.requests import Phase, Piece
 from tests.aggregator.hub import DEADLINE, Hub, MadeUpUpload, Members, context
 
 LONG = 1_500_000

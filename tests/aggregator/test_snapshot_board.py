@@ -8,7 +8,7 @@ import pytest
 
 from aggregator.coordinator import REPLAYED_ROUNDS
 from privacy.errors import ProtocolError
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotFrame, SnapshotOffer, SnapshotRequest
 from tests.aggregator.hub import Hub, Members, context
 

@@ -12,7 +12,7 @@ import pytest
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.he import frames
-from privacy.wire.messages import Phase
+from privacy.wire.requests import Phase
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members
 from tests.aggregator.test_coordinator import Killed, killed_at
 

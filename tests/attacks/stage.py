@@ -18,7 +18,8 @@ from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError
 from privacy.he.keyholder import KeyHolder
 from privacy.wire import bodies
-from privacy.wire.messages import AwaitRequest, Board, Reject
+from privacy.wire.messages import Reject
+from privacy.wire.requests import AwaitRequest, Board
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
 from tests.consortium import Consortium

@@ -24,7 +24,7 @@ from privacy.randomness import SecureStream
 from privacy.secagg import audit, prg
 from privacy.secagg.derive import derive, group_key
 from privacy.study import Encryption
-from privacy.wire.messages import FrameRequest
+from privacy.wire.requests import FrameRequest
 from silo_node.agent import Agent
 from tests.attacks.stage import HidesRejects, Result, Stage, codes, stage_of
 from tests.secure_round import Cast, Round, Words, same

@@ -17,7 +17,8 @@ from privacy.he.keyholder import KeyHolder
 from privacy.secagg.hybrid import HybridKey, seal
 from privacy.secagg.keygrant import KeyMaterial, announce, binding, hash_request
 from privacy.wire import bodies
-from privacy.wire.messages import AwaitRequest, Board, KeyAnnounce, KeyGrant, KeyRequest, Phase
+from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.requests import AwaitRequest, Board, Phase
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
 from tests.attacks.stage import HidesRejects, asking, codes, incidents, kinds, stage_of

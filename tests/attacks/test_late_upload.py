@@ -16,7 +16,8 @@ from privacy.errors import ProtocolError
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import upload_keys
 from privacy.wire import bodies
-from privacy.wire.messages import Phase, Survivors
+from privacy.wire.messages import Survivors
+from privacy.wire.requests import Phase
 from silo_node.agent import Agent
 from silo_node.stored_upload import StoredUpload
 from tests.attacks.coalition import Coalition, Memory

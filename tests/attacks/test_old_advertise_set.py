@@ -15,7 +15,8 @@ from privacy.secagg.advertise import AdvertiseSet
 from privacy.secagg.place import Place
 from privacy.secagg.share_set import box_info
 from privacy.wire import bodies
-from privacy.wire.messages import Advertise, AwaitRequest, Board, Phase, Shares
+from privacy.wire.messages import Advertise, Shares
+from privacy.wire.requests import AwaitRequest, Board, Phase
 from privacy.wire.sets import advertise_set_digest
 from silo_node.agent import Agent
 from tests.attacks.coalition import Memory, identity

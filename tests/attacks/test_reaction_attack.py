@@ -25,7 +25,8 @@ from privacy.secagg.findings import REFUSED, Findings
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.survivors import CheckedSurvivors, VerifiedSum
 from privacy.wire import bodies
-from privacy.wire.messages import AwaitRequest, Board, Reject, SumRequest, Survivors, UploadHeader
+from privacy.wire.messages import Reject, Survivors, UploadHeader
+from privacy.wire.requests import AwaitRequest, Board, SumRequest
 from silo_node.client import AggregatorClient
 from silo_node.standing import Standing
 from tests.attacks.stage import HidesRejects, Stage, codes, incidents, kinds, stage_of

@@ -17,7 +17,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.roster_statement import RosterStatement
 from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import ProtocolError
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from silo_node.agent import Agent
 from silo_node.roster_watch import RosterWatch
 from tests.attacks.stage import Stage, codes, incidents, kinds

@@ -13,7 +13,8 @@ from aggregator.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.he.params import CiphertextParams
 from privacy.wire import bodies
-from privacy.wire.messages import AwaitRequest, Board, Phase, Sign, Survivors
+from privacy.wire.messages import Sign, Survivors
+from privacy.wire.requests import AwaitRequest, Board, Phase
 from silo_node.agent import Agent
 from silo_node.records import RoundRecords
 from tests.attacks.stage import HidesRejects, Stage, codes, incidents, kinds, stage_of

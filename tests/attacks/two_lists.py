@@ -12,7 +12,8 @@ from aggregator.fold import fold
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.wire import bodies
-from privacy.wire.messages import AwaitRequest, Board, Phase, Sign, SumRequest, Survivors, Unmask
+from privacy.wire.messages import Sign, Survivors, Unmask
+from privacy.wire.requests import AwaitRequest, Board, Phase, SumRequest
 from silo_node.agent import Agent
 from tests.attacks.stage import HidesRejects, asking
 

@@ -16,7 +16,7 @@ from privacy.channel import tls
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import convert
-from privacy.wire.messages import SumRequest
+from privacy.wire.requests import SumRequest
 from silo_node import client as clients
 from silo_node.client import AggregatorClient
 from silo_node.stored_upload import StoredUpload

@@ -23,7 +23,7 @@ from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.wire import convert
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer
 from silo_node.agent import Agent
 from silo_node.approval import round_event

@@ -8,7 +8,8 @@ import pytest
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Board, Close, Phase
+from privacy.wire.messages import Abandon, Close
+from privacy.wire.requests import Board, Phase
 from tests.silo_node.direct import Line, World
 
 VICTIM, OTHER = 2, 3

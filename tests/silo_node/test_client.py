@@ -10,7 +10,7 @@ import pytest
 
 from privacy.errors import ProtocolError, StorageError, Unreachable
 from privacy.wire import convert
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotOffer
 from silo_node.client import AggregatorClient
 from tests.aggregator.hub import Members

@@ -9,7 +9,7 @@ import pytest
 from privacy.channel.envelope import Signed
 from privacy.errors import RoundAbandoned
 from privacy.secagg.ranges import Ranges
-from privacy.wire.messages import Phase
+from privacy.wire.requests import Phase
 from silo_node.global_model import GlobalModel
 from silo_node.stored_upload import StoredUpload
 from tests.silo_node.direct import CountingLearner, Line, World

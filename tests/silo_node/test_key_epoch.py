@@ -10,7 +10,8 @@ from privacy.ledger.store import Ledger
 from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import KeyMaterial
 from privacy.wire import bodies
-from privacy.wire.messages import Board, KeyGrant, KeyRequest, Phase
+from privacy.wire.messages import KeyGrant, KeyRequest
+from privacy.wire.requests import Board, Phase
 from silo_node.key_epoch import KeyEpoch
 from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch

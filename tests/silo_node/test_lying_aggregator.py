@@ -14,7 +14,8 @@ from privacy.channel.envelope import Signed
 from privacy.errors import IdentityError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Board, Phase, Sign, Survivors, UploadHeader
+from privacy.wire.messages import Abandon, Sign, Survivors, UploadHeader
+from privacy.wire.requests import Board, Phase
 from silo_node.global_model import GlobalModel
 from silo_node.stored_upload import StoredUpload
 from tests.aggregator.hub import Members

@@ -10,7 +10,7 @@ import pytest
 from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.ledger.store import Ledger
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from silo_node.global_model import GlobalModel
 from silo_node.stored_upload import StoredUpload
 from tests.aggregator.hub import Members

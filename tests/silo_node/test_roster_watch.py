@@ -14,7 +14,7 @@ from privacy.channel.member import Role
 from privacy.channel.roster_statement import Reason
 from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import CollegiumError, IdentityError, ProtocolError
-from privacy.wire.messages import Board, Phase
+from privacy.wire.requests import Board, Phase
 from silo_node import roster_watch
 from silo_node.client import AggregatorClient
 from silo_node.progress import Progress

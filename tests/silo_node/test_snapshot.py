@@ -17,7 +17,8 @@ from privacy.secagg.chain import Outcome
 from privacy.secagg.ranges import Ranges
 from privacy.update import UpdateLayout
 from privacy.wire import bodies
-from privacy.wire.messages import Board, Close, Phase
+from privacy.wire.messages import Close
+from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import SnapshotOffer
 from silo_node.global_model import GlobalModel
 from silo_node.server_optimizer import OptimizerState

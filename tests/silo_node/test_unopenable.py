@@ -9,7 +9,8 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.secagg import share_set, unmask
 from privacy.wire import bodies
-from privacy.wire.messages import UNOPENABLE, Abandon, Board, Close, Phase, Unmask, Unopenable
+from privacy.wire.messages import UNOPENABLE, Abandon, Close, Unmask, Unopenable
+from privacy.wire.requests import Board, Phase
 from silo_node.standing import Standing
 from tests.silo_node.direct import Line, World
 

@@ -5,32 +5,25 @@ from hypothesis import strategies as st
 from privacy.channel.envelope import Signed
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer, HeadQuery
+from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES
 from privacy.wire.messages import (
-    BOX_C_BYTES,
-    BOX_S_BYTES,
-    KEM_PUBLIC_BYTES,
-    MAX_FRAME_BYTES,
     Abandon,
     Advertise,
-    AwaitRequest,
-    Board,
     Close,
-    FrameRequest,
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
     LedgerHead,
-    Phase,
     Reject,
     ShareBox,
     Shares,
     Sign,
-    SumRequest,
     Survivors,
     Unmask,
     Unopenable,
     UploadHeader,
 )
+from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest, frame_count
 
 digests = st.binary(min_size=32, max_size=32)

@@ -14,7 +14,9 @@ from privacy.errors import IdentityError, ProtocolError
 from privacy.wire import bodies, convert, parsing
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.heads import HeadQuery
-from privacy.wire.messages import MAX_FRAMES, Arrived, Phase, Piece, Sign, UploadHeader
+from privacy.wire.limits import MAX_FRAMES
+from privacy.wire.messages import Sign, UploadHeader
+from privacy.wire.requests import Arrived, Phase, Piece
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests.privacy.wire import strategies as some
 

@@ -9,35 +9,25 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import heads, messages, snapshots
 from privacy.wire.heads import HeadAnswer, HeadQuery
+from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES, MAX_FRAMES
 from privacy.wire.messages import (
-    BOX_C_BYTES,
-    BOX_S_BYTES,
-    KEM_PUBLIC_BYTES,
-    MAX_FRAME_BYTES,
-    MAX_FRAMES,
     Abandon,
     Advertise,
-    Arrived,
-    AwaitRequest,
-    Board,
     Close,
-    FrameRequest,
     KeyAnnounce,
     KeyGrant,
     KeyRequest,
     LedgerHead,
-    Phase,
-    Piece,
     Reject,
     ShareBox,
     Shares,
     Sign,
-    SumRequest,
     Survivors,
     Unmask,
     Unopenable,
     UploadHeader,
 )
+from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest
 
 D = b"d" * 32

@@ -10,17 +10,9 @@ from privacy.channel.envelope import Signed
 from privacy.errors import IdentityError, ProtocolError
 from privacy.secagg import hybrid
 from privacy.wire import bodies, parsing, sets
-from privacy.wire.messages import (
-    BOX_C_BYTES,
-    BOX_S_BYTES,
-    KEM_PUBLIC_BYTES,
-    MAX_SILOS,
-    Advertise,
-    Phase,
-    ShareBox,
-    Shares,
-    Unmask,
-)
+from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_SILOS
+from privacy.wire.messages import Advertise, ShareBox, Shares, Unmask
+from privacy.wire.requests import Phase
 
 CTX, DIGEST = b"c" * 32, b"d" * 32
 KEY = Ed25519PrivateKey.generate()
