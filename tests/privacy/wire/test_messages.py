@@ -7,7 +7,7 @@ import pytest
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire import heads, messages, snapshots
+from privacy.wire import heads, messages, requests, snapshots
 from privacy.wire.heads import HeadAnswer, HeadQuery
 from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES, MAX_FRAMES
 from privacy.wire.messages import (
@@ -148,7 +148,7 @@ def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) 
 def test_messages_are_frozen() -> None:
     kinds = [
         kind
-        for module in (messages, snapshots, heads)
+        for module in (messages, requests, snapshots, heads)
         for kind in vars(module).values()
         if is_dataclass(kind) and kind.__module__ == module.__name__
     ]
