@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from imaging.errors import ImagingError
 from imaging.index import DIGEST, FORMAT, IMAGES, INDEX, digest
 from imaging.ingest import IngestSummary, ingest
-from imaging.labels import SPLITS
+from imaging.labels.table import SPLITS
 
 __all__ = ["Cohort", "CohortPatient", "IngestSummary", "StoredImage", "ingest"]
 

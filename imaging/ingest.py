@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from imaging import dicom, labels
+from imaging import dicom
 from imaging.deidentify import PROFILE, CleanImage, Pseudonyms, clean, profile
 from imaging.dicom import DicomRejected
 from imaging.errors import ImagingError
 from imaging.index import DIGEST, FORMAT, IMAGES, INDEX, QUARANTINE, QUARANTINE_PATHS, canonical, digest
-from imaging.labels import SPLITS, Label
+from imaging.labels import table as labels
+from imaging.labels.table import SPLITS, Label
 
 NOT_A_FILE = "file.not_regular"
 DUPLICATE_INSTANCE = "duplicate.instance"
@@ -73,7 +74,7 @@ def ingest(
 
     Args:
         source: folder that is searched for DICOM files; links are not followed.
-        label_file: CSV, see `imaging.labels`.
+        label_file: CSV, see `imaging.labels.table`.
         destination: the cohort's folder; must not exist, its parent must.
         key: the site's pseudonym key, 32 bytes.
         name: of the cohort.
@@ -88,7 +89,7 @@ def ingest(
     if not source.is_dir() or destination.resolve().is_relative_to(source.resolve()):
         raise ImagingError("the source is not a folder, or the cohort would lie inside it", "cohort.source")
     pseudonyms = Pseudonyms(key)
-    wanted = labels.read(label_file, pseudonyms)
+    wanted = labels.read(label_file, pseudonyms).by_patient()
     partial = destination.with_name(f".{destination.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)  # what a killed ingest left
@@ -159,7 +160,7 @@ class _Intake:
                 "cohort.empty",
             )
         patients: list[dict[str, Any]] = [
-            {"key": patient, "label": self.wanted[patient].label, "split": self.wanted[patient].split, "images": images}
+            {"key": patient, "label": self.wanted[patient].value, "split": self.wanted[patient].split, "images": images}
             for patient, images in sorted(self.stored.items())
         ]
         edition = profile().edition

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imaging import cohort as cohorts
-from imaging.labels import SPLITS
+from imaging.labels.table import SPLITS
 from privacy import durable
 from privacy.console import user_name
 from privacy.errors import CollegiumError, DataError
