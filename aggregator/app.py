@@ -33,7 +33,7 @@ from privacy.channel.status import Translation
 from privacy.configuration import load
 from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
-from privacy.ledger import certificates, commands
+from privacy.ledger import certificates, commands, software
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import convert
@@ -44,6 +44,8 @@ app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-aggregator"), name="ledger")
 
 STOP_GRACE_SECONDS = 2.0
+PACKAGES = ("aggregator", "privacy")
+"""What an aggregator's code is, for the ledger."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def _ledger(folder: Path, identity: Identity) -> Ledger:
     try:
         member = identity.member
         certificates.enter(ledger, member.name, member.consortium, identity.certificate_fingerprint)
+        software.enter(ledger, PACKAGES)
     except BaseException:
         ledger.close()
         raise

@@ -33,6 +33,8 @@ def report(
     meaning: As = None,
     passphrase_file: Passphrase = None,
     pdf: Annotated[bool | None, typer.Option(help="Also write PDF/A-3.", show_default="if WeasyPrint is there")] = None,
+    previous: Annotated[Path | None, typer.Option(help="report.json of the last report.", show_default="none")] = None,
+    clauses: Annotated[Path | None, typer.Option(help="Your list of clauses.", show_default="ours")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Also print the report as one JSON object.")] = False,
 ) -> None:
     """Recompute every figure from the ledgers and write a page, a print, the record and the evidence.
@@ -41,8 +43,11 @@ def report(
     code is then 8.
     """
     from compliance import bundle, printing, publication
+    from compliance.canonical import canonical
+    from compliance.changes import read as read_previous
+    from compliance.clauses import read as read_clauses
     from compliance.evidence import gather
-    from compliance.report import build
+    from compliance.report import FORMAT, build
     from compliance.studies import Accountants
 
     if sign is not None and (not name or meaning is None):
@@ -50,9 +55,19 @@ def report(
     signer = Signer.load(sign, passphrase_file, name, meaning) if sign and name and meaning else None
     if pdf:
         printing.require()
+    served = read_clauses(clauses) if clauses else None
+    before = read_previous(previous, FORMAT) if previous else None
     with bundle.new(output) as folder:
         bundle.collect(evidence, folder / bundle.EVIDENCE)
-        made = build(gather(folder / bundle.EVIDENCE), Accountants.installed(), datetime.now(UTC))
+        if before:
+            (folder / bundle.PREVIOUS).write_bytes(canonical(before))
+        made = build(
+            gather(folder / bundle.EVIDENCE),
+            Accountants.installed(),
+            datetime.now(UTC),
+            clauses=served,
+            previous=before,
+        )
         record = made.canonical()
         (folder / bundle.RECORD).write_bytes(record)
         if signer:
@@ -72,7 +87,7 @@ def report(
         )
     if not made.sound:
         raise CorruptState(
-            "the report was written, but some of the evidence failed its verification; read section 8 of it first",
+            "the report was written, but some of the evidence failed its verification; read section 14 of it first",
             code="evidence.unsound",
         )
 

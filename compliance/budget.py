@@ -71,12 +71,16 @@ class Point:
 
 @dataclass(frozen=True)
 class StudyShare:
-    """What one study charged to a cohort; `epsilon` is that of this study alone, at the cap's delta."""
+    """What one study charged to a cohort.
+
+    At the cap's delta, `epsilon` is that of this study alone and `round_epsilon` that of its last round alone.
+    """
 
     study_digest: str
     rounds: int
     without_result: int
     events: tuple[DpEvent, ...]
+    round_epsilon: float | None
     epsilon: float | None
 
 
@@ -202,6 +206,7 @@ def _shares(charges: Sequence[Charge], accountant: Accountant, delta: float | No
                 len(own),
                 sum(not charge.spent for charge in own),
                 merge(charge.event for charge in own),
+                accountant.epsilon((own[-1].event,), delta) if delta else None,
                 accountant.epsilon((charge.event for charge in own), delta) if delta else None,
             )
         )

@@ -6,17 +6,23 @@ is that of the party it names is decided by the signed studies, which pin it.
 """
 
 import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 
 from compliance.ledgers import LedgerEvidence, Reader
 from privacy.configuration import MAX_BYTES, load
-from privacy.errors import CollegiumError, ConfigError
-from privacy.ledger.reader import ORIGIN, root_at
+from privacy.errors import CollegiumError, ConfigError, WorkerFailed
+from privacy.ledger.reader import ENTRIES, ORIGIN, root_at
 from privacy.study import SignedStudy, Study, load_signed
 
 CLOSED_FOLDERS = frozenset({"identity"})
 """Folders of secrets: never entered."""
+_LONG = 64 << 20
+"""Bytes of entries from which several processes are worth their start."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +42,9 @@ class StudyEvidence:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything that was found; `problems` are sentences about studies that failed."""
+    """Everything that was found in `directory`; `problems` are sentences about studies that failed."""
 
+    directory: Path
     ledgers: tuple[LedgerEvidence, ...]
     studies: tuple[StudyEvidence, ...]
     problems: tuple[str, ...]
@@ -56,18 +63,18 @@ def gather(directory: Path) -> Evidence:
 
     Raises:
         ConfigError: there is no such folder, or no ledger in it.
+        WorkerFailed: a process that reads ledgers ended early.
     """
     if not directory.is_dir():
         raise ConfigError(f"there is no folder '{directory.name}'; name the folder that holds the ledgers")
-    ledgers: list[LedgerEvidence] = []
+    folders: list[Path] = []
     studies: dict[str, StudyEvidence] = {}
     problems: list[str] = []
-    reader = Reader()
     for folder, names, files in os.walk(directory):
         names[:] = sorted(set(names) - CLOSED_FOLDERS)
         here = Path(folder)
         if ORIGIN in files:
-            ledgers.append(reader.read(here, here.relative_to(directory).as_posix()))
+            folders.append(here)
         for name in sorted(files):
             if is_signed_study(here / name):
                 try:
@@ -75,12 +82,37 @@ def gather(directory: Path) -> Evidence:
                     studies.setdefault(found.digest, found)
                 except CollegiumError as error:
                     problems.append(str(error))
-    if not ledgers:
+    if not folders:
         raise ConfigError("there is no ledger in this folder or below it; name the folder that holds the ledgers")
-    kept = _without_copies(directory, ledgers)
+    kept = _without_copies(directory, _read(directory, folders))
     order = sorted(kept, key=lambda found: (found.role != "silo", found.party, found.place))
     by_name = sorted(studies.values(), key=lambda found: (found.study.name, found.digest))
-    return Evidence(tuple(order), tuple(by_name), tuple(dict.fromkeys(problems)))
+    return Evidence(directory, tuple(order), tuple(by_name), tuple(dict.fromkeys(problems)))
+
+
+def _read(directory: Path, folders: list[Path]) -> list[LedgerEvidence]:
+    """All ledgers, where they are long on all cores: a million entries take a core more than ten seconds."""
+    places = [folder.relative_to(directory).as_posix() for folder in folders]
+    length = sum((folder / ENTRIES).stat().st_size for folder in folders if (folder / ENTRIES).is_file())
+    workers = min(len(folders), len(os.sched_getaffinity(0)))
+    if length < _LONG or workers < 2:
+        reader = Reader()
+        return [reader.read(folder, place) for folder, place in zip(folders, places, strict=True)]
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            return list(pool.map(_read_one, folders, places, chunksize=4))
+    except BrokenProcessPool as error:
+        raise WorkerFailed("a process that reads ledgers ended early; look whether memory ran out") from error
+
+
+def _read_one(folder: Path, place: str) -> LedgerEvidence:
+    return _reader().read(folder, place)
+
+
+@cache
+def _reader() -> Reader:
+    """This process's own, which remembers what the ledgers have in common."""
+    return Reader()
 
 
 def is_signed_study(path: Path) -> bool:

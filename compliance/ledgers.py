@@ -75,6 +75,7 @@ class LedgerEvidence:
         key: its Ed25519 public key, 32 bytes.
         entries: all but those of rounds that went well, and of kinds that are only counted; oldest first.
         charges: all of them, oldest first.
+        reserved_first: whether each `spent` entry comes after its charge.
         tallies: of rounds, by digest of the study.
         counts: of all entries, by kind.
         size, root, torn_bytes: as in `privacy.ledger.reader.VerifiedLedger`.
@@ -88,6 +89,7 @@ class LedgerEvidence:
     key: bytes = b""
     entries: tuple[Entry, ...] = ()
     charges: tuple[Charge, ...] = ()
+    reserved_first: bool = True
     tallies: Mapping[str, Tally] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     size: int = 0
@@ -145,6 +147,8 @@ class _Folding:
         # What happened to a round, as (digest of the study, round).
         self._rounds: dict[str, set[tuple[str, int]]] = {}
         self._spent: set[tuple[str, int, str]] = set()
+        self._charged: set[tuple[str, int, str]] = set()
+        self._in_order = True
 
     def fold(self, reading: Reading, place: str) -> LedgerEvidence:
         counts = Counter[str]()
@@ -163,6 +167,7 @@ class _Folding:
             key=reading.key,
             entries=tuple(self._entries),
             charges=tuple(map(self._charge, self._reserved)),
+            reserved_first=self._in_order,
             tallies=self._tallies(),
             counts=dict(counts),
             size=reading.tree.size,
@@ -183,9 +188,11 @@ class _Folding:
             self._rounds.setdefault(what, set()).add(about)
             if kind == "reserved":
                 self._reserved.append(entry)
+                self._charged.add((*about, str(body["cohort"])))
                 self._proven[f"reserved {body['cohort']}"] = (entry.sequence, kind)
             elif kind == "spent":
                 self._spent.add((*about, str(body["cohort"])))
+                self._in_order &= (*about, str(body["cohort"])) in self._charged
         if kind in _PROVEN:
             self._proven[f"{kind} {entry.sequence}"] = (entry.sequence, kind)
         if kind not in ("round_opened", "reserved", "spent") and (kind, body.get("outcome")) != ("closed", "closed"):

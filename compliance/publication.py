@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from compliance import bundle
+from compliance import bundle, schema
 from compliance.canonical import canonical
 from compliance.report import FORMAT
 from compliance.signing import Signature
@@ -70,6 +70,7 @@ def read(directory: Path) -> tuple[bytes, tuple[Signature, ...]]:
         raise _broken() from error
     if not sound:
         raise _broken()
+    schema.validate(record)
     return data, bundle.signatures(directory, data)
 
 

@@ -66,7 +66,7 @@ def room(epsilon: Figure) -> str:
 
 def plain(number: Figure) -> str:
     """A number of a study, as it is."""
-    return NOT_SHOWN if number is None else f"{_number(number):.12g}"
+    return NOT_SHOWN if number is None else f"{_number(number):.12g}".replace("e-0", "e-")
 
 
 def shown(value: object) -> object:

@@ -6,20 +6,28 @@ is made from, byte for byte reproducible.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
+from pydantic import BaseModel
+
+from compliance.assurance import Audit, Software, audits, software
 from compliance.budget import cohorts
 from compliance.canonical import canonical
+from compliance.changes import Changes, compare
+from compliance.clauses import Clauses
+from compliance.clauses import read as read_clauses
 from compliance.evidence import Evidence
+from compliance.incidents import Occurrence, occurrences
 from compliance.ledgers import LedgerEvidence
+from compliance.limits import Limits, limits
 from compliance.studies import Accountants, StudyView, views
 from compliance.summary import Integrity, SiloView, Summary, statement, summarise
 from compliance.unprotected import Exposure, exposures
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
-from privacy.ledger.entry import Entry
 from privacy.study import fingerprint
 
 FORMAT = "collegium-report/1"
@@ -41,22 +49,6 @@ class Ingest:
 
 
 @dataclass(frozen=True)
-class Occurrence:
-    """Something that a person should look at: a refusal, an incident, an abandoned or unfinished round.
-
-    `parties` recorded it, `count` times in all, at `first` for the first time.
-    """
-
-    what: str
-    code: str
-    detail: str
-    study: str
-    parties: tuple[str, ...]
-    first: str
-    count: int
-
-
-@dataclass(frozen=True)
 class Report:
     """Everything the report says."""
 
@@ -70,8 +62,13 @@ class Report:
     occurrences: tuple[Occurrence, ...]
     ingests: tuple[Ingest, ...]
     exposures: tuple[Exposure, ...]
+    limits: tuple[Limits, ...]
+    software: tuple[Software, ...]
+    audits: tuple[Audit, ...]
     ledgers: tuple[Integrity, ...]
     problems: tuple[str, ...]
+    changes: Changes | None
+    clauses: Clauses
 
     def to_json(self) -> dict[str, Json]:
         """Plain data; infinity becomes the text "unlimited"."""
@@ -90,18 +87,39 @@ class Report:
         return not self.problems and all(not ledger.problem for ledger in self.ledgers)
 
 
-def build(evidence: Evidence, accountants: Accountants, made_at: datetime) -> Report:
+def build(
+    evidence: Evidence,
+    accountants: Accountants,
+    made_at: datetime,
+    *,
+    clauses: Clauses | None = None,
+    previous: Mapping[str, Any] | None = None,
+) -> Report:
     """Make the report.
 
+    Args:
+        evidence: what was found.
+        accountants: those at hand.
+        made_at: an aware time.
+        clauses: which clause each part may serve; ours if left out.
+        previous: the record of the last report, `changes.read`.
+
     Raises:
-        CorruptState: a ledger holds an event of unknown form.
+        CorruptState: a second person's signature under a cap does not hold.
     """
     silos = tuple(SiloView(found.party, cohorts(found, accountants.pld)) for found in evidence.silos())
+    by_digest = {found.digest: found.study for found in evidence.studies}
+    # Before the second accountant, whose libraries take as much memory as all else.
+    bounds = tuple(
+        limits(found, cohort, by_digest, accountants.pld)
+        for found, silo in zip(evidence.silos(), silos, strict=True)
+        for cohort in silo.cohorts
+    )
     studies = views(evidence, {silo.name: silo.cohorts for silo in silos}, accountants)
     ledgers = tuple(_integrity(found, evidence) for found in evidence.ledgers)
-    bare = any(not entry.body["protected"] for _, entry in _entries(evidence, "release"))
+    bare = any(not entry.body["protected"] for found in evidence.ledgers for entry in found.of_kind("release"))
     summary = summarise(silos, ledgers, bare_releases=bare)
-    return Report(
+    made = Report(
         format=FORMAT,
         made_at=made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         accountants=accountants.names,
@@ -109,17 +127,25 @@ def build(evidence: Evidence, accountants: Accountants, made_at: datetime) -> Re
         summary=summary,
         silos=silos,
         studies=studies,
-        occurrences=_occurrences(evidence, {study.digest: study.name for study in studies}),
+        occurrences=occurrences(evidence, {study.digest: study.name for study in studies}),
         ingests=tuple(_ingests(evidence)),
         exposures=exposures(evidence),
+        limits=bounds,
+        software=software(evidence),
+        audits=audits(evidence),
         ledgers=ledgers,
         problems=evidence.problems,
+        changes=None,
+        clauses=clauses or read_clauses(),
     )
+    return replace(made, changes=compare(previous, made.to_json(), evidence)) if previous else made
 
 
 def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
     if found.problem:
-        return Integrity(found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem, ())
+        return Integrity(
+            found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem, 0, ()
+        )
     pinned = _pinned(found, evidence)
     return Integrity(
         found.party,
@@ -133,6 +159,7 @@ def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
         pinned,
         found.torn_bytes,
         "A signed study pins another key for this party: these may not be its entries." if pinned is False else "",
+        found.counts.get("witnessed", 0),
         found.proofs,
     )
 
@@ -148,43 +175,8 @@ def _pinned(found: LedgerEvidence, evidence: Evidence) -> bool | None:
     return all(pins) if pins else None
 
 
-def _entries(evidence: Evidence, kind: str) -> Iterator[tuple[str, Entry]]:
-    for found in evidence.ledgers:
-        for entry in found.of_kind(kind):
-            yield found.party, entry
-
-
-def _occurrences(evidence: Evidence, names: dict[str, str]) -> tuple[Occurrence, ...]:
-    """Alike ones of several parties or times are one."""
-    groups: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
-    for what, code, detail, digest, seen in _happened(evidence):
-        groups.setdefault((what, code, detail, names.get(digest, digest[:12])), []).append(seen)
-    found = [
-        Occurrence(*key, tuple(sorted({party for _, party in seen})), min(seen)[0], len(seen))
-        for key, seen in groups.items()
-    ]
-    return tuple(sorted(found, key=lambda occurrence: (occurrence.first, occurrence.detail)))
-
-
-def _happened(evidence: Evidence) -> Iterator[tuple[str, str, str, str, tuple[str, str]]]:
-    """What, code, detail and digest of the study; when and at whom."""
-    for what, kind, detail in (("refusal", "refused", "reason"), ("incident", "incident", "detail")):
-        for party, entry in _entries(evidence, kind):
-            body = entry.body
-            digest = str(body.get("study_digest", ""))
-            yield what, str(body["code"]), str(body[detail]), digest, (entry.time, party)
-    for party, entry in _entries(evidence, "closed"):
-        text = f"Round {entry.body['round']} ended without a sum; what was reserved for it stays spent."
-        yield "abandoned round", "round.abandoned", text, str(entry.body["study_digest"]), (entry.time, party)
-    for found in evidence.ledgers:
-        for charge in found.charges:
-            if not charge.ended:
-                text = f"Round {charge.round} was paid for and has not finished (stopped, or still running)."
-                yield "unfinished round", "round.unfinished", text, charge.study_digest, (charge.time, found.party)
-
-
 def _ingests(evidence: Evidence) -> Iterator[Ingest]:
-    for party, entry in _entries(evidence, "cohort"):
+    for party, entry in ((found.party, entry) for found in evidence.ledgers for entry in found.of_kind("cohort")):
         body = entry.body
         quarantined = body["quarantined"] if isinstance(body["quarantined"], dict) else {}
         yield Ingest(
@@ -212,6 +204,8 @@ def _plain(value: object) -> Json:
             return {str(name): _plain(item) for name, item in value.items()}
         case tuple() | list():
             return [_plain(item) for item in value]
+    if isinstance(value, BaseModel):
+        return _plain(value.model_dump(mode="json"))
     if is_dataclass(value):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     raise TypeError(f"{type(value).__name__} is not part of a report")

@@ -12,6 +12,7 @@ from compliance.evidence import Evidence, StudyEvidence
 from compliance.ledgers import LedgerEvidence
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
+from privacy.governance import Governance
 from privacy.ledger.entry import Entry
 from privacy.study import Encryption, Privacy, fingerprint
 
@@ -139,6 +140,7 @@ class StudyView:
     figures: Figures | None
     unprotected: bool
     trust: Trust | None
+    governance: Governance | None
     approvals: tuple[Approval, ...]
     rounds: tuple[Rounds, ...]
     exports: tuple[Export, ...]
@@ -198,6 +200,7 @@ def _view(
         figures=_figures(histories, (study and study.privacy.delta) or delta, accountants),
         unprotected=any(isinstance(event, UnprotectedEvent) for event in events),
         trust=_trust(found) if found else None,
+        governance=study.governance if study else None,
         approvals=tuple(_approval(silo, entry) for silo, entry in approved),
         rounds=tuple(_rounds(ledger, digest) for ledger in evidence.ledgers if digest in ledger.tallies),
         exports=tuple(

@@ -22,7 +22,10 @@ class SiloView:
 
 @dataclass(frozen=True)
 class Integrity:
-    """What was verified of one ledger; `pinned` is whether a signed study names its key for this party."""
+    """What was verified of one ledger.
+
+    `pinned` is whether a signed study names its key for this party, `witnessed` how often it entered others' heads.
+    """
 
     party: str
     role: str
@@ -35,6 +38,7 @@ class Integrity:
     pinned: bool | None
     torn_bytes: int
     problem: str
+    witnessed: int
     proofs: tuple[Proof, ...]
 
 
@@ -87,8 +91,8 @@ def statement(summary: Summary) -> tuple[str, ...]:
     """What is protected, against whom, how much: a paragraph each."""
     if summary.verified < summary.ledgers:
         return (
-            "A ledger failed its verification, so this report makes no statement on protection. See section 8, and ask "
-            "the party that it belongs to.",
+            "A ledger failed its verification, so this report makes no statement on protection. See section 14, and "
+            "ask the party that it belongs to.",
         )
     if not summary.trained:
         return ("According to these ledgers, no patient's images were used for training so far.",)

@@ -30,7 +30,7 @@ class Exposure:
 _STANDING = (
     Exposure(
         "More hospitals together with the aggregator than a study tolerates",
-        "Masks hide each update within the sum, also from the aggregator together with as many hospitals as section 3 "
+        "Masks hide each update within the sum, also from the aggregator together with as many hospitals as section 5 "
         "states for the study. Beyond that number they could open another hospital's single update, and all other "
         "hospitals of a sum together know what is left when they take their own updates away. If the study has "
         "differential privacy, that update carries its hospital's noise and the loss stated here holds for it too. "
@@ -59,7 +59,8 @@ _STANDING = (
     Exposure(
         "A ledger put back to an older copy",
         "Changes inside a ledger are found. Replacing a hospital's whole ledger by an older copy of itself is found "
-        "only by comparing heads: keep this report, and compare its heads with those of the next.",
+        "only by comparing heads: with those that other parties entered, which verifying this report does, and with "
+        "those of the last report, so keep this one.",
         "",
     ),
     Exposure(
@@ -104,7 +105,7 @@ def _released(evidence: Evidence) -> Iterator[Exposure]:
             f"Released without noise: {what}",
             "Exact figures that depend on the patients they were computed on, who are not protected against whoever "
             "learns these figures. Only the sum over the hospitals is opened, by the hospitals.",
-            ", ".join(f"{party}: {count} times" for party, count in counts.items()),
+            _times(counts),
         )
 
 
@@ -129,5 +130,9 @@ def _instants(evidence: Evidence) -> Iterator[Exposure]:
             "Uploads that missed their slot",
             "Training took longer than the slot of the study, and the upload left at the next: the aggregator and the "
             "network saw that this round's training was a long one. A longer slot would have hidden it.",
-            ", ".join(f"{party}: {count} times" for party, count in missed.items()),
+            _times(missed),
         )
+
+
+def _times(counts: dict[str, int]) -> str:
+    return ", ".join(f"{party}: {count} time{'' if count == 1 else 's'}" for party, count in counts.items())

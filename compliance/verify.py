@@ -4,19 +4,24 @@ Everything is computed again from the evidence in the folder and compared with w
 show, such as whose key a key is, is answered by the anchors that the person names, or said not to be shown.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from compliance import bundle
+from compliance.changes import read as read_previous
 from compliance.checks import conduct, folder, ledgers, rounds
 from compliance.checks.check import Check, Outcome, attempt, conclude
 from compliance.checks.figures import accountants_used, figures
+from compliance.clauses import Clauses
 from compliance.evidence import Evidence, gather
-from compliance.report import build
+from compliance.report import FORMAT, build
 from compliance.studies import Accountants
 from privacy.digest import Json
-from privacy.errors import CollegiumError
+from privacy.errors import CollegiumError, CorruptState
 
 __all__ = ["Anchors", "Check", "Outcome", "verify"]
 
@@ -76,7 +81,10 @@ def _checks(directory: Path, anchors: Anchors, accountants: Accountants) -> Iter
 
 
 def _record(directory: Path, record: folder.Record, evidence: Evidence, accountants: Accountants) -> Iterator[Check]:
-    made = attempt("figures", lambda: figures(record.content, _again(record, evidence, accountants), accountants))
+    def again() -> Check:
+        return figures(record.content, _again(directory, record, evidence, accountants), accountants)
+
+    made = attempt("figures", again)
     yield made
     if made.outcome is Outcome.FAILED:
         # A record of another form than ours would not be a page at all.
@@ -87,5 +95,11 @@ def _record(directory: Path, record: folder.Record, evidence: Evidence, accounta
     yield attempt("print", lambda: folder.printed(directory, record))
 
 
-def _again(record: folder.Record, evidence: Evidence, accountants: Accountants) -> dict[str, Json]:
-    return build(evidence, accountants, record.made_at).to_json()
+def _again(directory: Path, record: folder.Record, evidence: Evidence, accountants: Accountants) -> dict[str, Json]:
+    try:
+        clauses = Clauses.model_validate_json(json.dumps(record.content.get("clauses")))
+    except ValidationError as error:
+        raise CorruptState("the clauses in the record do not have their form", code="report.record") from error
+    path = directory / bundle.PREVIOUS
+    previous = read_previous(path, FORMAT) if record.content.get("changes") and path.exists() else None
+    return build(evidence, accountants, record.made_at, clauses=clauses, previous=previous).to_json()

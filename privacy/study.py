@@ -18,6 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from privacy.configuration import Strict, load
 from privacy.digest import canonical_json, integer, protocol_hash
 from privacy.errors import StudyError
+from privacy.governance import Governance
 
 SIGNATURE_CONTEXT = b"collegium/v1/study\x00"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -227,7 +228,7 @@ class Roster(Strict):
 
 
 class Study(Strict):
-    """One study, as all parties signed for it."""
+    """One study, as all parties signed for it; `governance` is for readers of reports only."""
 
     format: Literal["collegium-study/1"]
     name: Name
@@ -241,6 +242,7 @@ class Study(Strict):
     privacy: Privacy
     evaluation: Evaluation = Evaluation()
     encryption: Encryption = Encryption()
+    governance: Governance | None = None
     roster: Roster
 
     @field_validator("description")
@@ -261,8 +263,8 @@ class Study(Strict):
         return self
 
     def canonical(self) -> bytes:
-        """The canonical bytes that are signed."""
-        return canonical_json(self.model_dump(mode="json"))
+        """The canonical bytes that are signed; without governance those of a study that has no such section."""
+        return canonical_json(self.model_dump(mode="json", exclude=None if self.governance else {"governance"}))
 
     def digest(self) -> bytes:
         """The digest that is bound into everything, 32 bytes."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from imaging.cohort import Cohort
 from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
+from privacy.ledger import software
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration
@@ -19,6 +20,9 @@ from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
+
+PACKAGES = ("imaging", "privacy", "silo_node")
+"""What a silo's code is, for the ledger."""
 
 
 def take_part(
@@ -43,6 +47,7 @@ def take_part(
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     client = AggregatorClient(identity, target, signed.digest(), patience)
     with closing(client), closing(progress), directory.open_ledger(identity) as ledger:
+        software.enter(ledger, PACKAGES)
         try:
             approval.check_policy(signed, approved.cohort, policy)
             progress.say("phase", 0, phase="loading")

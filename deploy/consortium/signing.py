@@ -18,6 +18,7 @@ from deploy.consortium.authority import Authority
 from privacy.channel.member import Role
 from privacy.configuration import Strict, load
 from privacy.errors import StudyError
+from privacy.governance import Governance
 from privacy.he.params import CiphertextParams
 from privacy.study import (
     Aggregation,
@@ -63,6 +64,7 @@ class Draft(Strict):
     privacy: Privacy
     evaluation: Evaluation = Evaluation()
     encryption: Encryption = Encryption()
+    governance: Governance | None = None
     roster: DraftRoster
 
 

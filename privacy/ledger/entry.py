@@ -93,6 +93,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "witnessed": {**_ROUND, "heads": LIST},
     "recovered": {"reason": TEXT, "by": TEXT, "witnesses": LIST, "size": COUNT},
     "report_made": {"digest": TEXT, "what": TEXT, "by": TEXT},
+    "software": {"version": TEXT, "code": TEXT, "libraries": OBJECT},
     "log_read": {"what": TEXT, "by": TEXT},
     "key_rotated": {"what": TEXT, "old": TEXT, "new": TEXT, "reason": TEXT},
     "details_erased": {"entry": COUNT, "reason": TEXT, "by": TEXT},

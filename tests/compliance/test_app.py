@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from typer.testing import CliRunner
 
+from compliance import clauses, publication
 from compliance.app import app
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, CorruptState, StorageError
@@ -76,7 +78,7 @@ def test_an_output_that_cannot_be_written_is_said(trained: Consortium) -> None:
 
 
 def test_help_is_quick_and_has_an_example() -> None:
-    slow = "torch, opacus, matplotlib, dp_accounting, jinja2, weasyprint"
+    slow = "torch, opacus, dp_accounting, jinja2, weasyprint"
     code = (
         "import sys; from typer.testing import CliRunner; from compliance.app import app; "
         "print(CliRunner().invoke(app, ['report', '--help']).stdout); "
@@ -97,3 +99,25 @@ def test_a_hundred_rounds_of_three_hospitals_take_less_than_15_seconds(consortiu
     before = time.process_time()
     run(consortium.root, "-o", tmp_path / "report")
     assert time.process_time() - before < 15
+
+
+@pytest.mark.usefixtures("quick")
+def test_it_signs_compares_and_takes_other_clauses(trained: Consortium, tmp_path: Path) -> None:
+    key = tmp_path / "me.pem"
+    key.write_bytes(
+        trained.keys["alpha"].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"words"))
+    )
+    (tmp_path / "words").write_text("words\n")
+    for path in (key, tmp_path / "words"):
+        path.chmod(0o600)
+    who = ("--sign", key, "--passphrase-file", tmp_path / "words", "--name", "Dr. Ada Roe", "--meaning", "authored")
+    run(trained.root, "-o", tmp_path / "first", "--no-pdf")
+    options = ("--previous", tmp_path / "first" / "report.json", "--clauses", clauses.OURS, "--no-pdf")
+    said = run(trained.root, "-o", tmp_path / "second", *who, *options)
+    assert "Dr. Ada Roe" in said
+    data, (signature,) = publication.read(tmp_path / "second")
+    assert (signature.name, signature.meaning) == ("Dr. Ada Roe", "authored")
+    assert json.loads(data)["changes"]["changed"] == []
+    assert (tmp_path / "second" / "previous.json").read_bytes() == (tmp_path / "first" / "report.json").read_bytes()
+    with pytest.raises(ConfigError, match="--name and --meaning"):
+        run(trained.root, "-o", tmp_path / "third", "--sign", key)

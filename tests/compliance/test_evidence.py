@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from compliance import evidence
 from compliance.evidence import gather
 from privacy.errors import ConfigError
 from tests.compliance.conftest import SILOS, Consortium
@@ -98,3 +99,12 @@ def test_a_folder_without_ledgers_is_a_mistake(tmp_path: Path) -> None:
         gather(tmp_path)
     with pytest.raises(ConfigError, match="no folder"):
         gather(tmp_path / "missing")
+
+
+def test_long_ledgers_are_read_by_several_processes_alike(trained: Consortium, monkeypatch: pytest.MonkeyPatch) -> None:
+    (trained.root / "beta" / "ledger" / "head.json").write_text("{}")
+    alone = gather(trained.root)
+    monkeypatch.setattr(evidence, "_LONG", 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert gather(trained.root) == alone
+    assert [found.problem != "" for found in alone.ledgers].count(True) == 1

@@ -166,7 +166,7 @@ def test_a_plot_of_many_hospitals_has_no_names(trained: Consortium, report: Repo
         (render.room(None), "not shown"),
         (render.in_hundred(0.671), "68"),
         (render.in_hundred(None), "not shown"),
-        (render.plain(1e-5), "1e-05"),
+        (render.plain(1e-5), "1e-5"),
         (render.plain(None), "not shown"),
         (render.instant("2026-03-01T12:34:56.000000Z"), "2026-03-01 12:34 UTC"),
         (render.instant(None), "not shown"),

@@ -124,7 +124,7 @@ def test_what_happened_is_listed_once(trained: Consortium, accountants: Accounta
 def test_what_is_not_protected_is_listed(trained: Consortium, accountants: Accountants) -> None:
     exposures = made(trained, accountants).exposures
     assert exposures[0].title == "Released without noise: global metrics (test)"
-    assert exposures[0].recorded == "alpha: 1 times, beta: 1 times, gamma: 1 times"
+    assert exposures[0].recorded == "alpha: 1 time, beta: 1 time, gamma: 1 time"
     titles = {item.title for item in exposures}
     assert {
         "More hospitals together with the aggregator than a study tolerates",
@@ -147,7 +147,7 @@ def test_missed_slots_are_listed_with_their_hospitals(trained: Consortium, accou
     for silo in ("beta", "beta", "gamma"):
         trained.write(silo, "incident", code=UPLOAD_SLOT_MISSED, detail="round 3: the upload left 1 slots later")
     (found,) = (item for item in made(trained, accountants).exposures if "missed their slot" in item.title)
-    assert found.recorded == "beta: 2 times, gamma: 1 times"
+    assert found.recorded == "beta: 2 times, gamma: 1 time"
 
 
 def test_training_without_protection_is_said_first(consortium: Consortium, accountants: Accountants) -> None:

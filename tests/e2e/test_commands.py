@@ -20,7 +20,7 @@ APPS = {
     "compliance": "compliance.app",
     "sandbox": "deploy.sandbox.app",
 }
-HEAVY = ("torch", "monai", "opacus", "pydicom", "tenseal", "matplotlib", "dp_accounting", "scipy")
+HEAVY = ("torch", "monai", "opacus", "pydicom", "tenseal", "dp_accounting", "scipy")
 OTHERWISE_TESTED = {
     ("sandbox", "run"),
     ("silo", "audit"),
