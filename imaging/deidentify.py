@@ -29,7 +29,9 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
-from imaging.dicom import DicomImage, DicomRejected, Rejection, foreign_errors
+from imaging.volumes.headers import foreign_errors
+from imaging.volumes.radiograph import DicomImage
+from imaging.volumes.rejection import ImageRejected, Rejection
 
 PROFILE = "DICOM PS3.15 Basic Application Level Confidentiality Profile"
 KEY_BYTES = 32
@@ -143,7 +145,7 @@ def clean(image: DicomImage, pseudonyms: Pseudonyms) -> CleanImage:
     """De-identify a decoded image.
 
     Raises:
-        DicomRejected: MALFORMED: an attribute that stays cannot be read, or sequences nest without end.
+        ImageRejected: MALFORMED: an attribute that stays cannot be read, or sequences nest without end.
     """
     patient = pseudonyms.patient(image.header.patient)
     header = clean_dataset(image.header.dataset, pseudonyms)
@@ -161,7 +163,7 @@ def clean_dataset(dataset: Dataset, pseudonyms: Pseudonyms) -> Dataset:
     """A new dataset with what the profile leaves of `dataset`, without pixel data, marked (PS3.15 E.1.1).
 
     Raises:
-        DicomRejected: as `clean`.
+        ImageRejected: as `clean`.
     """
     with foreign_errors():
         cleaned = _clean_item(dataset, pseudonyms, depth=0)
@@ -185,7 +187,7 @@ def clean_dataset(dataset: Dataset, pseudonyms: Pseudonyms) -> Dataset:
 
 def _clean_item(item: Dataset, pseudonyms: Pseudonyms, depth: int) -> Dataset:
     if depth > _MAX_DEPTH:
-        raise DicomRejected(Rejection.MALFORMED)
+        raise ImageRejected(Rejection.MALFORMED)
     cleaned = Dataset()
     actions = profile().actions
     for tag in item.keys():  # noqa: SIM118 - iterating the dataset itself would decode every element first

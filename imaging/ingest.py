@@ -20,13 +20,13 @@ from typing import Any
 
 import numpy as np
 
-from imaging import dicom
 from imaging.deidentify import PROFILE, CleanImage, Pseudonyms, clean, profile
-from imaging.dicom import DicomRejected
 from imaging.errors import ImagingError
 from imaging.index import DIGEST, FORMAT, IMAGES, INDEX, QUARANTINE, QUARANTINE_PATHS, canonical, digest
 from imaging.labels import table as labels
 from imaging.labels.table import SPLITS, Label
+from imaging.volumes import radiograph
+from imaging.volumes.rejection import ImageRejected
 
 NOT_A_FILE = "file.not_regular"
 DUPLICATE_INSTANCE = "duplicate.instance"
@@ -188,13 +188,13 @@ class _Intake:
     def _take(self, path: Path, relative: str) -> None:
         patient = None
         try:
-            header = dicom.read(path)
+            header = radiograph.read(path)
             patient = self.pseudonyms.patient(header.patient)
             if patient not in self.wanted:
                 self.unlabelled += 1
                 return
-            code = self._store(clean(dicom.decode(header), self.pseudonyms))
-        except DicomRejected as error:
+            code = self._store(clean(radiograph.decode(header), self.pseudonyms))
+        except ImageRejected as error:
             code = error.code
         if code is not None:
             self._put_aside(relative, code)

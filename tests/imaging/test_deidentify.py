@@ -8,8 +8,10 @@ from pydicom import DataElement, Dataset, Sequence, dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.uid import CTImageStorage
 
-from imaging import deidentify, dicom
+from imaging import deidentify
 from imaging.deidentify import CleanImage, Pseudonyms, clean, clean_dataset, profile
+from imaging.volumes import radiograph
+from imaging.volumes.rejection import ImageRejected, Rejection
 
 KEY = bytes(range(32))
 NUMBERS = {"FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT"}
@@ -187,7 +189,7 @@ def test_pseudonyms_depend_on_key_and_purpose_alone():
 
 def test_a_clean_image_shows_no_patient(make_dicom, encoded, tmp_path):
     (tmp_path / "x").write_bytes(encoded(make_dicom(PatientID=" P-1 ")))
-    image = clean(dicom.decode(dicom.read(tmp_path / "x")), Pseudonyms(KEY))
+    image = clean(radiograph.decode(radiograph.read(tmp_path / "x")), Pseudonyms(KEY))
     assert isinstance(image, CleanImage)
     assert image.patient == image.header.PatientID == Pseudonyms(KEY).patient("P-1")
     assert image.instance == image.header.SOPInstanceUID
@@ -203,9 +205,9 @@ def test_sequences_without_end_are_rejected(make_dicom):
         inner = Dataset()
         item.ViewCodeSequence = Sequence([inner])
         item = inner
-    with pytest.raises(dicom.DicomRejected) as caught:
+    with pytest.raises(ImageRejected) as caught:
         clean_dataset(dataset, Pseudonyms(KEY))
-    assert caught.value.rejection == dicom.Rejection.MALFORMED
+    assert caught.value.rejection == Rejection.MALFORMED
 
 
 def test_a_table_with_an_unknown_code_is_not_used(monkeypatch):

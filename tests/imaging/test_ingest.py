@@ -149,7 +149,7 @@ def test_a_label_without_its_patient_keeps_nothing_and_names_the_row(hospital):
 
 
 def test_a_bad_label_file_is_refused_before_any_image_is_read(hospital, monkeypatch):
-    monkeypatch.setattr(ingesting.dicom, "read", lambda _: pytest.fail("an image was read"))
+    monkeypatch.setattr(ingesting.radiograph, "read", lambda _: pytest.fail("an image was read"))
     hospital.label(("PAT-A", 1, "train"), ("PAT-A", 1, "test"))
     assert "row 3 " in hospital.refused(code="labels.duplicate")
 

@@ -15,8 +15,9 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from imaging import dicom
-from imaging.dicom import DicomRejected, Rejection
+from imaging.volumes import headers, radiograph
+from imaging.volumes import rejection as limits
+from imaging.volumes.rejection import ImageRejected, Rejection
 
 RAMP = np.arange(16 * 12, dtype=np.uint16).reshape(16, 12)
 
@@ -27,7 +28,7 @@ def load(tmp_path, encoded):
         data = dataset_or_bytes if isinstance(dataset_or_bytes, bytes) else encoded(dataset_or_bytes)
         path = tmp_path / "file"
         path.write_bytes(data)
-        return dicom.decode(dicom.read(path))
+        return radiograph.decode(radiograph.read(path))
 
     return load
 
@@ -35,7 +36,7 @@ def load(tmp_path, encoded):
 @pytest.fixture
 def rejection(load):
     def rejection(dataset_or_bytes):
-        with pytest.raises(DicomRejected) as caught:
+        with pytest.raises(ImageRejected) as caught:
             load(dataset_or_bytes)
         assert caught.value.code == caught.value.rejection.value
         return caught.value.rejection
@@ -147,19 +148,19 @@ def test_files_that_are_not_dicom_are_named(rejection):
 
 
 def test_unreadable_and_huge_files_are_named(tmp_path, monkeypatch, make_dicom, encoded):
-    with pytest.raises(DicomRejected) as caught:
-        dicom.read(tmp_path)
+    with pytest.raises(ImageRejected) as caught:
+        radiograph.read(tmp_path)
     assert caught.value.rejection == Rejection.UNREADABLE
-    monkeypatch.setattr(dicom, "MAX_FILE_BYTES", 500)
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 500)
     (tmp_path / "large").write_bytes(encoded(make_dicom()))
-    with pytest.raises(DicomRejected) as caught:
-        dicom.read(tmp_path / "large")
+    with pytest.raises(ImageRejected) as caught:
+        radiograph.read(tmp_path / "large")
     assert caught.value.rejection == Rejection.TOO_LARGE
 
 
 def test_a_deflated_file_is_refused_before_it_is_inflated(rejection, make_dicom, encoded, monkeypatch):
     data = encoded(make_dicom(syntax=DeflatedExplicitVRLittleEndian))
-    monkeypatch.setattr(dicom, "dcmread", lambda _: pytest.fail("it was inflated"))
+    monkeypatch.setattr(headers, "dcmread", lambda _: pytest.fail("it was inflated"))
     assert rejection(data) == Rejection.SYNTAX
 
 
@@ -191,7 +192,7 @@ def test_damaged_files_are_read_or_rejected_without_a_word_of_their_content(load
                 damaged[source.randrange(128, len(data) - 300)] = source.randrange(256)
             try:
                 shown = repr(load(bytes(damaged)))
-            except DicomRejected as error:
+            except ImageRejected as error:
                 shown = f"{error} {error.__cause__}"
             assert "CANARY" not in shown
     out, err = capfd.readouterr()

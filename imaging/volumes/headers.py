@@ -1,0 +1,101 @@
+"""A DICOM file's bytes into a dataset, with every foreign error and warning turned into a rejection.
+
+Sizes are checked before memory is taken, and a deflated file is refused before it is inflated. Values are not
+judged here.
+"""
+
+import struct
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+
+import pydicom.config
+from pydicom import Dataset, dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from imaging.volumes import rejection
+from imaging.volumes.rejection import ImageRejected, Rejection
+
+# What pydicom and its dependencies were seen to raise on damaged files, and what such code can raise.
+_FOREIGN = (
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+_DEFLATED = DeflatedExplicitVRLittleEndian.encode("ascii")
+
+
+@contextmanager
+def foreign_errors() -> Iterator[None]:
+    """Turn what pydicom raises into a rejection, and silence its warnings: both quote the file's values."""
+    try:
+        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+            warnings.simplefilter("ignore")
+            yield
+    except ImageRejected:
+        raise
+    except InvalidDicomError:
+        raise ImageRejected(Rejection.NOT_DICOM) from None
+    except EOFError:
+        raise ImageRejected(Rejection.TRUNCATED) from None
+    except _FOREIGN:
+        raise ImageRejected(Rejection.MALFORMED) from None
+
+
+def load(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        ImageRejected: UNREADABLE, TOO_LARGE.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(rejection.MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ImageRejected(Rejection.UNREADABLE) from error
+    if len(data) > rejection.MAX_FILE_BYTES:
+        raise ImageRejected(Rejection.TOO_LARGE)
+    return data
+
+
+def parse(data: bytes, *, pixels: bool) -> Dataset:
+    """The dataset in a file's bytes; only within `foreign_errors`.
+
+    Args:
+        data: of the whole file.
+        pixels: whether the dataset is wanted with its pixel data.
+
+    Raises:
+        ImageRejected: NOT_DICOM, SYNTAX.
+    """
+    if data[128:132] != b"DICM":
+        raise ImageRejected(Rejection.NOT_DICOM)
+    # dcmread would inflate a deflated file whole, to any size. Its meta information names the syntax.
+    if _DEFLATED in data:
+        meta = read_dataset(BytesIO(data[132:]), False, True, stop_when=lambda tag, vr, length: tag.group != 2)
+        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            raise ImageRejected(Rejection.SYNTAX)
+    dataset = dcmread(BytesIO(data), stop_before_pixels=not pixels)
+    if not dataset.file_meta.get("TransferSyntaxUID"):
+        raise ImageRejected(Rejection.NOT_DICOM)
+    return dataset
+
+
+def text(dataset: Dataset, keyword: str) -> str:
+    """An attribute as text without padding, several values joined by a backslash, "" if absent."""
+    value = dataset.get(keyword)
+    if isinstance(value, MultiValue):
+        value = "\\".join(str(one) for one in value)
+    return "" if value is None else str(value).strip(" \0")
