@@ -1,4 +1,4 @@
 """From hospital images to tensors: DICOM, de-identification, cohorts, MONAI transforms, networks, tasks.
 
-Knows no privacy mechanism and no network, and imports no other package of Collegium.
+Knows no privacy mechanism and nothing of the consortium's network, and imports no other package of Collegium.
 """
