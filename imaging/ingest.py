@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from imaging.deidentify import PROFILE, CleanImage, Pseudonyms, clean, profile
+from imaging import deidentification
+from imaging.deidentification import PROFILE, CleanImage, Pseudonyms, clean
 from imaging.errors import ImagingError
 from imaging.index import DIGEST, FORMAT, IMAGES, INDEX, QUARANTINE, QUARANTINE_PATHS, canonical, digest
 from imaging.labels import table as labels
@@ -163,7 +164,7 @@ class _Intake:
             {"key": patient, "label": self.wanted[patient].value, "split": self.wanted[patient].split, "images": images}
             for patient, images in sorted(self.stored.items())
         ]
-        edition = profile().edition
+        edition = deidentification.edition()
         index = canonical(
             {"format": FORMAT, "name": name, "profile": PROFILE, "table_edition": edition, "patients": patients}
             | {"quarantined": counts, "unlabelled_images": self.unlabelled}

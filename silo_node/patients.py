@@ -20,7 +20,7 @@ MAGIC = b"collegium-patients/1\n"
 CONTEXT = b"collegium/v1/patients\x00"
 KEY_CONTEXT = b"collegium/v1/pseudonym-key\x00"
 PSEUDONYM_BYTES = 32
-"""A patient's pseudonym in ASCII, as `imaging.deidentify.Pseudonyms` makes it."""
+"""A patient's pseudonym in ASCII, as `imaging.deidentification.Pseudonyms` makes it."""
 _HASH = 32
 
 

@@ -5,7 +5,7 @@ pydicom reads by itself without inflating a whole file: uncompressed and RLE. Va
 unused bits cleared (old overlays hide there), MONOCHROME1 and PresentationLUTShape INVERSE turned so
 that larger is brighter, and the modality LUT or rescale applied (PS3.3 C.7.6.3, C.11.1). Windows (VOI
 LUT) are not applied. Sizes are checked before memory is taken. Nothing here de-identifies: what it
-returns still holds the patient's header and must go through `deidentify`.
+returns still holds the patient's header and must go through `deidentification`.
 """
 
 from dataclasses import dataclass, field
@@ -63,7 +63,7 @@ class DicomHeader:
 
 @dataclass(frozen=True)
 class DicomImage:
-    """A decoded image with its identifying header; only `deidentify` should take it.
+    """A decoded image with its identifying header; only `deidentification` should take it.
 
     Attributes:
         header: as read.

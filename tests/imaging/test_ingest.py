@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 from imaging import index
 from imaging import ingest as ingesting
 from imaging.cohort import Cohort, ingest
-from imaging.deidentify import Pseudonyms
+from imaging.deidentification import Pseudonyms
 from imaging.errors import ImagingError
 
 KEY = bytes(range(32))

@@ -1,6 +1,6 @@
 import pytest
 
-from imaging.deidentify import Pseudonyms
+from imaging.deidentification import Pseudonyms
 from imaging.errors import ImagingError
 from imaging.labels import kinds, table
 

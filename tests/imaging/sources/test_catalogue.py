@@ -6,7 +6,7 @@ import pytest
 from pydicom.data import get_testdata_files
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
-from imaging.deidentify import Pseudonyms
+from imaging.deidentification import Pseudonyms
 from imaging.errors import ImagingError
 from imaging.sources import catalogue as catalogues
 from imaging.sources import header

@@ -1,1 +1,0 @@
-"""Data files of `imaging`, and the scripts that make them."""

@@ -1,0 +1,1 @@
+"""Data files of de-identification, and the scripts that make them."""
