@@ -13,12 +13,13 @@ from typing import Annotated, Literal
 import yaml
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from privacy.configuration import Strict, load
 from privacy.digest import canonical_json, integer, protocol_hash
 from privacy.errors import StudyError
 from privacy.governance import Governance
+from privacy.pretrained import Prefix, Pretrained
 
 SIGNATURE_CONTEXT = b"collegium/v1/study\x00"
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -41,9 +42,21 @@ class Component(Strict):
 
 
 class Model(Component):
-    """The network; `seed` makes the public initial weights, which are the same at every silo."""
+    """The network; `seed` makes the public initial weights, which are the same at every silo.
+
+    With `pretrained` they come from a file instead. Parameters that begin with one of `freeze` are neither trained nor
+    sent.
+    """
 
     seed: int = Field(ge=0, lt=2**31)
+    pretrained: Pretrained | None = None
+    freeze: tuple[Prefix, ...] = Field(default=(), max_length=100)
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
+        """What is not used leaves no trace, so that a study without it has the digest that it always had."""
+        data: dict[str, object] = plain(self)
+        return {key: value for key, value in data.items() if value or key not in ("pretrained", "freeze")}
 
 
 class Training(Strict):
@@ -251,6 +264,13 @@ class Study(Strict):
         if not all(character.isprintable() or character == "\n" for character in value):
             raise ValueError("description must be printable text")
         return value
+
+    @model_validator(mode="after")
+    def _all_is_trained_from_the_seed(self) -> "Study":
+        # Until training knows them, a study that names them must not run as if it did not.
+        if self.model.pretrained is not None or self.model.freeze:
+            raise ValueError("model.pretrained and model.freeze are not used by this version; leave them out")
+        return self
 
     @model_validator(mode="after")
     def _weights_name_silos(self) -> "Study":

@@ -1,0 +1,1 @@
+"""Networks that a study may name, and where their first weights come from."""
