@@ -8,6 +8,7 @@ escaped by the template engine; the only markup put in as it is, is the plot.
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
@@ -41,6 +42,7 @@ def html(record: Mapping[str, Json], signatures: Sequence[Signature]) -> str:
         "share": share,
         "shown": shown,
         "over": over,
+        "alike": alike,
     }
     return environment.get_template("report.html").render(
         report=record,
@@ -94,6 +96,15 @@ def share(spent: Figure, cap: Figure) -> float:
 def over(spent: Figure, cap: Figure) -> bool:
     """Whether a figure is above its cap."""
     return spent is not None and cap is not None and _number(spent) > _number(cap)
+
+
+def alike(software: Sequence[Mapping[str, Any]]) -> list[tuple[list[str], Mapping[str, Any]]]:
+    """Parties that ran the same code and libraries, with what the first of them entered."""
+    groups: dict[str, tuple[list[str], Mapping[str, Any]]] = {}
+    for one in software:
+        what = digest({name: value for name, value in one.items() if name not in ("party", "time")})
+        groups.setdefault(what, ([], one))[0].append(str(one["party"]))
+    return [(list(dict.fromkeys(parties)), one) for parties, one in groups.values()]
 
 
 def _number(figure: float | str) -> float:

@@ -28,6 +28,7 @@ from compliance.summary import Integrity, SiloView, Summary, statement, summaris
 from compliance.unprotected import Exposure, exposures
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
+from privacy.ledger.audits import refuting
 from privacy.study import fingerprint
 
 FORMAT = "collegium-report/1"
@@ -118,7 +119,8 @@ def build(
     studies = views(evidence, {silo.name: silo.cohorts for silo in silos}, accountants)
     ledgers = tuple(_integrity(found, evidence) for found in evidence.ledgers)
     bare = any(not entry.body["protected"] for found in evidence.ledgers for entry in found.of_kind("release"))
-    summary = summarise(silos, ledgers, bare_releases=bare)
+    refuted = tuple(found.party for found in evidence.silos() if refuting(found.entries))
+    summary = summarise(silos, ledgers, bare_releases=bare, refuted=refuted)
     made = Report(
         format=FORMAT,
         made_at=made_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

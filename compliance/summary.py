@@ -47,7 +47,8 @@ class Summary:
     """The figures of the first page, over all hospitals: the worst of each.
 
     `spent`, `attack_success` are None where a hospital's figure is not shown; infinite and 1 where a
-    cohort was used without protection. `bare_releases`: figures were released without noise.
+    cohort was used without protection. `bare_releases`: figures were released without noise. `refuted`:
+    hospitals whose newest audit found that their training code gives less privacy than it claims.
     """
 
     silos: int
@@ -62,9 +63,12 @@ class Summary:
     pinned: int
     trained: bool
     bare_releases: bool
+    refuted: tuple[str, ...]
 
 
-def summarise(silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...], *, bare_releases: bool) -> Summary:
+def summarise(
+    silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...], *, bare_releases: bool, refuted: tuple[str, ...]
+) -> Summary:
     """The worst of each figure; hospitals' cohorts are taken to have no patient in common."""
     budgets = [cohort for silo in silos for cohort in silo.cohorts]
     used = [cohort for cohort in budgets if cohort.rounds]
@@ -84,6 +88,7 @@ def summarise(silos: tuple[SiloView, ...], ledgers: tuple[Integrity, ...], *, ba
         pinned=sum(ledger.pinned is True for ledger in ledgers),
         trained=bool(used),
         bare_releases=bare_releases,
+        refuted=refuted,
     )
 
 
@@ -103,14 +108,20 @@ def statement(summary: Summary) -> tuple[str, ...]:
         )
     if summary.spent is None or summary.attack_success is None or summary.delta is None:
         return ("The ledgers do not show a cap and its delta for every cohort that was used, so no limit is shown.",)
+    if summary.refuted:
+        return (
+            f"A test by attack found that the training code of {', '.join(summary.refuted)} gives less privacy than it "
+            "claims, so this report makes no statement on protection. See section 8. The figures below are what the "
+            "ledgers claim.",
+        )
     guess = math.ceil(summary.attack_success * 100 - 1e-9)
     return (
-        "Protected is whether any one patient took part in training, and with it whatever training could reveal about "
-        "that patient.",
-        "It is protected against anybody who sees all that the patient's hospital sent during training, even with the "
-        "encryption opened, and the final model, and who knows every other patient of that hospital.",
-        f"Such a person who guesses whether a given patient took part is right at most {guess} times in 100, by "
-        "whatever means. Guessing blindly is right 50 times in 100.",
+        "What is protected: whether any one patient took part in training, and with that whatever training could "
+        "reveal about this patient.",
+        "Against whom: anybody who sees all that the patient's hospital sent during training, even with the encryption "
+        "opened, and the final model, and who knows every other patient of that hospital.",
+        f"How much: such a person who guesses whether a patient took part goes from 1 in 2 to at most {guess} in 100 "
+        "right guesses, by whatever means.",
         ("Some figures were released without this protection. " if summary.bare_releases else "")
         + "Section 6 lists what is not covered.",
     )

@@ -13,8 +13,9 @@ from privacy import durable, study
 from privacy.configuration import Strict
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
-from privacy.errors import BudgetExceeded, CorruptState, PolicyRefused, StudyError
+from privacy.errors import BudgetExceeded, CorruptState, PolicyRefused, PreflightFailed, StudyError
 from privacy.he.params import CiphertextParams
+from privacy.ledger import audits
 from privacy.ledger.budget import BudgetFilter, Cap, charged
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
@@ -95,6 +96,20 @@ def check_claims(signed: Study) -> None:
         raise StudyError(
             "the study's noise does not give the epsilon it claims; ask the consortium to sign it again",
             code="study.false_epsilon",
+        )
+
+
+def check_audits(ledger: Ledger) -> None:
+    """Refuse code whose newest audit broke its claim.
+
+    Raises:
+        PreflightFailed: an attack refuted it and was not made again since (`audit.broken`).
+    """
+    if broken := audits.refuting(ledger.entries):
+        raise PreflightFailed(
+            f"an audit found that the training code of this machine gives less privacy than it claims "
+            f"({'; '.join(broken)}); install code that is mended, or audit it again until the audit is consistent",
+            code="audit.broken",
         )
 
 

@@ -17,6 +17,7 @@ from rich.progress import Progress, TaskID
 from privacy import console, durable
 from privacy.digest import Json, canonical_json
 from privacy.errors import PreflightFailed
+from privacy.ledger import software
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from silo_node.state import StateDirectory, StudyDirectory
@@ -65,6 +66,7 @@ def audit(
     Example: collegium-silo audit --state /var/lib/collegium --study chest
     """
     from silo_node import approval
+    from silo_node.program import PACKAGES
 
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     directory = StateDirectory(state)
@@ -73,6 +75,7 @@ def audit(
         folder = directory.study(directory.chosen(study))
         signed, _ = approval.load_approved(folder, identity.study_key)
         done = _perform(signed, threads)
+        software.enter(ledger, PACKAGES)
         name = write(done, folder, ledger)
     if as_json:
         console.emit({**done.to_json(), "file": name}, as_json=True)

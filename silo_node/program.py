@@ -50,6 +50,7 @@ def take_part(
         software.enter(ledger, PACKAGES)
         try:
             approval.check_policy(signed, approved.cohort, policy)
+            approval.check_audits(ledger)
             progress.say("phase", 0, phase="loading")
             with imaging_errors():
                 cohort = Cohort.open(directory.cohort(approved.cohort))

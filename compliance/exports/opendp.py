@@ -18,13 +18,16 @@ def record(report: Mapping[str, Any], signatures: Sequence[Signature]) -> str:
     """The record as JSON, which is also YAML.
 
     Raises:
-        ConfigError: the report has no hospital or no study, or one trained without differential privacy.
+        ConfigError: the report has no hospital or no study, or one trained without differential privacy or
+            with code that an audit refuted.
     """
     silos, studies = report["silos"], report["studies"]
     if not silos or not studies:
         raise ConfigError("this report has no hospital or no study, so there is no deployment to register")
     if report["summary"]["unprotected"]:
         raise ConfigError("a hospital trained without differential privacy, so this is no deployment of it to register")
+    if report["summary"]["refuted"]:
+        raise ConfigError("an audit refuted what a hospital claims, so there is no figure to register")
     names = ", ".join(study["name"] for study in studies)
     return (
         json.dumps(

@@ -92,6 +92,8 @@ def test_a_figure_that_is_not_shown_is_no_number_of_the_registry(record: dict[st
         assert "privacy_parameters" not in json.loads(opendp.record(record, ()))["deployment"]["privacy_loss"]
     with pytest.raises(ConfigError, match="no hospital"):
         opendp.record({**record, "silos": []}, ())
+    with pytest.raises(ConfigError, match="audit refuted"):
+        opendp.record({**record, "summary": {**record["summary"], "refuted": ["alpha"]}}, ())
     record["summary"]["unprotected"] = True
     with pytest.raises(ConfigError, match="without differential privacy"):
         opendp.record(record, ())

@@ -182,3 +182,13 @@ def test_a_plot_of_many_hospitals_has_no_names(trained: Consortium, report: Repo
 )
 def test_nothing_is_understated(shown: object, expected: object) -> None:
     assert shown == expected
+
+
+def test_parties_that_run_the_same_are_one_row() -> None:
+    north = {"party": "north", "time": "1", "version": "0.1", "code": "ab", "libraries": {"numpy": "2"}}
+    other = {**north, "party": "hill", "libraries": {"numpy": "3"}}
+    rows = render.alike([north, other, {**north, "party": "harbour", "time": "2"}])
+    assert [(parties, row["libraries"]) for parties, row in rows] == [
+        (["north", "harbour"], {"numpy": "2"}),
+        (["hill"], {"numpy": "3"}),
+    ]

@@ -8,6 +8,7 @@ from compliance.budget import Accountant
 from compliance.evidence import gather
 from compliance.report import Report, build
 from compliance.studies import Accountants
+from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent
 from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from tests.compliance.conftest import Consortium, cheap
@@ -29,7 +30,7 @@ def test_the_summary_is_the_worst_hospital(trained: Consortium, accountants: Acc
     assert report.sound
     text = " ".join(report.statement)
     assert "any one patient" in text
-    assert "times in 100" in text
+    assert "from 1 in 2 to at most" in text
     assert "released without this protection" in text
 
 
@@ -204,3 +205,20 @@ def test_cohorts_and_quarantine_are_listed(trained: Consortium, accountants: Acc
     beta = next(item for item in made(trained, accountants).ingests if item.silo == "beta")
     assert (beta.patients, beta.images, beta.quarantined) == (850, 1669, {"dicom.no_pixels": 1, "dicom.truncated": 3})
     assert beta.profile == "DICOM PS3.15 Basic Profile"
+
+
+def test_a_refuted_hospital_leaves_no_statement(trained: Consortium, accountants: Accountants) -> None:
+    body: dict[str, Json] = {
+        "what": "one run",
+        "claimed_epsilon": 2.0,
+        "confidence": 0.95,
+        "guesses": 8,
+        "digest": "ab" * 32,
+    }
+    trained.write("beta", "audited", **body, lower_bound=3.0, outcome="broken")
+    report = made(trained, accountants)
+    assert report.summary.refuted == ("beta",)
+    assert "beta gives less privacy than it claims" in report.statement[0]
+    assert "1 in 2" not in " ".join(report.statement)
+    trained.write("beta", "audited", **body, lower_bound=1.0, outcome="consistent")
+    assert "from 1 in 2" in " ".join(made(trained, accountants).statement)

@@ -154,6 +154,37 @@ def test_a_run_asks_the_accountants_again_before_it_loads_a_patient_for_training
     assert (built, site.kinds()[-1]) == ([], "refused")
 
 
+def test_a_run_refuses_code_that_an_audit_broke_until_it_is_consistent(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = MagicMock(root=site.root)
+    directory.open_ledger.return_value.__enter__.return_value = site.ledger
+    for target in ("configuration.read", "AggregatorClient", "approval.check_policy"):
+        monkeypatch.setattr(f"silo_node.program.{target}", MagicMock())
+    agreed = approval.Approval(study_digest=study().digest().hex(), cohort="chest", by="Dr Who")
+    monkeypatch.setattr(approval, "load_approved", lambda *_: (study(), agreed))
+    opened = MagicMock(side_effect=CorruptState("the cohort is read"))
+    monkeypatch.setattr("silo_node.program.Cohort.open", opened)
+
+    def run() -> str:
+        with pytest.raises(CollegiumError) as caught:
+            take_part(directory, "trial", "here:1", 1.0, None, 1, None)
+        return caught.value.code
+
+    def audited(outcome: str, bound: float) -> None:
+        figures = {"claimed_epsilon": 2.0, "lower_bound": bound, "confidence": 0.95, "guesses": 1024}
+        site.ledger.append("audited", {"what": "one run", **figures, "outcome": outcome, "digest": "ab" * 32})
+
+    assert run() == "state.corrupt"
+    audited("broken", 3.0)
+    assert run() == "audit.broken"
+    assert site.ledger.entries[-1].body["code"] == "audit.broken"
+    assert opened.call_count == 1
+    audited("consistent", 1.0)
+    assert run() == "state.corrupt"
+    assert site.kinds().count("software") == 1
+
+
 def test_a_study_without_privacy_claims_nothing() -> None:
     approval.check_claims(study(privacy=NO_DP))
 
