@@ -4,6 +4,7 @@ Sizes are checked before memory is taken, and a deflated file is refused before 
 judged here.
 """
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,10 @@ _FOREIGN = (
     ValueError,
     struct.error,
 )
+# Their messages quote values of the file, and go to standard error where a program configures no logging.
+for _library in ("highdicom", "openjpeg", "pydicom", "pylibjpeg", "rle"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
+
 _DEFLATED = DeflatedExplicitVRLittleEndian.encode("ascii")
 
 
@@ -96,6 +101,6 @@ def parse(data: bytes, *, pixels: bool) -> Dataset:
 def text(dataset: Dataset, keyword: str) -> str:
     """An attribute as text without padding, several values joined by a backslash, "" if absent."""
     value = dataset.get(keyword)
-    if isinstance(value, MultiValue):
+    if isinstance(value, MultiValue | list):
         value = "\\".join(str(one) for one in value)
     return "" if value is None else str(value).strip(" \0")

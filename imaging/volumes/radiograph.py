@@ -1,47 +1,45 @@
 """One two-dimensional DICOM image file into an array with its meaning settled, or a named rejection.
 
-Reads projection radiographs (CR, DX and their secondary captures) in the transfer syntaxes that
-pydicom reads by itself without inflating a whole file: uncompressed and RLE. Values come out with the
-unused bits cleared (old overlays hide there), MONOCHROME1 and PresentationLUTShape INVERSE turned so
-that larger is brighter, and the modality LUT or rescale applied (PS3.3 C.7.6.3, C.11.1). Windows (VOI
-LUT) are not applied. Sizes are checked before memory is taken. Nothing here de-identifies: what it
-returns still holds the patient's header and must go through `deidentification`.
+Reads single images of projection radiography (CR, DX, MG, intra-oral, their secondary captures) and ultrasound.
+Values come out as `values` says: unused bits cleared, MONOCHROME1 and PresentationLUTShape INVERSE turned
+so that larger is brighter, the modality LUT or rescale applied, no window. Colour is rejected, or turned into its
+luminance where the caller asks for that. Nothing here de-identifies: what it returns still holds the patient's header.
 """
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset
-from pydicom.pixels.processing import apply_modality_lut
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import (
-    ComputedRadiographyImageStorage,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    RLELossless,
-    SecondaryCaptureImageStorage,
-)
+from pydicom import Dataset, uid
+from pydicom.pixels.processing import apply_color_lut
 
+from imaging.volumes import codecs, values
 from imaging.volumes.headers import foreign_errors, load, parse, text
-from imaging.volumes.rejection import MAX_PIXELS, MIN_SIDE, ImageRejected, Rejection
+from imaging.volumes.rejection import ImageRejected, Rejection
+from imaging.volumes.values import Rescale
 
-MODALITIES = frozenset({"CR", "DX"})
+MODALITIES = frozenset({"CR", "DX", "IO", "MG", "PX", "RG", "US"})
 SOP_CLASSES = frozenset(
     {
-        ComputedRadiographyImageStorage,
-        DigitalXRayImageStorageForPresentation,
-        DigitalXRayImageStorageForProcessing,
-        SecondaryCaptureImageStorage,
+        uid.ComputedRadiographyImageStorage,
+        uid.DigitalIntraOralXRayImageStorageForPresentation,
+        uid.DigitalIntraOralXRayImageStorageForProcessing,
+        uid.DigitalMammographyXRayImageStorageForPresentation,
+        uid.DigitalMammographyXRayImageStorageForProcessing,
+        uid.DigitalXRayImageStorageForPresentation,
+        uid.DigitalXRayImageStorageForProcessing,
+        uid.SecondaryCaptureImageStorage,
+        uid.UltrasoundImageStorage,
+        uid.UltrasoundMultiFrameImageStorage,
     }
 )
-_UNCOMPRESSED = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-_SYNTAXES = _UNCOMPRESSED | {RLELossless}
+
+Colour = Literal["reject", "luminance"]
+"""What becomes of coloured images: nothing, or their brightness (ITU-R BT.601)."""
+
+_COLOURS = frozenset({"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"})
 
 
 @dataclass(frozen=True)
@@ -51,7 +49,7 @@ class DicomHeader:
     Attributes:
         patient: PatientID without surrounding blanks, never empty.
         instance: SOP instance UID.
-        modality: CR or DX.
+        modality: one of `MODALITIES`.
         dataset: everything, as pydicom read it; not to be changed.
     """
 
@@ -63,19 +61,25 @@ class DicomHeader:
 
 @dataclass(frozen=True)
 class DicomImage:
-    """A decoded image with its identifying header; only `deidentification` should take it.
+    """A decoded image with its identifying header; only `deidentify` should take it.
 
     Attributes:
         header: as read.
         pixels: (rows, columns), read-only, larger is brighter; uint8 or uint16 as stored, float32
-            where a rescale, LUT or sign asks for it.
+            where a rescale, LUT, sign or colour asks for it.
+        photometric: "as stored", "inverted" or "luminance", as in a manifest.
+        rescale: "none", "linear" or "table", as in a manifest.
+        decoder: name and version.
     """
 
     header: DicomHeader
     pixels: NDArray[Any] = field(repr=False)
+    photometric: str
+    rescale: str
+    decoder: str
 
 
-def read(path: Path) -> DicomHeader:
+def read(path: Path, colour: Colour = "reject") -> DicomHeader:
     """Read a file and check all that its header promises.
 
     Raises:
@@ -84,43 +88,75 @@ def read(path: Path) -> DicomHeader:
     data = load(path)
     with foreign_errors():
         dataset = parse(data, pixels=True)
-        if dataset.file_meta.TransferSyntaxUID not in _SYNTAXES:
+        if not codecs.supported(dataset.file_meta.TransferSyntaxUID):
             raise ImageRejected(Rejection.SYNTAX)
-        return _checked(dataset)
+        return checked(dataset, colour)
 
 
 def decode(header: DicomHeader) -> DicomImage:
     """Decode the pixels of an accepted file.
 
     Raises:
-        ImageRejected: TRUNCATED, MALFORMED or CONSTANT.
+        ImageRejected: TRUNCATED, MALFORMED, CONSTANT; SYNTAX if no decoder can read this stream.
     """
     dataset = header.dataset
     with foreign_errors():
-        stored = _stored_values(dataset)
-        if dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE":
-            signed = dataset.PixelRepresentation == 1
-            stored = ~stored if signed else np.bitwise_xor(stored, stored.dtype.type((1 << dataset.BitsStored) - 1))
-        pixels = _modality_values(stored, dataset)
-        if not np.isfinite(pixels).all():
-            raise ImageRejected(Rejection.MALFORMED)
+        photometric, rescale = text(dataset, "PhotometricInterpretation"), Rescale()
+        coloured, palette = photometric in _COLOURS, photometric == "PALETTE COLOR"
+        frames, decoder = codecs.decode(dataset, colour=coloured and not palette)
+        (stored,) = frames
+        if coloured:
+            pixels = values.luminance(apply_color_lut(stored, dataset) if palette else stored)
+            photometric = "luminance"
+        else:
+            photometric = "as stored"
+            if values.is_inverse(dataset):
+                stored, photometric = values.inverted(stored, int(dataset.BitsStored)), "inverted"
+            rescale = Rescale.of(dataset)
+            plain = rescale == Rescale() and rescale.table is None and stored.dtype.kind == "u"
+            pixels = np.ascontiguousarray(stored) if plain else rescale.apply(stored)
         if pixels.min() == pixels.max():
             raise ImageRejected(Rejection.CONSTANT)
     pixels.flags.writeable = False
-    return DicomImage(header, pixels)
+    return DicomImage(header, pixels, photometric, values.describe([rescale]), decoder)
 
 
-def _checked(dataset: Dataset) -> DicomHeader:
-    """The header, if the file is one that is read here; identity before pixels, pixels before memory."""
-    patient = text(dataset, "PatientID")
-    instance = text(dataset, "SOPInstanceUID")
+def spacing(dataset: Dataset) -> tuple[tuple[float, float] | None, str]:
+    """Millimetres between (rows, columns), and what they are measured at: "calibrated", "detector" or "none"."""
+    for keyword, source in (("PixelSpacing", "calibrated"), ("ImagerPixelSpacing", "detector")):
+        numbers = dataset.get(keyword)
+        if numbers is not None and len(numbers) == 2 and np.isfinite(both := [float(one) for one in numbers]).all():
+            if min(both) <= 0:
+                raise ImageRejected(Rejection.MALFORMED)
+            return (both[0], both[1]), source
+    return None, "none"
+
+
+def checked(dataset: Dataset, colour: Colour) -> DicomHeader:
+    """The header, if the file is one that is read here; only within `headers.foreign_errors`.
+
+    Raises:
+        ImageRejected: see `Rejection`.
+    """
     if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
         raise ImageRejected(Rejection.PIXEL_FORMAT)
     if "PixelData" not in dataset:
         raise ImageRejected(Rejection.TRUNCATED if _ends_early(dataset) else Rejection.NO_PIXELS)
-    if not patient:
+    check(dataset, colour)
+    codecs.check_streams(dataset)
+    patient, instance, modality = (text(dataset, name) for name in ("PatientID", "SOPInstanceUID", "Modality"))
+    return DicomHeader(patient, instance, modality, dataset)
+
+
+def check(dataset: Dataset, colour: Colour) -> None:
+    """Check all that a header promises, without its pixels; only within `headers.foreign_errors`.
+
+    Raises:
+        ImageRejected: see `Rejection`.
+    """
+    if not text(dataset, "PatientID"):
         raise ImageRejected(Rejection.NO_PATIENT)
-    if not instance:
+    if not text(dataset, "SOPInstanceUID"):
         raise ImageRejected(Rejection.NO_INSTANCE)
     modality = text(dataset, "Modality")
     sop_class = text(dataset, "SOPClassUID")
@@ -128,37 +164,15 @@ def _checked(dataset: Dataset) -> DicomHeader:
         raise ImageRejected(Rejection.KIND)
     burned_in = text(dataset, "BurnedInAnnotation")
     # A secondary capture is often a photographed screen: it must say that nothing is burned in.
-    if burned_in != "NO" and (burned_in or sop_class == SecondaryCaptureImageStorage):
+    if burned_in != "NO" and (burned_in or sop_class == uid.SecondaryCaptureImageStorage):
         raise ImageRejected(Rejection.BURNED_IN)
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
+    if codecs.frame_count(dataset) != 1:
         raise ImageRejected(Rejection.MULTI_FRAME)
-    monochrome = text(dataset, "PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
-    if dataset.SamplesPerPixel != 1 or not monochrome:
+    photometric = text(dataset, "PhotometricInterpretation")
+    monochrome = photometric in ("MONOCHROME1", "MONOCHROME2") and dataset.SamplesPerPixel == 1
+    if not monochrome and (colour != "luminance" or photometric not in _COLOURS):
         raise ImageRejected(Rejection.COLOUR)
-    _check_pixels(dataset)
-    return DicomHeader(patient, instance, modality, dataset)
-
-
-def _check_pixels(dataset: Dataset) -> None:
-    rows, columns = int(dataset.Rows), int(dataset.Columns)
-    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
-    if rows * columns > MAX_PIXELS:
-        raise ImageRejected(Rejection.TOO_LARGE)
-    if min(rows, columns) < MIN_SIDE:
-        raise ImageRejected(Rejection.TOO_SMALL)
-    if (
-        allocated not in (8, 16)
-        or not 1 <= stored <= allocated
-        or dataset.HighBit != stored - 1
-        or dataset.PixelRepresentation not in (0, 1)
-    ):
-        raise ImageRejected(Rejection.PIXEL_FORMAT)
-    size, expected = len(dataset.PixelData), rows * columns * allocated // 8
-    if dataset.file_meta.TransferSyntaxUID in _UNCOMPRESSED:
-        if size < expected:
-            raise ImageRejected(Rejection.TRUNCATED)
-    elif size > 2 * expected + 65_536:  # RLE grows an image by 1 % at worst; more than that is a decompression bomb
-        raise ImageRejected(Rejection.MALFORMED)
+    codecs.check_size(dataset)
 
 
 def _ends_early(dataset: Dataset) -> bool:
@@ -166,22 +180,3 @@ def _ends_early(dataset: Dataset) -> bool:
     shape = ("Rows", "Columns", "BitsAllocated", "PixelRepresentation")
     image = dataset.file_meta.get("MediaStorageSOPClassUID") in SOP_CLASSES
     return image and not all(keyword in dataset for keyword in shape)
-
-
-def _stored_values(dataset: Dataset) -> NDArray[Any]:
-    values = pixel_array(dataset)
-    if values.shape != (dataset.Rows, dataset.Columns) or values.dtype.kind not in "ui":
-        raise ImageRejected(Rejection.MALFORMED)
-    unused = 8 * values.dtype.itemsize - int(dataset.BitsStored)
-    # Shifting up and down clears the unused high bits, and extends the sign of signed values.
-    shifted: NDArray[Any] = np.right_shift(np.left_shift(values, unused), unused) if unused else values.copy()
-    return shifted
-
-
-def _modality_values(stored: NDArray[Any], dataset: Dataset) -> NDArray[Any]:
-    slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
-    if "ModalityLUTSequence" in dataset:
-        return np.ascontiguousarray(apply_modality_lut(stored, dataset), dtype=np.float32)
-    if (slope, intercept) != (1.0, 0.0) or stored.dtype.kind == "i":
-        return (stored.astype(np.float64) * slope + intercept).astype(np.float32)
-    return np.ascontiguousarray(stored)

@@ -83,7 +83,7 @@ SENTENCES = MappingProxyType(
         Rejection.KIND: "the modality or SOP class is not that of a projection radiograph or single image",
         Rejection.CLASS: "the SOP class is not one of the images that are read",
         Rejection.NO_PATIENT: "the file has no PatientID, so that its patient cannot be protected as one",
-        Rejection.NO_INSTANCE: "the file has no SOP instance UID",
+        Rejection.NO_INSTANCE: "the file has no SOP instance UID, or as a slice no series instance UID",
         Rejection.TOO_LARGE: f"the file, image or volume is larger than {MAX_FILE_BYTES} bytes, {MAX_PIXELS} pixels a "
         f"frame or {MAX_VOXELS} voxels",
         Rejection.TOO_SMALL: f"the image has fewer than {MIN_SIDE} rows or columns",

@@ -1,9 +1,9 @@
 """The types that leave this package: a volume, the same with what still identifies its patient, and a reading.
 
-Two conventions hold everywhere. World coordinates are RAS+ millimetres (x to the patient's right is negative,
-as in NIfTI), not DICOM's LPS+. The axes of a volume's array are (column, row, slice) of its DICOM frames, slices
-ordered so that the axes are right-handed in the patient (highdicom's order, reversed); those of an image are
-(row, column).
+Two conventions hold everywhere. World coordinates are RAS+ millimetres, as in NIfTI (x grows to the
+patient's right), not DICOM's LPS+. The axes of a volume's array are (column, row, slice) of its DICOM frames, slices
+ordered along row direction x column direction, so that the axes are right-handed in the patient; those of an
+image are (row, column). An array from NIfTI keeps the axes of its file.
 """
 
 from dataclasses import dataclass, field

@@ -6,7 +6,7 @@ import pytest
 from pydicom import Dataset, Sequence
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
-    JPEG2000,
+    MPEG2MPML,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -134,7 +134,7 @@ def test_what_is_not_a_usable_radiograph_is_named(rejection, make_dicom, attribu
 
 
 def test_other_codecs_are_named_as_unsupported(rejection, make_dicom):
-    assert rejection(make_dicom(syntax=JPEG2000, PixelData=encapsulate([b"codestream"]))) == Rejection.SYNTAX
+    assert rejection(make_dicom(syntax=MPEG2MPML, PixelData=encapsulate([b"codestream"]))) == Rejection.SYNTAX
 
 
 def test_a_secondary_capture_that_says_it_is_clean_is_read(load, make_dicom):

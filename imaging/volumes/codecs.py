@@ -1,0 +1,236 @@
+"""Pixel decoders: which one reads which transfer syntax, in an order fixed here and not by what imports first.
+
+Two decoders of one syntax can give different pixels for lossy data, so the name and version of the one that was
+used goes into each manifest. Declared sizes are checked against limits, and against the size that the compressed
+stream itself states, before any decoder sees it: a small file cannot ask for gigabytes. All but pydicom's own are
+native code in this process that reads a hospital's bytes: a stream made to break them can end the process or
+worse. They run where ingest runs, with the rights of the silo's user, and never in the aggregator.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, uid
+from pydicom.encaps import generate_frames
+from pydicom.pixels.decoders.base import get_decoder
+
+from imaging.volumes.headers import text
+from imaging.volumes.rejection import MAX_PIXELS, MAX_VOXELS, MIN_SIDE, ImageRejected, Rejection
+
+NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian})
+
+_LIBJPEG = ("pylibjpeg", "pylibjpeg-libjpeg")
+_OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
+_GDCM = ("gdcm", "python-gdcm")
+_JPEGLS = ("pyjpegls", "pyjpegls")
+
+DECODERS = MappingProxyType(
+    {
+        uid.RLELossless: (("pylibjpeg", "pylibjpeg-rle"), ("pydicom", "pydicom")),
+        uid.JPEGBaseline8Bit: (_GDCM, _LIBJPEG),
+        uid.JPEGExtended12Bit: (_LIBJPEG, _GDCM),
+        uid.JPEGLossless: (_GDCM, _LIBJPEG),
+        uid.JPEGLosslessSV1: (_GDCM, _LIBJPEG),
+        uid.JPEGLSLossless: (_JPEGLS, _GDCM),
+        uid.JPEGLSNearLossless: (_JPEGLS, _GDCM),
+        uid.JPEG2000Lossless: (_OPENJPEG, _GDCM),
+        uid.JPEG2000: (_OPENJPEG, _GDCM),
+        uid.HTJ2KLossless: (_OPENJPEG,),
+        uid.HTJ2KLosslessRPCL: (_OPENJPEG,),
+        uid.HTJ2K: (_OPENJPEG,),
+    }
+)
+"""Transfer syntax -> (pydicom's name of a plugin, its package), tried in this order; libjpeg is an optional extra."""
+
+_LOSSY = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless})
+_MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.HTJ2K})
+_GROWTH = 65_536
+_JPEG, _JP2, _J2K = b"\xff\xd8", b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51"
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7})  # 0xF7: JPEG-LS
+
+
+def supported(syntax: str) -> bool:
+    """Whether a decoder of the transfer syntax is installed."""
+    return syntax in NATIVE or bool(_installed(syntax))
+
+
+def is_lossy(dataset: Dataset) -> bool:
+    """Whether the image was ever compressed with loss; a syntax that may be either counts unless the header denies."""
+    syntax, said = dataset.file_meta.TransferSyntaxUID, text(dataset, "LossyImageCompression")
+    return said == "01" or syntax in _LOSSY or (syntax in _MAYBE_LOSSY and said != "00")
+
+
+def check_size(dataset: Dataset) -> None:
+    """Check the declared size and format of the pixels, before they are decoded.
+
+    Raises:
+        ImageRejected: TOO_LARGE, TOO_SMALL, PIXEL_FORMAT, SYNTAX.
+    """
+    rows, columns, frames = int(dataset.Rows), int(dataset.Columns), frame_count(dataset)
+    allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
+    if rows * columns > MAX_PIXELS or rows * columns * frames > MAX_VOXELS:
+        raise ImageRejected(Rejection.TOO_LARGE)
+    if min(rows, columns) < MIN_SIDE:
+        raise ImageRejected(Rejection.TOO_SMALL)
+    if (
+        allocated not in (8, 16)
+        or not 1 <= stored <= allocated
+        or dataset.HighBit != stored - 1
+        or dataset.PixelRepresentation not in (0, 1)
+    ):
+        raise ImageRejected(Rejection.PIXEL_FORMAT)
+    if not supported(dataset.file_meta.TransferSyntaxUID):
+        raise ImageRejected(Rejection.SYNTAX)
+
+
+def frame_count(dataset: Dataset) -> int:
+    """The declared number of frames, at least one.
+
+    Raises:
+        ImageRejected: MALFORMED.
+    """
+    frames = int(dataset.get("NumberOfFrames") or 1)
+    if frames < 1:
+        raise ImageRejected(Rejection.MALFORMED)
+    return frames
+
+
+def decode(dataset: Dataset, *, colour: bool = False, wanted: Sequence[int] = ()) -> tuple[Iterator[NDArray[Any]], str]:
+    """Decode the frames of a dataset that `check_size` passed; only within `headers.foreign_errors`.
+
+    Args:
+        dataset: with its pixel data.
+        colour: whether samples come as (rows, columns, 3) RGB; otherwise (rows, columns) of stored values, with
+            unused high bits cleared and the sign extended.
+        wanted: indices of frames from 0, growing; all if empty.
+
+    Returns:
+        The (wanted) frames one after the other, and "package version" of the decoder.
+
+    Raises:
+        ImageRejected: TRUNCATED, MALFORMED, NO_PIXELS; SYNTAX if no installed decoder can read the stream.
+    """
+    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
+        raise ImageRejected(Rejection.PIXEL_FORMAT)
+    if "PixelData" not in dataset:
+        raise ImageRejected(Rejection.NO_PIXELS)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    check_streams(dataset, wanted)
+    if syntax in NATIVE:
+        return _frames(dataset, "", wanted, colour=colour), f"pydicom {_version('pydicom')}"
+    for plugin, package in _installed(syntax):
+        frames = _frames(dataset, plugin, wanted, colour=colour)
+        try:
+            first = next(frames)
+        except (RuntimeError, ValueError, TypeError, NotImplementedError):
+            continue  # the next decoder may know this stream; the manifest says which one did
+        return _chained(first, frames), f"{package} {_version(package)}"
+    raise ImageRejected(Rejection.SYNTAX if syntax == uid.JPEGExtended12Bit else Rejection.MALFORMED)
+
+
+def _frames(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:
+    shape = (int(dataset.Rows), int(dataset.Columns))
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    count = 0
+    for frame, _ in decoder.iter_array(dataset, indices=wanted or None, raw=not colour, decoding_plugin=plugin):
+        if frame.shape != (*shape, 3) if colour else frame.shape != shape or frame.dtype.kind not in "ui":
+            raise ImageRejected(Rejection.MALFORMED)
+        count += 1
+        yield frame if colour else _used_bits(frame, int(dataset.BitsStored))
+    expected = len(wanted) or frame_count(dataset)
+    if count != expected:
+        raise ImageRejected(Rejection.TRUNCATED if count < expected else Rejection.MALFORMED)
+
+
+def _used_bits(values: NDArray[Any], stored: int) -> NDArray[Any]:
+    """Shifting up and down clears the unused high bits (old overlays hide there), and extends the sign."""
+    unused = 8 * values.dtype.itemsize - stored
+    shifted: NDArray[Any] = np.right_shift(np.left_shift(values, unused), unused) if unused else values.copy()
+    return shifted
+
+
+def _chained(first: NDArray[Any], rest: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    yield first
+    yield from rest
+
+
+def check_streams(dataset: Dataset, wanted: Sequence[int] = ()) -> None:
+    """Check that the pixel data have the size, or state the shape, that the header declares.
+
+    Raises:
+        ImageRejected: TRUNCATED, MALFORMED.
+    """
+    syntax = dataset.file_meta.TransferSyntaxUID
+    rows, columns, frames = int(dataset.Rows), int(dataset.Columns), frame_count(dataset)
+    size, samples = len(dataset.PixelData), int(dataset.SamplesPerPixel)
+    expected = rows * columns * frames * samples * int(dataset.BitsAllocated) // 8
+    if syntax in NATIVE:
+        subsampled = text(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
+        if size < (expected * 2 // 3 if subsampled else expected):
+            raise ImageRejected(Rejection.TRUNCATED)
+    elif size > 2 * expected + _GROWTH * frames:  # no codec doubles an image: more is a decompression bomb
+        raise ImageRejected(Rejection.MALFORMED)
+    elif syntax != uid.RLELossless:  # its decoders allocate what the header declares, and no more
+        some = frozenset(wanted)
+        for index, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=frames)):
+            if (not some or index in some) and _stated_shape(stream) != (rows, columns):
+                raise ImageRejected(Rejection.MALFORMED)
+
+
+def _stated_shape(stream: bytes) -> tuple[int, int]:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream states (ITU-T T.81 B.2.2, T.87 C.2.2, T.800 A.5.1)."""
+    if stream.startswith(_JP2):
+        stream = stream[_codestream_start(stream) :]
+    if stream.startswith(_J2K):
+        width, height, left, top = struct.unpack_from(">8x4I", stream)
+        return height - top, width - left
+    if not stream.startswith(_JPEG):
+        raise ImageRejected(Rejection.MALFORMED)
+    at = 2
+    while True:
+        prefix, marker, length = struct.unpack_from(">BBH", stream, at)
+        if prefix != 0xFF:
+            raise ImageRejected(Rejection.MALFORMED)
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker in _FRAME_HEADERS:
+            rows, columns = struct.unpack_from(">HH", stream, at + 5)
+            return rows, columns
+        else:
+            at += 2 + max(length, 2)
+
+
+def _codestream_start(stream: bytes) -> int:
+    """Where the contiguous codestream box of a JP2 file begins (ITU-T T.800 I.4)."""
+    at = 0
+    while True:
+        length, kind = struct.unpack_from(">I4s", stream, at)
+        if kind == b"jp2c":
+            return at + 8
+        if length < 8:
+            raise ImageRejected(Rejection.MALFORMED)
+        at += length
+
+
+@cache
+def _installed(syntax: str) -> tuple[tuple[str, str], ...]:
+    if syntax not in DECODERS:
+        return ()
+    available = get_decoder(syntax).available_plugins
+    return tuple(
+        (plugin, package) for plugin, package in DECODERS[uid.UID(syntax)] if plugin in available and _version(package)
+    )
+
+
+@cache
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
