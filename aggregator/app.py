@@ -20,12 +20,15 @@ import typer
 from aggregator import enrolment
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
+from aggregator.head_board import HeadBoard
+from aggregator.records import Records
 from aggregator.roster_file import RosterFile
 from aggregator.service import METHODS, Service
 from aggregator.store import StudyStore
 from privacy import console, study
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, check_complete, on_roster
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member
 from privacy.channel.statement_memory import StatementMemory
@@ -76,6 +79,14 @@ def build(state: Path, identity: Identity, signed: Study, listen: str, statement
         ledger.append("study_published", {"study_digest": digest})
     store = StudyStore(state / "studies" / f"{signed.name}-{digest[:16]}")
     coordinator = Coordinator(signed, store, ledger, identity.keys.identity, time.monotonic, config.max_upload_bytes)
+    heads = HeadBoard(
+        signed,
+        store,
+        ledger,
+        cosigning_keys(state, identity),
+        Records(ledger, signed.digest(), signed.roster.epoch),
+        lambda: datetime.now(UTC),
+    )
     roster = RosterFile(
         statement or state / "roster-statement.json",
         StatementMemory(state / "newest-roster-statement.json", signed.consortium, identity.study_key),
@@ -97,7 +108,7 @@ def build(state: Path, identity: Identity, signed: Study, listen: str, statement
         interceptors=[Translation(), Authorisation(signed.consortium, METHODS, admit)],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers((Service(coordinator, config.stall_seconds).handler(),))
+    server.add_generic_rpc_handlers((Service(coordinator, heads, config.stall_seconds).handler(),))
     return Program(server, coordinator, ledger, tls.listen(server, identity, listen))
 
 

@@ -28,7 +28,6 @@ from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.heads import HeadAnswer, HeadQuery
 from privacy.wire.messages import (
     Abandon,
     Advertise,
@@ -211,19 +210,6 @@ class Coordinator:
         with self._changed:
             count = self._snapshots.frames(request.round_number)
         return (self._snapshots.read(index) for index in range(request.first_frame, count))
-
-    def answer_head(self, peer: str, query: HeadQuery) -> Signed:
-        """What is held of the ledger of the silo `peer`, signed with the nonce of its query.
-
-        Raises:
-            ProtocolError: not this study.
-        """
-        self._check_study(query.study_digest)
-        index = self._study.roster.index(peer)
-        with self._changed:
-            close, advertise, others = self._store.newest(index, len(self._study.roster.silos))
-        answer = HeadAnswer(self._digest, query.nonce, index, close, advertise, others)
-        return bodies.seal(answer, self._study.roster.aggregator.name, self._key)
 
     def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
         """The frames of a published sum, in order.

@@ -39,6 +39,12 @@ class Records:
         """Something that a person should look at."""
         self._ledger.append("incident", {"code": code, "detail": detail})
 
+    def incident_once(self, code: str, detail: str) -> None:
+        """The same, but not what the ledger says already."""
+        told = {"code": code, "detail": detail}
+        if not any(entry.kind == "incident" and entry.body == told for entry in self._ledger.entries):
+            self.incident(code, detail)
+
     def _once(self, kind: str, round_number: int, **more: Json) -> None:
         """Append an entry of a round unless it is there: a process may stop between the store and the ledger."""
         for entry in reversed(self._ledger.entries):

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 import grpc
 
 from aggregator.coordinator import Coordinator
+from aggregator.head_board import HeadBoard
 from privacy.channel.authorisation import MethodTable, caller
 from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
 from privacy.errors import ProtocolError, Unreachable
-from privacy.wire import bodies, convert
+from privacy.wire import bodies, convert, exchange
 from privacy.wire.requests import Arrived, Piece
 
 SILOS_ONLY = frozenset({Role.SILO})
@@ -29,18 +30,19 @@ METHODS: MethodTable = {
     f"/{convert.SERVICE.full_name}/GiveSnapshotFrame": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/DownloadSnapshot": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/AskHead": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/ExchangeHeads": SILOS_ONLY,
 }
 """Which role may call each method; `authorisation.check_complete` compares it with the service."""
 
 
 class Service:
-    """Handlers of the service `collegium.v1.Aggregator` over one coordinator.
+    """Handlers of the service `collegium.v1.Aggregator` over one coordinator and one board of ledgers' heads.
 
     `stall_seconds` bounds how long an upload or download may stand still before its call is ended.
     """
 
-    def __init__(self, coordinator: Coordinator, stall_seconds: float) -> None:
-        self._coordinator, self._stall_seconds = coordinator, stall_seconds
+    def __init__(self, coordinator: Coordinator, heads: HeadBoard, stall_seconds: float) -> None:
+        self._coordinator, self._heads, self._stall_seconds = coordinator, heads, stall_seconds
         self._lock = threading.Lock()
         self._uploading: dict[str, grpc.ServicerContext] = {}
 
@@ -63,6 +65,7 @@ class Service:
                 "GiveSnapshotFrame": unary(self._give_snapshot_frame),
                 "DownloadSnapshot": stream_out(self._download_snapshot),
                 "AskHead": unary(self._ask_head),
+                "ExchangeHeads": unary(self._exchange_heads),
             },
         )
 
@@ -92,8 +95,10 @@ class Service:
                 yield convert.encode_frame(frame)
 
     def _ask_head(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        answer = self._coordinator.answer_head(caller(context).name, convert.decode_head_query(request))
-        return bodies.encode_signed(answer)
+        return bodies.encode_signed(self._heads.answer(caller(context).name, convert.decode_head_query(request)))
+
+    def _exchange_heads(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        return exchange.encode_shown(self._heads.exchange(caller(context).name, exchange.decode_given(request)))
 
     def _begin_upload(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         arriving = self._coordinator.begin_upload(caller(context).name, bodies.decode_signed(request))

@@ -30,6 +30,7 @@ from privacy.errors import IdentityError, ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
+from privacy.ledger.cosignature import CosigningKeys
 from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
@@ -49,6 +50,7 @@ from silo_node import server_optimizer
 from silo_node.agreement import Agreement
 from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.contribution import Contributor, Learning, evaluates
+from silo_node.cosigning import Cosigning
 from silo_node.global_model import GlobalModel
 from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
@@ -84,8 +86,10 @@ class Agent:
     progress: Progress
     runtime: Path
     roster: RosterWatch
+    cosigner: CosigningKeys
     processes: int = 1
     witnesses_required: bool = True
+    cosign_patience: float = 2.0
 
     def __post_init__(self) -> None:
         self._digest = self.study.digest()
@@ -99,6 +103,7 @@ class Agent:
         self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
         self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
         self._agreement = Agreement(self._standing, self._records, self.client)
+        self._cosigning = Cosigning(self.study, self._index, self.ledger, self.cosigner, self._records, self.client)
         self._witnesses = Witnesses(self._standing, self._records, self.client, self.witnesses_required)
 
     def run(self) -> GlobalModel:
@@ -142,8 +147,10 @@ class Agent:
         while self._model.round_number < self.study.training.rounds + 1:
             self._keys.grant_open_requests(self._material)
             self._agree(self._model)
+            self._cosigning.exchange()
             self._model = self._round(self._model)
         self._agree(self._model)
+        self._cosigning.finish(self.cosign_patience)
         while self._attend():
             pass  # nobody is left without a key or the model because we were the first to end
         self._standing.forget_round()
@@ -231,6 +238,7 @@ class Agent:
         sent = self._send(upload, number, started) if upload is not None else 0
         self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
         board = self.client.published(number, Phase.SURVIVORS)
+        self._cosigning.exchange()
         opening = self._opening(place, vault, mac)
         verified = opening.accept(board, upload, exchanged.share_set)
         opening.reveal(verified.checked)

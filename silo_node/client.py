@@ -21,8 +21,8 @@ from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
-from privacy.wire import bodies, convert
-from privacy.wire.heads import HeadQuery
+from privacy.wire import bodies, convert, exchange
+from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.stored_upload import StoredUpload
@@ -31,6 +31,8 @@ POLL_MILLISECONDS = 20_000
 """How long the aggregator may hold a long poll; below the idle limits of common proxies."""
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
+EXCHANGE_SECONDS = 20
+"""How long an exchange of heads may keep a silo from its round."""
 
 ResultT = TypeVar("ResultT")
 
@@ -64,6 +66,7 @@ class AggregatorClient:
         self._give = self._channel.unary_unary(prefix + "GiveSnapshotFrame", bytes, bytes)
         self._take = self._channel.unary_stream(prefix + "DownloadSnapshot", bytes, bytes)
         self._ask = self._channel.unary_unary(prefix + "AskHead", bytes, bytes)
+        self._exchange = self._channel.unary_unary(prefix + "ExchangeHeads", bytes, bytes)
         self._attend: Callable[[], bool] | None = None
 
     def attend(self, answer: Callable[[], bool]) -> None:
@@ -78,6 +81,12 @@ class AggregatorClient:
         """What the aggregator knows of this silo's ledger: a HeadAnswer, not checked here."""
         data = convert.encode_head_query(HeadQuery(self._digest, nonce))
         return self._patiently(lambda: bodies.decode_signed(self._ask(data, timeout=60)))
+
+    def exchange_heads(self, given: HeadsGiven) -> HeadsShown:
+        """Give and get heads of ledgers, tried once: no round waits for it. Raises Unreachable: no answer."""
+        with calling(self._peer):
+            data = self._exchange(exchange.encode_given(given), timeout=EXCHANGE_SECONDS)
+        return exchange.decode_shown(data)
 
     def submit(self, message: Signed) -> None:
         """Send a signed message; stored durably there when this returns."""

@@ -4,6 +4,7 @@ from contextlib import closing
 from pathlib import Path
 
 from imaging.cohort import Cohort
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
 from privacy.ledger import software
@@ -81,6 +82,7 @@ def take_part(
                 roster=RosterWatch(
                     signed, identity, directory.statements(identity), client, progress, patience=patience
                 ),
+                cosigner=cosigning_keys(directory.root, identity),
                 processes=cores(),
                 witnesses_required=policy.witnesses_required,
             ).run()

@@ -69,6 +69,12 @@ class RoundRecords:
         """Something that a person should look at."""
         self._ledger.append("incident", {"code": code, "detail": detail})
 
+    def incident_once(self, code: str, detail: str) -> None:
+        """The same, but not what the ledger says already."""
+        told = {"code": code, "detail": detail}
+        if not any(entry.kind == "incident" and entry.body == told for entry in self._ledger.entries):
+            self.incident(code, detail)
+
     def abandoned_in_a_row(self) -> int:
         """How many rounds, the newest of them last, ended without a sum one after the other."""
         outcomes = [body["outcome"] for body in self.all_of("closed")]

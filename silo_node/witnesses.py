@@ -7,12 +7,15 @@ aggregator that keeps back the newest of all of these can hide what happened aft
 
 import json
 import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from privacy import durable
 from privacy.channel.envelope import Signed
+from privacy.channel.parties import parties_of
 from privacy.digest import Json, canonical_json
 from privacy.errors import CollegiumError, CorruptState, ProtocolError
+from privacy.ledger.note import read_checkpoint
 from privacy.ledger.witness import ROLLED_BACK, Seen, lost
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
@@ -135,7 +138,23 @@ class Witnesses:
             close = self._opened(other, Close, silo)
             newest = max(newest, close.round_number)
             heads.extend(Seen(other.signer, head.size, head.root) for head in close.witnessed if head.silo == index)
+        heads.extend(self._cosigned(answer))
         return Known(tuple(heads), closed, max(newest + 1, opened), opened)
+
+    def _cosigned(self, answer: HeadAnswer) -> Iterator[Seen]:
+        """Heads that others cosigned; whoever did, our own signature says that they were ours."""
+        parties, own = parties_of(self.standing.study), self.standing.identity
+        for shown in answer.cosigned:
+            try:
+                head = read_checkpoint(shown.note, own.keys.public_identity)
+                witness = parties[shown.party].uri.rsplit("/", 1)[-1]
+            except (CorruptState, IndexError) as error:
+                raise ProtocolError(
+                    "the aggregator shows a head of this silo's ledger that this silo never signed",
+                    code="witness.forged",
+                ) from error
+            if head.origin == own.member.uri:
+                yield Seen(witness, head.size, head.root)
 
     def _opened(self, message: Signed, kind: type[bodies.BodyT], silo: int) -> bodies.BodyT:
         party = self.standing.study.roster.silos[silo - 1]

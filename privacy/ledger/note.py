@@ -17,6 +17,8 @@ from privacy.errors import CorruptState
 
 _ED25519 = b"\x01"
 _MARK = "\u2014 "
+MAX_NOTE = 1024
+"""A checkpoint with its own signature alone has at most so many bytes."""
 
 
 @dataclass(frozen=True)

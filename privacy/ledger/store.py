@@ -8,6 +8,7 @@ acknowledged; they are never behind it. One process writes at a time (a lock on
 older copy of the whole folder: that takes witnesses of the head.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -54,6 +55,7 @@ class Ledger:
         self._tree = state.tree
         self._length = state.length
         self._cut_is_due = False
+        self._appending = threading.RLock()
         self.details = SideStore(directory)
 
     @classmethod
@@ -144,6 +146,11 @@ class Ledger:
         return tuple(self._entries)
 
     @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self._directory
+
+    @property
     def origin(self) -> str:
         """SPIFFE ID of the writing party."""
         return self._origin
@@ -153,7 +160,7 @@ class Ledger:
         return self._tree.size, self._tree.root()
 
     def append(self, kind: str, body: Mapping[str, Json], details: Mapping[str, Json] | None = None) -> Entry:
-        """Sign an entry and make it durable; it is acknowledged when this returns.
+        """Sign an entry and make it durable; it is acknowledged when this returns. Threads may append at the same time.
 
         Args:
             kind: one of `KINDS`.
@@ -191,6 +198,10 @@ class Ledger:
         return entry
 
     def _append(self, kind: str, body: Mapping[str, Json]) -> Entry:
+        with self._appending:
+            return self._append_next(kind, body)
+
+    def _append_next(self, kind: str, body: Mapping[str, Json]) -> Entry:
         entry = make(self._tree.size, self._clock(), kind, body, self._tree.root(), self._origin, self._key)
         line = entry.line()
         grown = self._tree.copy()

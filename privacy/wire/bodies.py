@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from privacy.channel.envelope import Signed, sign, verify
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
-from privacy.wire.heads import HeadAnswer
+from privacy.wire.heads import CosignedHead, HeadAnswer
 from privacy.wire.messages import (
     Abandon,
     Advertise,
@@ -301,6 +301,7 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             close=None if m.close is None else signed_to(m.close),
             advertise=None if m.advertise is None else signed_to(m.advertise),
             others=[signed_to(message) for message in m.others],
+            cosigned=[pb.CosignedHead(silo=c.party, note=c.note, cosigner=c.cosigner) for c in m.cosigned],
         ),
         pb.HeadAnswer,
         lambda w: HeadAnswer(
@@ -310,6 +311,7 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             signed_from(w.close) if w.HasField("close") else None,
             signed_from(w.advertise) if w.HasField("advertise") else None,
             tuple(signed_from(message) for message in w.others),
+            tuple(CosignedHead(c.silo, c.note, c.cosigner) for c in w.cosigned),
         ),
     ),
 }

@@ -345,20 +345,84 @@ class HeadQuery(_message.Message):
     def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ...) -> None: ...
 
 class HeadAnswer(_message.Message):
-    __slots__ = ("study_digest", "nonce", "silo", "close", "advertise", "others")
+    __slots__ = ("study_digest", "nonce", "silo", "close", "advertise", "others", "cosigned")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
     SILO_FIELD_NUMBER: _ClassVar[int]
     CLOSE_FIELD_NUMBER: _ClassVar[int]
     ADVERTISE_FIELD_NUMBER: _ClassVar[int]
     OTHERS_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_FIELD_NUMBER: _ClassVar[int]
     study_digest: bytes
     nonce: bytes
     silo: int
     close: Signed
     advertise: Signed
     others: _containers.RepeatedCompositeFieldContainer[Signed]
-    def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., silo: _Optional[int] = ..., close: _Optional[_Union[Signed, _Mapping]] = ..., advertise: _Optional[_Union[Signed, _Mapping]] = ..., others: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ...) -> None: ...
+    cosigned: _containers.RepeatedCompositeFieldContainer[CosignedHead]
+    def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., silo: _Optional[int] = ..., close: _Optional[_Union[Signed, _Mapping]] = ..., advertise: _Optional[_Union[Signed, _Mapping]] = ..., others: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., cosigned: _Optional[_Iterable[_Union[CosignedHead, _Mapping]]] = ...) -> None: ...
+
+class ConsistencyProof(_message.Message):
+    __slots__ = ("size", "nodes")
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    NODES_FIELD_NUMBER: _ClassVar[int]
+    size: int
+    nodes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, size: _Optional[int] = ..., nodes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class ShownHead(_message.Message):
+    __slots__ = ("silo", "note", "proof")
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    silo: int
+    note: str
+    proof: ConsistencyProof
+    def __init__(self, silo: _Optional[int] = ..., note: _Optional[str] = ..., proof: _Optional[_Union[ConsistencyProof, _Mapping]] = ...) -> None: ...
+
+class CosignedHead(_message.Message):
+    __slots__ = ("silo", "note", "cosigner")
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    COSIGNER_FIELD_NUMBER: _ClassVar[int]
+    silo: int
+    note: str
+    cosigner: bytes
+    def __init__(self, silo: _Optional[int] = ..., note: _Optional[str] = ..., cosigner: _Optional[bytes] = ...) -> None: ...
+
+class HeldHead(_message.Message):
+    __slots__ = ("silo", "size")
+    SILO_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    silo: int
+    size: int
+    def __init__(self, silo: _Optional[int] = ..., size: _Optional[int] = ...) -> None: ...
+
+class HeadsGiven(_message.Message):
+    __slots__ = ("study_digest", "cosigner", "note", "proofs", "cosigned", "held")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    COSIGNER_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    PROOFS_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    cosigner: bytes
+    note: str
+    proofs: _containers.RepeatedCompositeFieldContainer[ConsistencyProof]
+    cosigned: _containers.RepeatedCompositeFieldContainer[CosignedHead]
+    held: _containers.RepeatedCompositeFieldContainer[HeldHead]
+    def __init__(self, study_digest: _Optional[bytes] = ..., cosigner: _Optional[bytes] = ..., note: _Optional[str] = ..., proofs: _Optional[_Iterable[_Union[ConsistencyProof, _Mapping]]] = ..., cosigned: _Optional[_Iterable[_Union[CosignedHead, _Mapping]]] = ..., held: _Optional[_Iterable[_Union[HeldHead, _Mapping]]] = ...) -> None: ...
+
+class HeadsShown(_message.Message):
+    __slots__ = ("heads", "cosigned", "wanted")
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    COSIGNED_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
+    heads: _containers.RepeatedCompositeFieldContainer[ShownHead]
+    cosigned: _containers.RepeatedCompositeFieldContainer[CosignedHead]
+    wanted: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, heads: _Optional[_Iterable[_Union[ShownHead, _Mapping]]] = ..., cosigned: _Optional[_Iterable[_Union[CosignedHead, _Mapping]]] = ..., wanted: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AwaitRequest(_message.Message):
     __slots__ = ("study_digest", "round", "phase", "wait_milliseconds", "attentive")

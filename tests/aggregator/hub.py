@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
@@ -16,10 +17,13 @@ import grpc
 import numpy as np
 
 from aggregator.coordinator import Coordinator
+from aggregator.head_board import HeadBoard
+from aggregator.records import Records
 from aggregator.service import METHODS, Service
 from aggregator.store import StudyStore
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, on_roster
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import Translation
@@ -28,8 +32,8 @@ from privacy.he import frames
 from privacy.he.params import SEED_BYTES, CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from privacy.wire import bodies, convert
-from privacy.wire.heads import HeadQuery
+from privacy.wire import bodies, convert, exchange
+from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES
 from privacy.wire.messages import Advertise, Close, ShareBox, Shares, Sign, Unmask, Unopenable, UploadHeader
 from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
@@ -163,7 +167,16 @@ class Hub:
             self.members.study, store, self.ledger, key, lambda: self.now, self.max_upload_bytes
         )
         self.coordinator.relay(self.members.statement, frozenset())
-        self._service = Service(self.coordinator, self.stall)
+        study = self.members.study
+        self.heads = HeadBoard(
+            study,
+            store,
+            self.ledger,
+            cosigning_keys(self.root, self.members.hub),
+            Records(self.ledger, study.digest(), study.roster.epoch),
+            lambda: datetime.now(UTC),
+        )
+        self._service = Service(self.coordinator, self.heads, self.stall)
 
     def restart(self) -> None:
         self.ledger.close()
@@ -237,6 +250,10 @@ class Hub:
     def ask_head(self, index: int, nonce: bytes) -> Signed:
         request = convert.encode_head_query(HeadQuery(self.members.study.digest(), nonce))
         return bodies.decode_signed(self._service._ask_head(request, self._caller(index)))
+
+    def exchange_heads(self, index: int, given: HeadsGiven) -> HeadsShown:
+        data = self._service._exchange_heads(exchange.encode_given(given), self._caller(index))
+        return exchange.decode_shown(data)
 
     # ---- whole steps
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from aggregator.app import Program, build
 from imaging import metrics
 from privacy.channel import roster_statement
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.files import publish
 from privacy.channel.identity import Identity
 from privacy.dp.events import DpEvent
@@ -203,6 +204,7 @@ class Federation:
             stream=SecureStream(),
             progress=progress,
             runtime=root / "runtime",
+            cosigner=cosigning_keys(root, identity),
             roster=RosterWatch(signed, identity, directory.statements(identity), client, progress),
         )
 

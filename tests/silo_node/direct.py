@@ -16,6 +16,7 @@ from typing import cast
 from aggregator import deadlines, rounds
 from aggregator.setup import Abandoned
 from privacy import durable
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.errors import AlreadyRunning, Unreachable
@@ -23,6 +24,7 @@ from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.wire import convert
+from privacy.wire.heads import HeadsGiven, HeadsShown
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer
 from silo_node.agent import Agent
@@ -49,6 +51,9 @@ class Line:
 
     def ask_head(self, nonce: bytes) -> Signed:
         return self.world.hub.ask_head(self.index, nonce)
+
+    def exchange_heads(self, given: HeadsGiven) -> HeadsShown:
+        return self.world.hub.exchange_heads(self.index, given)
 
     def submit(self, message: Signed) -> None:
         self.world.hub.submit(self.index, message)
@@ -179,7 +184,9 @@ class World:
             stream=SecureStream(),
             progress=progress,
             runtime=root / "runtime",
+            cosigner=cosigning_keys(root, identity),
             roster=RosterWatch(self.members.study, identity, directory.statements(identity), client, progress),
+            cosign_patience=0.0,
         )
 
     def start(self, index: int, line: Line | None = None, **options: float) -> Running:

@@ -119,8 +119,11 @@ def test_a_restored_backup_a_fork_and_a_replayed_answer_are_refused_and_a_person
     trained = list(world.trained)
     # the aggregator keeps its copies back: the others' Closes tell
     assert code_of(world, answering(world, close=None, advertise=None)) == "ledger.rolled_back"
+    # and so do the heads that others cosigned, alone
+    alone = answering(world, close=None, advertise=None, others=())
+    assert code_of(world, alone) == "ledger.rolled_back"
     # without the others, the round that we began tells
-    assert code_of(world, answering(world, close=None, others=())) == "ledger.rolled_back"
+    assert code_of(world, answering(world, close=None, others=(), cosigned=())) == "ledger.rolled_back"
     assert world.trained == trained
 
     identity = world.members.of(VICTIM)
@@ -155,7 +158,7 @@ def test_the_same_size_with_another_entry_is_a_fork(finished: World) -> None:
 
 def test_an_aggregator_that_forgot_is_no_witness_unless_policy_says_so(finished: World) -> None:
     world = finished
-    nothing = answering(world, close=None, advertise=None, others=())
+    nothing = answering(world, close=None, advertise=None, others=(), cosigned=())
     assert code_of(world, nothing) == "witness.forgot"
     world.running[VICTIM].agent.ledger.close()
     agent = world.agent(VICTIM, nothing)
@@ -172,11 +175,15 @@ def test_heads_that_no_silo_signed_are_not_believed(finished: World) -> None:
     answer = bodies.open_signed(world.hub.ask_head(VICTIM, b"n" * 32), HeadAnswer, hub.keys.public_identity)
     assert answer.close is not None
     assert len(answer.others) == 2
+    assert [head.party for head in answer.cosigned] == [0, 1, 3]
+    other = bodies.open_signed(world.hub.ask_head(1, b"n" * 32), HeadAnswer, hub.keys.public_identity)
     for lie in (
         {"close": answer.others[0]},
         {"close": replace(answer.close, signature=bytes(64))},
         {"advertise": answer.close},
         {"others": (replace(answer.others[0], signer="south"),)},
+        {"cosigned": (replace(answer.cosigned[0], note=other.cosigned[0].note),)},
+        {"cosigned": (replace(answer.cosigned[0], party=9),)},
     ):
         assert code_of(world, answering(world, **lie)) == "witness.forged"
 
@@ -224,4 +231,4 @@ def test_recovery_asks_and_without_a_yes_or_a_refused_start_nothing_changes(
     assert error_of(world) is None
     entries = world.running[VICTIM].agent.ledger.entries
     told = next(entry.body for entry in entries if entry.kind == "recovered")
-    assert (told["by"], told["reason"], len(told["witnesses"])) == ("Ada", "disk lost", 3)  # type: ignore[arg-type]
+    assert (told["by"], told["reason"], len(told["witnesses"])) == ("Ada", "disk lost", 6)  # type: ignore[arg-type]

@@ -4,7 +4,16 @@ from hypothesis import strategies as st
 
 from privacy.channel.envelope import Signed
 from privacy.wire import bodies
-from privacy.wire.heads import HeadAnswer, HeadQuery
+from privacy.wire.heads import (
+    ConsistencyProof,
+    CosignedHead,
+    HeadAnswer,
+    HeadQuery,
+    HeadsGiven,
+    HeadsShown,
+    HeldHead,
+    ShownHead,
+)
 from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES
 from privacy.wire.messages import (
     Abandon,
@@ -27,6 +36,9 @@ from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumR
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest, frame_count
 
 digests = st.binary(min_size=32, max_size=32)
+notes = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=64)
+cosigned_heads = st.just(()) | st.tuples(st.builds(CosignedHead, st.integers(0, 64), notes, st.binary(max_size=64)))
+proofs = st.builds(ConsistencyProof, st.integers(1, 2**63 - 1), st.lists(digests, max_size=3).map(tuple))
 maybe_digests = st.just(b"") | digests
 words = st.integers(0, 2**32 - 1)
 indices = st.integers(1, 64)
@@ -105,8 +117,30 @@ any_body: st.SearchStrategy[bodies.Body] = st.one_of(
     st.builds(SnapshotRequest, digests, indices, numbers),
     snapshot_offers(),
     st.builds(
-        HeadAnswer, digests, digests, indices, st.none() | signeds, st.none() | signeds, st.tuples(signeds, signeds)
+        HeadAnswer,
+        digests,
+        digests,
+        indices,
+        st.none() | signeds,
+        st.none() | signeds,
+        st.tuples(signeds, signeds),
+        cosigned_heads,
     ),
+)
+heads_given = st.builds(
+    HeadsGiven,
+    digests,
+    st.binary(min_size=1, max_size=64),
+    st.just("") | notes,
+    st.lists(proofs, max_size=3).map(tuple),
+    cosigned_heads,
+    st.just(()) | st.tuples(st.builds(HeldHead, st.integers(0, 64), st.integers(1, 2**63 - 1))),
+)
+heads_shown = st.builds(
+    HeadsShown,
+    st.just(()) | st.tuples(st.builds(ShownHead, st.integers(0, 64), notes, st.none() | proofs)),
+    cosigned_heads,
+    st.lists(st.integers(1, 2**63 - 1), max_size=3).map(tuple),
 )
 head_queries = st.builds(HeadQuery, digests, digests)
 awaits = st.builds(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from privacy.channel.envelope import Signed, sign
 from privacy.errors import IdentityError, ProtocolError
-from privacy.wire import bodies, convert, parsing
+from privacy.wire import bodies, convert, exchange, parsing
 from privacy.wire import collegium_pb2 as pb
-from privacy.wire.heads import HeadQuery
+from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.limits import MAX_FRAMES
 from privacy.wire.messages import Sign, UploadHeader
 from privacy.wire.requests import Arrived, Phase, Piece
@@ -32,6 +32,8 @@ DECODERS: dict[str, typing.Callable[[bytes], object]] = {
     "frame": convert.decode_frame,
     "part": convert.decode_part,
     "arrived": convert.decode_arrived,
+    "heads given": exchange.decode_given,
+    "heads shown": exchange.decode_shown,
 }
 
 WIRE = {
@@ -63,7 +65,13 @@ WIRE = {
     ],
     "LedgerHead": ["silo", "size", "root"],
     "HeadQuery": ["study_digest", "nonce"],
-    "HeadAnswer": ["study_digest", "nonce", "silo", "close", "advertise", "others"],
+    "HeadAnswer": ["study_digest", "nonce", "silo", "close", "advertise", "others", "cosigned"],
+    "ConsistencyProof": ["size", "nodes"],
+    "ShownHead": ["silo", "note", "proof"],
+    "CosignedHead": ["silo", "note", "cosigner"],
+    "HeldHead": ["silo", "size"],
+    "HeadsGiven": ["study_digest", "cosigner", "note", "proofs", "cosigned", "held"],
+    "HeadsShown": ["heads", "cosigned", "wanted"],
     "Unopenable": ["ctx", "round", "survivors_hash", "unmask_set", "culprit", "code"],
     "Abandon": ["study_digest", "round", "reason"],
     "SnapshotRequest": ["study_digest", "silo", "least_round"],
@@ -107,6 +115,12 @@ def test_every_kind_of_message_has_its_own_name() -> None:
 
 
 # ---- there and back
+
+
+@given(some.heads_given, some.heads_shown)
+def test_an_exchange_of_heads_comes_back(given: HeadsGiven, shown: HeadsShown) -> None:
+    assert exchange.decode_given(exchange.encode_given(given)) == given
+    assert exchange.decode_shown(exchange.encode_shown(shown)) == shown
 
 
 @given(some.head_queries)
@@ -232,6 +246,8 @@ def test_unknown_fields_are_refused(body: bodies.Body) -> None:
         pb.Frame(data=b"1").SerializeToString(),
         pb.UploadPart(seeds=b"1").SerializeToString(),
         pb.Arrived(pieces=1).SerializeToString(),
+        pb.HeadsGiven(study_digest=b"1" * 32, cosigner=b"1").SerializeToString(),
+        pb.HeadsShown(wanted=[1]).SerializeToString(),
     ],
     ids=list(DECODERS),
 )

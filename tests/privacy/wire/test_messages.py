@@ -8,7 +8,19 @@ import pytest
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import heads, messages, requests, snapshots
-from privacy.wire.heads import HeadAnswer, HeadQuery
+from privacy.wire.heads import (
+    MAX_COSIGNED_BYTES,
+    MAX_NOTE_BYTES,
+    MAX_STATEMENT_BYTES,
+    ConsistencyProof,
+    CosignedHead,
+    HeadAnswer,
+    HeadQuery,
+    HeadsGiven,
+    HeadsShown,
+    HeldHead,
+    ShownHead,
+)
 from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES, MAX_FRAMES
 from privacy.wire.messages import (
     Abandon,
@@ -32,6 +44,7 @@ from privacy.wire.snapshots import FRAME_BYTES, SnapshotDownload, SnapshotFrame,
 
 D = b"d" * 32
 BOX = ShareBox(1, bytes(BOX_C_BYTES), bytes(BOX_S_BYTES), D, D)
+PROOF, COSIGNED = ConsistencyProof(1, (D,)), CosignedHead(0, "note", b"statement")
 SIGNED = Signed("sign", b"", "north", bytes(64))
 VALID: list[Any] = [
     KeyRequest(D, 1, 1, bytes(1216)),
@@ -60,6 +73,12 @@ VALID: list[Any] = [
     LedgerHead(1, 0, D),
     HeadQuery(D, D),
     HeadAnswer(D, D, 1, None, None, ()),
+    PROOF,
+    COSIGNED,
+    ShownHead(0, "note", PROOF),
+    HeldHead(0, 1),
+    HeadsGiven(D, b"statement", "", (PROOF,), (COSIGNED,), (HeldHead(2, 1),)),
+    HeadsShown((ShownHead(0, "note", None),), (COSIGNED,), (1, 2)),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
@@ -135,6 +154,25 @@ def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
         (VALID[7], {"witnessed": (LedgerHead(2, 0, D), LedgerHead(2, 1, D))}),
         (LedgerHead(1, 0, D), {"silo": 0}),
         (HeadAnswer(D, D, 1, None, None, ()), {"silo_index": 65}),
+        (PROOF, {"size": 0}),
+        (PROOF, {"nodes": (D,) * 65}),
+        (PROOF, {"nodes": (D[:-1],)}),
+        (COSIGNED, {"party": 65}),
+        (COSIGNED, {"note": ""}),
+        (COSIGNED, {"note": "é" * (MAX_COSIGNED_BYTES // 2 + 1)}),
+        (COSIGNED, {"cosigner": bytes(MAX_STATEMENT_BYTES + 1)}),
+        (ShownHead(0, "note", None), {"party": -1}),
+        (ShownHead(0, "note", None), {"note": "n" * (MAX_NOTE_BYTES + 1)}),
+        (HeldHead(0, 1), {"size": 0}),
+        (HeldHead(0, 1), {"size": 2**63}),
+        (HeadsGiven(D, b"s", "", (), (), ()), {"cosigner": b""}),
+        (HeadsGiven(D, b"s", "", (), (), ()), {"note": "n" * (MAX_NOTE_BYTES + 1)}),
+        (HeadsGiven(D, b"s", "", (), (), ()), {"proofs": (PROOF,) * 66}),
+        (HeadsGiven(D, b"s", "", (), (), ()), {"cosigned": (COSIGNED, COSIGNED)}),
+        (HeadsGiven(D, b"s", "", (), (), ()), {"held": (HeldHead(1, 1), HeldHead(1, 2))}),
+        (HeadsShown((), (), ()), {"wanted": (0,)}),
+        (HeadsShown((), (), ()), {"wanted": (1,) * 66}),
+        (HeadsShown((), (), ()), {"cosigned": (COSIGNED, COSIGNED)}),
         (Piece(0, b""), {"number": MAX_FRAMES + 1}),
         (Arrived(0), {"pieces": MAX_FRAMES + 2}),
     ],
