@@ -160,6 +160,12 @@ def export(
     form: Annotated[Form, typer.Argument(help="What to write.")],
     directory: Annotated[Path, typer.Argument(help="The folder of a report.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write; must be new.")],
+    to_syslog: Annotated[
+        str | None, typer.Option("--syslog", help="HOST:PORT that audit messages are also sent to, over TLS.")
+    ] = None,
+    ca: Annotated[Path | None, typer.Option(help="CA of that host (PEM).", show_default="none")] = None,
+    cert: Annotated[Path | None, typer.Option(help="Your certificate for it (PEM).", show_default="none")] = None,
+    key: Annotated[Path | None, typer.Option(help="The certificate's key (PEM).", show_default="in --cert")] = None,
 ) -> None:
     """Write a report in a form that others ask for; verify it first.
 
@@ -167,9 +173,13 @@ def export(
     processing (CSV), or DICOM audit messages (XML, a message a line). What no evidence shows is left "not shown".
     """
     from compliance import bundle, publication
-    from compliance.exports import dicom_audit, dpia, opendp, processing
+    from compliance.exports import dicom_audit, dpia, opendp, processing, syslog
     from privacy import durable
 
+    if (to_syslog or ca or cert or key) and (form is not Form.DICOM_AUDIT or not to_syslog):
+        raise ConfigError("--syslog, with --ca, --cert and --key, is for dicom-audit")
+    repository = syslog.Repository.at(to_syslog, ca, cert, key) if to_syslog else None
+    told: list[dicom_audit.Message] = []
     data, signatures = publication.read(directory)
     record = json.loads(data)
     match form:
@@ -180,10 +190,14 @@ def export(
         case Form.PROCESSING:
             text = processing.table(record)
         case Form.DICOM_AUDIT:
-            text = dicom_audit.messages(directory / bundle.EVIDENCE)
+            told = list(dicom_audit.messages(directory / bundle.EVIDENCE))
+            text = "".join(f"{message.xml}\n" for message in told)
     if output.exists():
         raise ConfigError(f"'{output.name}' is there already; name a new file")
+    # First the file: it holds what was to be sent, should the sending fail.
     durable.create(output, text.encode(), mode=0o644)
+    if repository:
+        typer.echo(f"sent {syslog.send(repository, told)} messages")
 
 
 def main() -> None:
