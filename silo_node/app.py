@@ -1,4 +1,4 @@
-"""`collegium-silo`: enrol, ingest, budget, approve, run, export, audit. The composition root of the silo."""
+"""`collegium-silo`: enrol, pull, ingest, budget, approve, run, export, audit. The composition root of the silo."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
-from silo_node import budget, configuration, enrolment
+from silo_node import archives, budget, configuration, enrolment
 from silo_node.audit import audit
 from silo_node.state import StateDirectory
 
@@ -25,6 +25,8 @@ ledger_commands = commands.group("collegium-silo")
 app.add_typer(ledger_commands, name="ledger")
 app.command()(audit)
 app.add_typer(budget.app, name="budget")
+app.add_typer(archives.app, name="pacs")
+app.command()(archives.pull)
 
 
 @app.command()

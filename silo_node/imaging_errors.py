@@ -4,13 +4,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from imaging.errors import ImagingError
-from privacy.errors import DataError
+from imaging.sources.errors import ArchiveUnreachable, StorageRefused
+from privacy.errors import CollegiumError, DataError, StorageError, Unreachable
+
+_KINDS: dict[type[ImagingError], type[CollegiumError]] = {
+    ArchiveUnreachable: Unreachable,
+    StorageRefused: StorageError,
+}
 
 
 @contextmanager
 def imaging_errors() -> Iterator[None]:
-    """Raise DataError for an ImagingError."""
+    """Raise DataError for an ImagingError; Unreachable or StorageError where it is one of these."""
     try:
         yield
     except ImagingError as error:
-        raise DataError(str(error), code=error.code) from error
+        raise _KINDS.get(type(error), DataError)(str(error), code=error.code) from error

@@ -9,6 +9,8 @@ from pydantic_core import PydanticUndefined
 
 from aggregator.configuration import AggregatorConfig
 from deploy.consortium.signing import Draft
+from imaging.sources.archive import ArchiveFile
+from imaging.sources.query import Query
 from silo_node.configuration import SiloConfig
 
 FILES = (
@@ -19,6 +21,8 @@ FILES = (
         AggregatorConfig,
         "In an aggregator's state directory, optional; sample: `deploy/samples/aggregator.yaml`.",
     ),
+    ("An archive", ArchiveFile, "What `collegium-silo pull --pacs` reads; sample: `deploy/samples/pacs.yaml`."),
+    ("A query", Query, "What `collegium-silo pull --query` reads; sample: `deploy/samples/query.yaml`."),
 )
 
 
@@ -58,7 +62,7 @@ def rows(model: type[BaseModel], prefix: str = "") -> tuple[list[str], dict[str,
     lines: list[str] = []
     inner: dict[str, type[BaseModel]] = {}
     for key, field in model.model_fields.items():
-        kind = field.annotation
+        kind = _model(field.annotation)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
             more, deeper = rows(kind, f"{prefix}{key}.")
             lines += more
@@ -84,6 +88,13 @@ def page() -> str:
         parts += [f"- `{key}`: {' '.join(inspect.cleandoc(part.__doc__ or '').split())}" for key, part in inner.items()]
         parts += [""] if inner else []
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _model(annotation: Any) -> Any:
+    """The model in an optional section; anything else as it is."""
+    parts = [part for part in get_args(annotation) if part is not NoneType]
+    one = len(parts) == 1 and get_origin(annotation) in (Union, UnionType)
+    return parts[0] if one and isinstance(parts[0], type) and issubclass(parts[0], BaseModel) else annotation
 
 
 def _yaml(default: object) -> str:

@@ -220,6 +220,9 @@ class Catalogue:
             waiting: deque[tuple[int, list[FoundFile], Future[list[_Read]]]] = deque()
             for batch in batches:
                 fresh = self._fresh(batch, scan)
+                if not fresh:
+                    yield len(batch), []  # starts no worker
+                    continue
                 waiting.append((len(batch), fresh, pool.submit(_read_batch, root, fresh)))
                 if len(waiting) > 2 * workers:
                     yield _done(waiting.popleft())

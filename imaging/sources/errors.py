@@ -1,4 +1,4 @@
-"""The errors of sources: `ImagingError` and the one kind of it that a later attempt may cure."""
+"""The errors of sources that are more than an `ImagingError`: what a later attempt may cure."""
 
 from imaging.errors import ImagingError
 
@@ -8,3 +8,7 @@ class ArchiveUnreachable(ImagingError):
 
     def __init__(self, what: str, code: str = "archive.unreachable") -> None:
         super().__init__(f"{what}; check host, port, names and certificates, then try again", code)
+
+
+class StorageRefused(ImagingError):
+    """The disk refused a file; nothing half-written was kept."""

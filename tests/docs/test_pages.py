@@ -119,7 +119,14 @@ def test_sample_files_are_read_by_their_programs() -> None:
         "study.yaml",
         "silo.yaml",
         "aggregator.yaml",
+        "pacs.yaml",
+        "query.yaml",
     }
+    archive = load(samples / "pacs.yaml", importlib.import_module("imaging.sources.archive").ArchiveFile)
+    assert archive.dimse is not None
+    assert archive.dimse.retrieve == "get"
+    query = load(samples / "query.yaml", importlib.import_module("imaging.sources.query").Query)
+    assert query.modalities == ("CT",)
 
 
 def test_sample_models_and_transforms_are_allowed() -> None:

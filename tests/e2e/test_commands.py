@@ -20,15 +20,18 @@ APPS = {
     "compliance": "compliance.app",
     "sandbox": "deploy.sandbox.app",
 }
-HEAVY = ("torch", "monai", "opacus", "pydicom", "tenseal", "dp_accounting", "scipy")
+HEAVY = ("torch", "monai", "opacus", "pydicom", "pynetdicom", "requests", "tenseal", "dp_accounting", "scipy")
 OTHERWISE_TESTED = {
     ("sandbox", "run"),
     ("silo", "audit"),
     *(("silo", "budget", word) for word in ("set", "show", "second-key")),
     *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
     ("silo", "ledger", "recover"),
+    ("silo", "pacs", "echo"),
+    ("silo", "pull"),
 }
-"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node/test_budget.py` and `tests/privacy/ledger`."""
+"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node/test_budget.py`, `tests/privacy/ledger` and
+`tests/imaging/sources`."""
 
 
 def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -50,10 +53,11 @@ WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts f
 
 def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
-        *(("silo", word) for word in ("init", "enrol", "ingest", "approve", "run", "export", "audit")),
+        *(("silo", word) for word in ("init", "enrol", "pull", "ingest", "approve", "run", "export", "audit")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),
+        ("silo", "pacs", "echo"),
         *(("aggregator", word) for word in ("init", "enrol", "serve")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain")),

@@ -1,0 +1,44 @@
+"""Runs `real_servers.py` in a network namespace with loopback only: nothing can reach it, it can reach nothing."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.imaging.sources.archives import NEEDED, PATHS, PLUGIN
+
+ROOT = Path(__file__).parents[3]
+ALONE = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+
+def lacking() -> str | None:
+    """What is missing for these tests on this machine."""
+    missing = [name for name in NEEDED if shutil.which(name, path=PATHS) is None]
+    if missing or not Path(PLUGIN).exists():
+        return f"install orthanc, orthanc-dicomweb, dcmtk and iproute2 (no {', '.join(missing) or 'DICOMweb plugin'})"
+    tried = subprocess.run([*ALONE, "true"], capture_output=True, check=False, env={**os.environ, "PATH": PATHS})
+    return "unshare -rn is not permitted here" if tried.returncode else None
+
+
+@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+def test_pulls_from_real_archives(which: str) -> None:
+    reason = lacking()
+    if reason and os.environ.get("COLLEGIUM_REQUIRE_SERVERS") != "1":
+        pytest.skip(reason)
+    assert reason is None
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+    ended = subprocess.run(
+        [*ALONE, *command, "-rs", "-m", which, "tests/imaging/sources/real_servers.py"],
+        cwd=ROOT,
+        env={**os.environ, "PATH": PATHS},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert re.search(r"\b[1-9][0-9]* passed", ended.stdout), ended.stdout
+    assert "skipped" not in ended.stdout
