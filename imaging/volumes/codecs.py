@@ -149,9 +149,10 @@ def _frames(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: boo
 
 
 def _used_bits(values: NDArray[Any], stored: int) -> NDArray[Any]:
-    """Shifting up and down clears the unused high bits (old overlays hide there), and extends the sign."""
+    """Clear the unused high bits (old overlays hide there) and extend the sign, by shifting up and down."""
     unused = 8 * values.dtype.itemsize - stored
-    shifted: NDArray[Any] = np.right_shift(np.left_shift(values, unused), unused) if unused else values.copy()
+    ordered = values.astype(values.dtype.newbyteorder("="))
+    shifted: NDArray[Any] = np.right_shift(np.left_shift(ordered, unused), unused) if unused else ordered
     return shifted
 
 

@@ -68,6 +68,7 @@ class Rejection(StrEnum):
     NIFTI_SHEARED = "nifti.sheared"
     NIFTI_UNITS = "nifti.units"
     NIFTI_SHAPE = "nifti.shape"
+    NIFTI_VALUES = "nifti.not_finite"
 
 
 SENTENCES = MappingProxyType(
@@ -112,6 +113,7 @@ SENTENCES = MappingProxyType(
         Rejection.NIFTI_SHEARED: "the axes of the image are not at right angles; resample it before",
         Rejection.NIFTI_UNITS: "the spatial units of the image are not millimetres",
         Rejection.NIFTI_SHAPE: "the image has neither three nor four dimensions",
+        Rejection.NIFTI_VALUES: "the image holds values that are no numbers (NaN or infinite); replace them before",
     }
 )
 

@@ -408,7 +408,7 @@ def test_damaged_series_are_read_or_rejected_without_a_word(tmp_path, caplog):
     source = np.random.default_rng(7)
     paths = write(tmp_path, [*Series().files(), enhanced(Series().files())])
     whole = [path.read_bytes() for path in paths]
-    for _ in range(60):
+    for _ in range(30):
         for path, data in zip(paths, whole, strict=True):
             damaged = bytearray(data)
             for at in source.integers(132, len(data), size=3):

@@ -1,0 +1,111 @@
+"""Files that are not DICOM into volumes and images: PNG and JPEG here, NIfTI by `nifti`.
+
+What a file is, its first bytes say, not its name. Who it is of says nobody but a manifest (`sources.listing`),
+so that what comes out is a `Volume` without a patient.
+"""
+
+import hashlib
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL
+from PIL import Image
+
+from imaging.volumes import nifti, values
+from imaging.volumes.headers import load
+from imaging.volumes.manifest import Manifest
+from imaging.volumes.radiograph import Colour
+from imaging.volumes.rejection import MAX_PIXELS, MIN_SIDE, ImageRejected, Rejection
+from imaging.volumes.volume import Volume
+
+_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
+_GREY = frozenset({"L", "I;16"})
+_EXIF_ORIENTATION = 0x0112
+
+# What Pillow and its plugins raise on damaged files.
+_FOREIGN = (
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    Image.DecompressionBombError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+
+
+def read(path: Path, colour: Colour = "reject") -> tuple[Volume, ...]:
+    """Read a PNG or JPEG picture (one image) or a NIfTI file (a volume for each time point).
+
+    Raises:
+        ImageRejected: see `Rejection`.
+    """
+    data = load(path)
+    for signature, kind in _SIGNATURES.items():
+        if data.startswith(signature):
+            return (_picture(data, kind, colour),)
+    return nifti.read(data)
+
+
+def _picture(data: bytes, kind: str, colour: Colour) -> Volume:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(BytesIO(data), formats=(kind,)) as image:
+                _check(image, colour)
+                image.load()
+                pixels = np.asarray(image)
+                mode = image.mode
+    except ImageRejected:
+        raise
+    except _FOREIGN:
+        raise ImageRejected(Rejection.PICTURE) from None
+    pixels = values.luminance(pixels) if mode == "RGB" else pixels.astype(pixels.dtype.newbyteorder("="))
+    if pixels.min() == pixels.max():
+        raise ImageRejected(Rejection.CONSTANT)
+    manifest = Manifest(
+        source=kind.lower(),
+        modality=None,
+        shape=pixels.shape,
+        dtype=pixels.dtype.name,
+        spacing=None,
+        spacing_source="none",
+        orientation=None,
+        photometric="luminance" if mode == "RGB" else "as stored",
+        rescale="none",
+        decoders=(f"pillow {PIL.__version__}",),
+        syntaxes=(),
+        lossy=kind == "JPEG",
+        part=(),
+        files=1,
+        source_digest=hashlib.sha256(data).hexdigest(),
+    )
+    return Volume(pixels, None, manifest)
+
+
+def _check(image: Image.Image, colour: Colour) -> None:
+    """Check size, mode and frames before pixels are decoded."""
+    columns, rows = image.size
+    if rows * columns > MAX_PIXELS:
+        raise ImageRejected(Rejection.TOO_LARGE)
+    if min(rows, columns) < MIN_SIDE:
+        raise ImageRejected(Rejection.TOO_SMALL)
+    if getattr(image, "n_frames", 1) != 1:
+        raise ImageRejected(Rejection.MULTI_FRAME)
+    if image.mode == "RGB":
+        if colour != "luminance":
+            raise ImageRejected(Rejection.COLOUR)
+    elif image.mode not in _GREY:
+        raise ImageRejected(Rejection.PICTURE_MODE)
+    if image.getexif().get(_EXIF_ORIENTATION, 1) != 1:
+        raise ImageRejected(Rejection.PICTURE_ROTATED)
