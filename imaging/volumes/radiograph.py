@@ -36,6 +36,10 @@ SOP_CLASSES = frozenset(
     }
 )
 
+_BURNING = frozenset(
+    {uid.SecondaryCaptureImageStorage, uid.UltrasoundImageStorage, uid.UltrasoundMultiFrameImageStorage}
+)
+
 Colour = Literal["reject", "luminance"]
 """What becomes of coloured images: nothing, or their brightness (ITU-R BT.601)."""
 
@@ -163,8 +167,8 @@ def check(dataset: Dataset, colour: Colour) -> None:
     if modality not in MODALITIES or sop_class not in SOP_CLASSES:
         raise ImageRejected(Rejection.KIND)
     burned_in = text(dataset, "BurnedInAnnotation")
-    # A secondary capture is often a photographed screen: it must say that nothing is burned in.
-    if burned_in != "NO" and (burned_in or sop_class == uid.SecondaryCaptureImageStorage):
+    # Captures are photographed screens, ultrasound shows names: these must say that nothing is burned in.
+    if burned_in != "NO" and (burned_in or sop_class in _BURNING):
         raise ImageRejected(Rejection.BURNED_IN)
     if codecs.frame_count(dataset) != 1:
         raise ImageRejected(Rejection.MULTI_FRAME)

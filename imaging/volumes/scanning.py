@@ -1,7 +1,8 @@
 """A look at the headers of files: what can become a volume or image, and what is rejected before its pixels are read.
 
 Every file ends in a stack or is rejected by name, and a bad file stops nothing. Files are hashed here and again
-when they are decoded (`reading`), so that what was checked is what is used. Only headers stay in memory.
+when they are decoded (`reading`), so that what was checked is what is used. Only
+headers stay in memory, some 50 kB a file: scan a series or a patient at a time, as a catalogue names them.
 """
 
 import hashlib
@@ -88,8 +89,7 @@ def scan(paths: Sequence[Path], colour: Colour = "reject") -> Scan:
     scanner = _Scanner(colour)
     for path in paths:
         scanner.take(path)
-    with foreign_errors():
-        return scanner.finish(paths)
+    return scanner.finish(paths)
 
 
 class _Scanner:

@@ -106,7 +106,7 @@ def test_bits_beyond_those_stored_are_cleared(load, make_dicom, dtype):
 
 MG = {"SOPClassUID": DigitalMammographyXRayImageStorageForPresentation, "Modality": "MG"}
 DX = {"SOPClassUID": DigitalXRayImageStorageForProcessing, "Modality": "DX"}
-US = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US"}
+US = {"SOPClassUID": UltrasoundImageStorage, "Modality": "US", "BurnedInAnnotation": "NO"}
 
 
 @pytest.mark.parametrize("kind", [MG, DX, {}])
@@ -181,6 +181,7 @@ SC = {"SOPClassUID": SecondaryCaptureImageStorage}
         ({"Modality": None}, Rejection.KIND),
         ({"SOPClassUID": CTImageStorage}, Rejection.KIND),
         (SC, Rejection.BURNED_IN),
+        (US | {"BurnedInAnnotation": ""}, Rejection.BURNED_IN),
         (SC | {"BurnedInAnnotation": "YES"}, Rejection.BURNED_IN),
         ({"BurnedInAnnotation": "YES"}, Rejection.BURNED_IN),
         ({"NumberOfFrames": 2}, Rejection.MULTI_FRAME),

@@ -338,6 +338,14 @@ def test_phases_within_one_enhanced_image_come_apart(tmp_path):
 
 
 @pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+def test_a_compressed_enhanced_image_is_the_same(one, syntax):
+    series = Series(rows=32, columns=32)
+    multi = enhanced(series.files()[::-1])
+    multi.compress(syntax, generate_instance_uid=False)
+    np.testing.assert_array_equal(one([multi]).volume.array, series.truth())
+
+
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
 def test_a_compressed_series_is_the_same_series(one, syntax):
     series = Series(rows=64, columns=64)
     files = series.files()
