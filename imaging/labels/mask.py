@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.errors import ImagingError
+from imaging.volumes.volume import SourceVolume
 
 TOLERANCE = 0.1
 """How far, in voxels, a point of a mask may lie from where the grid has it: rounding in headers, nothing more."""
@@ -50,6 +51,17 @@ class Grid:
             raise ImagingError("the image has no geometry in space, so that no mask can be placed", "mask.geometry")
         if abs(np.linalg.det(self.affine[:3, :3])) < 1e-9:
             raise ImagingError("the image's geometry has no volume, so that no mask can be placed", "mask.geometry")
+
+    @staticmethod
+    def of(image: SourceVolume) -> "Grid":
+        """The grid of a volume; of an image in a frame of reference, with a third axis of length 1.
+
+        Raises:
+            ImagingError: `mask.geometry`: it has none.
+        """
+        shape = (*image.volume.array.shape, 1)[:3]
+        affine = np.zeros((4, 4)) if image.volume.affine is None else image.volume.affine
+        return Grid((shape[0], shape[1], shape[2]), affine, image.frame_of_reference)
 
     def voxels(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """World points (n, 3) as voxel coordinates (n, 3); a voxel's centre has whole numbers."""

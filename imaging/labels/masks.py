@@ -35,7 +35,7 @@ def read(path: Path, classes: Mapping[str, tuple[int, ...]], grid: Grid) -> Mask
     """
     import nibabel
     from nibabel.filebasedimages import ImageFileError
-    from nibabel.imageglobals import ErrorLevel
+    from nibabel.imageglobals import ErrorLevel, LoggingOutputSuppressor
     from nibabel.spatialimages import HeaderDataError
     from nibabel.wrapstruct import WrapStructError
 
@@ -45,7 +45,7 @@ def read(path: Path, classes: Mapping[str, tuple[int, ...]], grid: Grid) -> Mask
     if not path.name.endswith(SUFFIXES):
         raise ImagingError(f"a NIfTI mask must be a file that ends in {' or '.join(SUFFIXES)}", "nifti.unreadable")
     try:
-        with warnings.catch_warnings(), ErrorLevel(_DOUBTFUL):
+        with warnings.catch_warnings(), ErrorLevel(_DOUBTFUL), LoggingOutputSuppressor():
             warnings.simplefilter("ignore")
             image = nibabel.load(path)
             if not isinstance(image, nibabel.Nifti1Image):  # Nifti2Image is one, too
