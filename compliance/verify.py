@@ -74,10 +74,18 @@ def _checks(directory: Path, anchors: Anchors, accountants: Accountants) -> Iter
     yield attempt("order", lambda: conduct.order(sound))
     yield attempt("consents", lambda: conduct.consents(sound))
     yield attempt("caps", lambda: conduct.caps(sound, accountants.pld))
-    if seen := ledgers.previous(directory, sound):
+    if seen := ledgers.previous(directory, sound, _compared_with(record)):
         yield seen
     if record:
         yield from _record(directory, record, evidence, accountants)
+
+
+def _compared_with(record: folder.Record | None) -> str | None:
+    """The digest that a record has of the last report; empty if it has none, None where there is no record."""
+    if record is None:
+        return None
+    changes = record.content.get("changes")
+    return str(changes.get("digest")) if isinstance(changes, dict) else ""
 
 
 def _record(directory: Path, record: folder.Record, evidence: Evidence, accountants: Accountants) -> Iterator[Check]:

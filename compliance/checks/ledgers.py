@@ -4,6 +4,7 @@ Every signature, number and root is checked, not only the head. A ledger put bac
 otherwise to somebody, shows against a head that another party entered, or that an earlier report kept.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -91,12 +92,24 @@ def witnesses(ledgers: Sequence[VerifiedLedger]) -> Check:
     return conclude("witnesses", _contradicted(ledgers, heads), gaps, f"{len(heads)} heads")
 
 
-def previous(directory: Path, ledgers: Sequence[VerifiedLedger]) -> Check | None:
-    """Each ledger extends what the last report saw of it; None where no last report is here."""
+def previous(directory: Path, ledgers: Sequence[VerifiedLedger], stated: str | None) -> Check | None:
+    """The last report is the one that this one was compared with, and each ledger extends what it saw.
+
+    Args:
+        directory: of the report.
+        ledgers: those that hold.
+        stated: the digest that the record has of the last report; empty if it was made without, None if not known.
+
+    Returns:
+        None where there is no last report and the record says so.
+    """
     path = directory / bundle.PREVIOUS
     if not path.exists():
-        return None
+        missing = f"the record was compared with a last report, and {bundle.PREVIOUS} is missing"
+        return conclude("previous report", [missing]) if stated else None
     data = path.read_bytes()
+    if stated is not None and stated != hashlib.sha256(data).hexdigest():
+        return conclude("previous report", [f"{bundle.PREVIOUS} is not what the record was compared with"])
     try:
         record = json.loads(data)
         if not isinstance(record, dict) or canonical(record) != data:

@@ -190,15 +190,33 @@ def test_a_ledger_put_back_is_found(tmp_path: Path) -> None:
     assert f"gamma has {size} entries here, and beta saw {size + 5}" in found["witnesses"]
 
 
-def test_a_ledger_shorter_than_the_last_report_saw_it_is_found(report: Path, anchors: Anchors) -> None:
-    record = json.loads((report / "report.json").read_bytes())
-    (report / "previous.json").write_bytes(canonical(record))
-    assert failed(verify(report, anchors, quick())) == {}
-    record["ledgers"][0]["entries"] += 1
-    (report / "previous.json").write_bytes(canonical(record))
-    assert "put back" in failed(verify(report, anchors, quick()))["previous report"]
-    (report / "previous.json").write_bytes(b"{}")
-    assert "previous report" in failed(verify(report, anchors, quick()))
+def test_the_last_report_is_bound_to_this_one(report: Path, anchors: Anchors, tmp_path: Path) -> None:
+    before = json.loads((report / "report.json").read_bytes())
+    # Slipped into the folder of a report that was made without.
+    (report / "previous.json").write_bytes(canonical(before))
+    assert "not what the record" in failed(verify(report, anchors, quick()))["previous report"]
+    (report / "previous.json").unlink()
+    record = build(gather(report / "evidence"), quick(), AT, previous=before).canonical()
+    shutil.rmtree(report / "signatures")
+    (report / "report.json").write_bytes(record)
+    assert "is missing" in failed(verify(report, Anchors(), quick()))["previous report"]
+    (report / "previous.json").write_bytes(canonical(before))
+    publication.publish(report, pdf=False)
+    assert failed(verify(report, Anchors(), quick())) == {}
+    for other in (canonical({**before, "made_at": "2020-01-01T00:00:00Z"}), b"{}"):
+        (report / "previous.json").write_bytes(other)
+        assert "not what the record" in failed(verify(report, Anchors(), quick()))["previous report"]
+
+
+def test_a_ledger_shorter_than_the_last_report_saw_it_is_found(report: Path) -> None:
+    before = json.loads((report / "report.json").read_bytes())
+    before["ledgers"][0]["entries"] += 1
+    record = build(gather(report / "evidence"), quick(), AT, previous=before).canonical()
+    shutil.rmtree(report / "signatures")
+    (report / "report.json").write_bytes(record)
+    (report / "previous.json").write_bytes(canonical(before))
+    publication.publish(report, pdf=False)
+    assert "put back" in failed(verify(report, Anchors(), quick()))["previous report"]
 
 
 def test_a_foreign_signature_is_found(report: Path, whole: tuple[Consortium, Path], anchors: Anchors) -> None:
