@@ -146,7 +146,7 @@ class Pull:
     def _complete(self, series: RemoteSeries, staging: Staging, ordinal: int) -> bool:
         """Fetch one series; whether all of it is there now."""
         listed = self.archive.instances(series)
-        if listed is None:
+        if not listed:
             return self._fetch_uncounted(series, staging, ordinal)
         wanted = {uid: kind for uid, kind in listed.items() if not kind or kind in self.query.class_uids}
         self._left_out += len(listed) - len(wanted)

@@ -1,0 +1,131 @@
+"""A CSV that says of whom pictures and NIfTI files are: they carry no patient of their own.
+
+Columns `file` and `patient`; `study` and `spacing` where they are wanted. `file` is a path below the listing's
+own folder; one that leaves it, goes through a link or is named twice refuses the listing, which is taken whole
+or not at all. Only names are judged here: what is in the files is for `imaging.volumes`.
+"""
+
+import csv
+import io
+import math
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from imaging.errors import ImagingError
+
+REQUIRED = ("file", "patient")
+OPTIONAL = ("study", "spacing")
+MAX_BYTES = 256 * 2**20
+MAX_SPACING = 1000.0
+"""Millimetres."""
+MAX_NAME = 1024
+"""Characters of a patient's or study's name."""
+SUFFIXES = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """One row.
+
+    Attributes:
+        path: the file.
+        patient: as the hospital calls them; not for printing.
+        study: what else is one examination with it; empty = the file is one by itself.
+        spacing: mm, one a dimension in the order of the file's axes; None = the file says, or nobody does.
+        row: in the listing, from 1; row 1 is the header.
+    """
+
+    path: Path = field(repr=False)
+    patient: str = field(repr=False)
+    study: str = field(repr=False)
+    spacing: tuple[float, ...] | None
+    row: int
+
+
+def read(listing: Path) -> tuple[ListedFile, ...]:
+    """All rows, in their order.
+
+    Raises:
+        ImagingError: `listing.unreadable`, `listing.columns`, `listing.row`, `listing.spacing`, `listing.kind`,
+            `listing.outside`, `listing.missing`, `listing.duplicate`, `listing.empty`.
+    """
+    try:
+        with listing.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        text = data.decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ImagingError(
+            "the listing cannot be read as UTF-8 text; check its name and format", "listing.unreadable"
+        ) from error
+    if len(data) > MAX_BYTES:
+        raise ImagingError(f"the listing is larger than {MAX_BYTES} bytes", "listing.unreadable")
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    found: dict[Path, ListedFile] = {}
+    number = 0
+    try:
+        header = next(rows, [])
+        if len(set(header)) != len(header) or not set(REQUIRED) <= set(header) <= {*REQUIRED, *OPTIONAL}:
+            raise ImagingError(
+                f"row 1 of the listing must name {', '.join(REQUIRED)}, may name {', '.join(OPTIONAL)}, and no others",
+                "listing.columns",
+            )
+        for number, cells in enumerate(rows, start=2):
+            if cells:
+                one = _row(listing.parent, number, header, cells)
+                earlier = found.setdefault(one.path, one)
+                if earlier is not one:
+                    raise ImagingError(
+                        f"row {number} of the listing repeats the file of row {earlier.row}; keep one of them",
+                        "listing.duplicate",
+                    )
+    except csv.Error as error:
+        raise ImagingError(f"row {number + 1} of the listing is not valid CSV", "listing.row") from error
+    if not found:
+        raise ImagingError("the listing names no file", "listing.empty")
+    return tuple(found.values())
+
+
+def _row(folder: Path, number: int, header: list[str], cells: list[str]) -> ListedFile:
+    where = f"row {number} of the listing"
+    if len(cells) != len(header):
+        raise ImagingError(f"{where} does not have {len(header)} columns", "listing.row")
+    values = {column: cell.strip() for column, cell in zip(header, cells, strict=True)}
+    patient, study = values["patient"], values.get("study", "")
+    if not patient or max(len(patient), len(study)) > MAX_NAME:
+        raise ImagingError(f"{where} has no patient, or a name that is too long", "listing.row")
+    return ListedFile(_resolved(folder, where, values["file"]), patient, study, _spacing(where, values), number)
+
+
+def _resolved(folder: Path, where: str, name: str) -> Path:
+    parts = PurePosixPath(name).parts
+    if not parts or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
+        raise ImagingError(f"{where}: the file must lie below the listing's folder", "listing.outside")
+    if not name.lower().endswith(SUFFIXES):
+        raise ImagingError(f"{where}: the file must end in one of {', '.join(SUFFIXES)}", "listing.kind")
+    path = folder
+    for part in parts:
+        path = path / part
+        try:
+            mode = os.lstat(path).st_mode
+        except OSError:
+            raise ImagingError(f"{where}: there is no such file", "listing.missing") from None
+        if stat.S_ISLNK(mode):
+            raise ImagingError(f"{where}: the file is a link or behind one; name the file itself", "listing.outside")
+    if not stat.S_ISREG(mode):
+        raise ImagingError(f"{where}: there is no such file", "listing.missing")
+    return path
+
+
+def _spacing(where: str, values: dict[str, str]) -> tuple[float, ...] | None:
+    text = values.get("spacing", "")
+    if not text:
+        return None
+    try:
+        spacing = tuple(float(number) for number in text.split())
+    except ValueError:
+        spacing = ()
+    if len(spacing) not in (2, 3) or not all(math.isfinite(one) and 0 < one <= MAX_SPACING for one in spacing):
+        raise ImagingError(f"{where}: spacing must be two or three numbers of mm, such as 0.7 0.7 3", "listing.spacing")
+    return spacing
