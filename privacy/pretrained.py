@@ -15,7 +15,7 @@ class Pretrained(Strict):
     """Starting weights: the safetensors file with this SHA-256, which every silo must have.
 
     `rename` maps prefixes of names in the file to those of the model; parameters that begin with one of `skip` keep the
-    values of the public seed.
+    values of the public seed; names in the file that begin with one of `ignore` are left out.
     """
 
     sha256: Sha256
@@ -23,3 +23,4 @@ class Pretrained(Strict):
         default_factory=dict, max_length=100
     )
     skip: tuple[Prefix, ...] = Field(default=(), max_length=100)
+    ignore: tuple[Prefix, ...] = Field(default=(), max_length=100)

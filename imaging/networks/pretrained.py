@@ -25,8 +25,9 @@ MAX_BYTES = 4 * 2**30
 """A larger file is refused unread."""
 
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
-_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-"""Of BatchNorm, which no network here has: GroupNorm takes its weight and bias alone."""
+_CONSTANTS = ("running_mean", "running_var", "num_batches_tracked", "relative_position_index")
+"""Ends of names of what a network here does not load: BatchNorm's statistics (GroupNorm takes its weight and bias
+alone) and tables of positions, which follow from sizes."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,13 @@ class Source:
         rename: prefix in the file -> prefix in the network; the longest that fits is used.
         skip: prefixes in the network that keep the public seed's values, as a new head does; tensors of the file that
             go there are left out.
+        ignore: prefixes in the file that are left out, as a second head is.
     """
 
     sha256: str
     rename: Mapping[str, str] = field(default_factory=dict)
     skip: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -155,16 +158,16 @@ def shapes(network: "nn.Module") -> Shapes:
 def _loaded(network: Shapes, file: Shapes, source: Source) -> dict[str, str]:
     for prefix in source.skip:
         _refuse_idle(prefix, network)
-    for prefix in source.rename:
+    for prefix in (*source.rename, *source.ignore):
         _refuse_idle(prefix, file)
     loaded: dict[str, str] = {}
     for tensor, shape in file.items():
         name = _renamed(tensor, source.rename)
-        if name.startswith(source.skip) or name.endswith(_STATISTICS):
+        if tensor.startswith(source.ignore) or name.startswith(source.skip) or name.endswith(_CONSTANTS):
             continue
         if name not in network:
             raise ImagingError(
-                f"the starting weights have '{_shown(tensor)}', which the study's model has not; rename or skip it",
+                f"the starting weights have '{_shown(tensor)}', which the study's model has not; rename or ignore it",
                 "pretrained.unused",
             )
         if name in loaded:

@@ -22,7 +22,7 @@ def test_a_study_that_uses_neither_has_the_digest_that_it_always_had():
 def test_what_is_used_is_written_and_read_back():
     made = model(pretrained={"sha256": PIN, "rename": {"net.": ""}, "skip": ["head."]}, freeze=["stem."])
     data = made.model_dump(mode="json")
-    assert data["pretrained"] == {"sha256": PIN, "rename": {"net.": ""}, "skip": ["head."]}
+    assert data["pretrained"] == {"sha256": PIN, "rename": {"net.": ""}, "skip": ["head."], "ignore": []}
     assert data["freeze"] == ["stem."]
     assert Model.model_validate_json(json.dumps(data)) == made
 

@@ -16,8 +16,8 @@ PIN = "0" * 64
 
 
 def test_all_is_loaded_and_what_is_frozen_is_not_trained():
-    file = {**NETWORK, "body.norm.running_mean": (4,), "body.norm.num_batches_tracked": ()}
-    made = pretrained.plan(NETWORK, file, Source(PIN), freeze=["stem.", "body"])
+    file = {**NETWORK, "body.norm.running_mean": (4,), "body.norm.num_batches_tracked": (), "other.weight": (3,)}
+    made = pretrained.plan(NETWORK, file, Source(PIN, ignore=("other.",)), freeze=["stem.", "body"])
     assert made.loaded == {name: name for name in NETWORK}
     assert made.fresh == ()
     assert made.frozen == ("stem.weight", "stem.bias", "body.norm.weight")
@@ -55,6 +55,7 @@ def test_every_parameter_is_in_one_part(skip, freeze):
         (NETWORK | {"other.bias": (2,)}, Source(PIN, {"other": "head"}), (), "pretrained.two_names"),
         (NETWORK, Source(PIN, {"other": "head"}), (), "pretrained.prefix"),
         (NETWORK, Source(PIN, skip=("other",)), (), "pretrained.prefix"),
+        (NETWORK, Source(PIN, ignore=("other",)), (), "pretrained.prefix"),
         (NETWORK, Source(PIN), ("other",), "pretrained.prefix"),
         (NETWORK, Source(PIN), ("stem", "body", "head"), "pretrained.all_frozen"),
         (NETWORK, Source(PIN), ("",), "pretrained.all_frozen"),
