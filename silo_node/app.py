@@ -1,4 +1,4 @@
-"""`collegium-silo`: enrol, pull, ingest, budget, approve, run, export, audit. The composition root of the silo."""
+"""`collegium-silo`: enrol, pull, ingest, de-identify, budget, approve, run, export, audit. Its composition root."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
-from silo_node import archives, budget, configuration, enrolment
+from silo_node import archives, budget, configuration, deidentification, enrolment
 from silo_node.audit import audit
 from silo_node.state import StateDirectory
 
@@ -21,6 +21,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
+app.command()(deidentification.deidentify)
+app.command()(deidentification.review)
 ledger_commands = commands.group("collegium-silo")
 app.add_typer(ledger_commands, name="ledger")
 app.command()(audit)

@@ -3,6 +3,7 @@
 identity/   keys and certificate          ledger/    the silo's ledger
 silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
 roster-statement-<consortium>.json  the newest that was seen
+pseudonyms.sqlite, pseudonyms-<project>.sqlite  names drawn at random, where a de-identification profile wants them
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
 studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back}, and of the round
                 {upload/, sum/, snapshot/, audit}
@@ -80,6 +81,10 @@ class StateDirectory:
         if not path.exists():
             write(path, secrets.token_bytes(32))
         return path.read_bytes()
+
+    def pseudonym_table(self, project: str | None) -> Path:
+        """The table of random pseudonyms, of a project or of none, see `imaging.deidentification`."""
+        return self.root / (f"pseudonyms-{_checked(project, 'project')}.sqlite" if project else "pseudonyms.sqlite")
 
     def cohort(self, name: str) -> Path:
         """Folder of a cohort. Raises ConfigError when that is no name."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
-from pydicom.datadict import dictionary_has_tag, tag_for_keyword
+from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
 from imaging.errors import ImagingError
 
@@ -42,6 +42,8 @@ def _known(keyword: str) -> str:
     tag = tag_for_keyword(keyword)
     if tag is None or not dictionary_has_tag(tag):
         raise ValueError("not a keyword of the DICOM dictionary")
+    if dictionary_VR(tag) == "PN" or keyword == "PatientID":
+        raise ValueError("names and the PatientID cannot be allowed")
     if tag >> 24 in (0x50, 0x60) or tag < 0x0008_0000 or tag >= 0x7FE0_0000:
         raise ValueError("overlays, curves, pixels and file meta information cannot be allowed")
     return keyword
@@ -102,7 +104,7 @@ class Profile(_Strict):
     """
 
     version: Literal[1] = 1
-    project: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
+    project: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")] | None = None
     pseudonyms: Literal["keyed", "table"] = "keyed"
     options: frozenset[Option] = frozenset()
     shift_days: Annotated[int, Field(ge=30, le=36500)] = 3650

@@ -1,20 +1,19 @@
-"""Why a file is not de-identified: codes with fixed sentences, which hold nothing of the file."""
+"""Why a readable file is not de-identified: codes with fixed sentences, which hold nothing of the file.
+
+Files that cannot be read have the codes of `imaging.volumes.rejection`.
+"""
 
 from enum import StrEnum
 
 from imaging.errors import ImagingError
 
+NOT_A_FILE = "file.not_regular"
+"""What is no regular file; links are not followed."""
+
 
 class Quarantine(StrEnum):
     """Why a file goes on the quarantine list; stable."""
 
-    NOT_A_FILE = "file.not_regular"
-    UNREADABLE = "dicom.unreadable"
-    NOT_DICOM = "dicom.not_dicom"
-    MALFORMED = "dicom.malformed"
-    TOO_LARGE = "dicom.too_large"
-    NO_PATIENT = "dicom.no_patient"
-    NO_INSTANCE = "dicom.no_instance"
     DUPLICATE = "duplicate.instance"
     MEDIA_DIRECTORY = "dicom.media_directory"
     SOP_CLASS = "pixels.sop_class"
@@ -24,26 +23,19 @@ class Quarantine(StrEnum):
     ULTRASOUND = "pixels.ultrasound_without_regions"
     UNDECODABLE = "pixels.undecodable"
     TEXT = "pixels.identifying_text"
-    OCR = "pixels.ocr_failed"
+    OCR = "pixels.search_failed"
     FACE = "pixels.face"
 
 
 _SENTENCES = {
-    Quarantine.NOT_A_FILE: "not a regular file; links are not followed",
-    Quarantine.UNREADABLE: "the file cannot be read; check its permissions and the disk",
-    Quarantine.NOT_DICOM: "the file is not a DICOM file",
-    Quarantine.MALFORMED: "the file breaks the DICOM encoding rules; export it again",
-    Quarantine.TOO_LARGE: "the file is larger than is read here",
-    Quarantine.NO_PATIENT: "the file has no PatientID, so that its patient cannot get a pseudonym",
-    Quarantine.NO_INSTANCE: "the file has no SOP instance UID",
     Quarantine.DUPLICATE: "another file has the same SOP instance UID",
     Quarantine.MEDIA_DIRECTORY: "a DICOMDIR lists patients and files; it is not copied",
     Quarantine.SOP_CLASS: "its SOP class is not on the profile's list",
     Quarantine.DOCUMENT: "a document in a DICOM file may hold anything; it cannot be cleaned",
-    Quarantine.BURNED_IN: "the file says that patient data is burned into its pixels",
+    Quarantine.BURNED_IN: "the file says, or does not deny, that patient data is burned into its pixels",
     Quarantine.SCREEN: "a photographed screen or dose report shows patient data as a rule",
-    Quarantine.ULTRASOUND: "ultrasound without regions, and no rule is known for its device",
-    Quarantine.UNDECODABLE: "the pixels cannot be decoded here, and they would have to be searched or changed",
+    Quarantine.ULTRASOUND: "ultrasound without regions, no rule is known for its device, or pixels must not change",
+    Quarantine.UNDECODABLE: "the pixels cannot be decoded here, and they have to be searched or changed",
     Quarantine.TEXT: "the pixels show text that identifies the patient",
     Quarantine.OCR: "the search for text in the pixels failed or took too long",
     Quarantine.FACE: "the scan may show a face, and the profile does not accept that",

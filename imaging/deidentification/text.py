@@ -9,33 +9,11 @@ sentence is not found; the option is not for reports.
 
 import importlib
 import re
-import unicodedata
-from collections.abc import Iterator
 from functools import cache
 
-from pydicom import Dataset
 from pydicom._dicom_dict import DicomDictionary
-from pydicom.multival import MultiValue
 
-_IDENTIFIERS = frozenset(
-    {
-        0x0008_0050,  # AccessionNumber
-        0x0010_0020,  # PatientID
-        0x0010_1000,  # OtherPatientIDs
-        0x0010_1090,  # MedicalRecordLocator
-        0x0010_2154,  # PatientTelephoneNumbers
-        0x0020_0010,  # StudyID
-        0x0038_0010,  # AdmissionID
-        0x0040_1001,  # RequestedProcedureID
-        0x0040_2016,  # PlacerOrderNumberImagingServiceRequest
-        0x0040_2017,  # FillerOrderNumberImagingServiceRequest
-    }
-)
-_PHRASES = frozenset({0x0008_0080, 0x0008_0081, 0x0010_1040})
-"""Institution's name and address, patient's address: their words alone are common ones."""
-
-_MIN_NAME, _MIN_ID, _INSIDE = 2, 3, 5
-"""Shorter values are no evidence; from `_INSIDE` characters on they are found inside longer words, too."""
+from imaging.deidentification.words import PatientWords
 
 _SURNAMES_LIST = (
     "brown cooper evans gray green hall hill james king lee lewis miller moore name nelson taylor walker "
@@ -48,9 +26,6 @@ _MORE_TERMS = (
     "axial sagittal coronal weighted contrast localizer scout routine protocol lung brain spine delayed phase early "
     "late breath hold"
 )
-_GENERIC_LIST = "anonymised anonymized anonymous dr jr md mr mrs ms none phd prof sr test unknown"
-_GENERIC = frozenset(_GENERIC_LIST.split())
-
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
@@ -90,41 +65,6 @@ _LEFT_OVER = re.compile(
 _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}")
 
 
-class PatientWords:
-    """The values of one header that name its patient and who cared for them.
-
-    Args:
-        dataset: identifying; read, with its items, and not kept.
-        institution: whether names and addresses of the institution count.
-    """
-
-    def __init__(self, dataset: Dataset, *, institution: bool = True) -> None:
-        names: set[str] = set()
-        inside: set[str] = set()
-        for tag, vr, value in _texts(dataset):
-            if vr == "PN":
-                names.update(word for word in re.split(r"[\^=\s,._-]+", value) if _names(word))
-                whole = re.sub(r"[\^=\s]+", " ", value).strip()
-                names.update(word for word in [whole] if " " in word)
-            elif (tag in _IDENTIFIERS and len(value) >= _MIN_ID) or (
-                tag in _PHRASES and institution and len(value) >= _INSIDE
-            ):
-                inside.add(value)
-        names |= {_plain(name) for name in names}
-        patterns = [_whole(name) for name in names] + [_anywhere(value) for value in inside]
-        self._pattern = (
-            re.compile("|".join(sorted(patterns, key=len, reverse=True)), re.IGNORECASE) if patterns else None
-        )
-
-    def without(self, text: str) -> str:
-        """The text without these values."""
-        return self._pattern.sub(" ", text) if self._pattern else text
-
-    def within(self, text: str) -> bool:
-        """Whether one of them is there."""
-        return self._pattern is not None and self._pattern.search(text) is not None
-
-
 def scrubbed(text: str, words: PatientWords) -> str:
     """What of a text identifies nobody: without the patient's words and without telling patterns."""
     left = words.without(text)
@@ -144,42 +84,6 @@ def _tidied(text: str) -> str:
     text = re.sub(r"[^\S\r\n]+", " ", _EMPTY_BRACKETS.sub(" ", text))
     text = re.sub(r"\s+([.,;:)\]])", r"\1", text).strip(" \t,;:=-_/^#")
     return _LEFT_OVER.sub("", text).strip(" \t,;:=-_/^#") if re.search(r"\w", text) else ""
-
-
-def _texts(dataset: Dataset, depth: int = 0) -> Iterator[tuple[int, str, str]]:
-    for element in dataset:
-        if element.VR == "SQ" and depth < 8:
-            for item in element.value:
-                yield from _texts(item, depth + 1)
-        elif element.VR == "PN" or element.tag in _IDENTIFIERS | _PHRASES:
-            for value in element.value if isinstance(element.value, MultiValue | list) else [element.value]:
-                text = str(value or "").strip(" \0")
-                if text:
-                    yield element.tag, element.VR, text
-
-
-def _names(word: str) -> bool:
-    return len(word) >= _MIN_NAME and word.lower() not in _GENERIC and not word.isdigit()
-
-
-def _plain(word: str) -> str:
-    """Without accents."""
-    return "".join(letter for letter in unicodedata.normalize("NFKD", word) if not unicodedata.combining(letter))
-
-
-def _whole(word: str) -> str:
-    """A word between what is no letter or digit, so that "DOE_JANE" is found in "DOE_JANE_CHEST"; CJK anywhere."""
-    pattern = r"[\W_]+".join(re.escape(part) for part in word.split())
-    if not word.isascii() and not any("LATIN" in unicodedata.name(letter, "") for letter in word):
-        return pattern
-    return rf"(?<![^\W_]){pattern}(?![^\W_])"
-
-
-def _anywhere(value: str) -> str:
-    """An identifier with other or no separators."""
-    signs = [re.escape(sign) for sign in value if sign.isalnum()]
-    pattern = r"[\W_]*".join(signs)
-    return pattern if len(signs) >= _INSIDE else rf"(?<![^\W_]){pattern}(?![^\W_])"
 
 
 def _is_term(phrase: str) -> bool:

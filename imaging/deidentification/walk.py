@@ -22,7 +22,8 @@ from imaging.deidentification.marks import METHOD, mark
 from imaging.deidentification.profile import BASIC, Option, Profile
 from imaging.deidentification.pseudonyms import Naming
 from imaging.deidentification.table import DATES, Action, rules
-from imaging.deidentification.text import PatientWords, scrubbed, without_own
+from imaging.deidentification.text import scrubbed, without_own
+from imaging.deidentification.words import PatientWords
 from imaging.volumes.headers import foreign_errors
 from imaging.volumes.rejection import ImageRejected, Rejection
 
