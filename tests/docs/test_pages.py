@@ -115,12 +115,14 @@ def test_sample_files_are_read_by_their_programs() -> None:
     assert load(samples / "silo.yaml", SiloConfig).policy.allow_without_dp is False
     config = importlib.import_module("aggregator.configuration").AggregatorConfig
     assert load(samples / "aggregator.yaml", config).threads == 64
+    assert importlib.import_module("imaging.deidentification.profile").read(samples / "deidentify.yaml").version == 1
     assert {path.name for path in samples.iterdir() if path.suffix == ".yaml"} == {
         "study.yaml",
         "silo.yaml",
         "aggregator.yaml",
         "pacs.yaml",
         "query.yaml",
+        "deidentify.yaml",
     }
     archive = load(samples / "pacs.yaml", importlib.import_module("imaging.sources.archive").ArchiveFile)
     assert archive.dimse is not None

@@ -24,13 +24,15 @@ HEAVY = ("torch", "monai", "opacus", "pydicom", "pynetdicom", "requests", "tense
 OTHERWISE_TESTED = {
     ("sandbox", "run"),
     ("silo", "audit"),
+    ("silo", "deidentify"),
+    ("silo", "review"),
     *(("silo", "budget", word) for word in ("set", "show", "second-key")),
     *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
     ("silo", "ledger", "recover"),
     ("silo", "pacs", "echo"),
     ("silo", "pull"),
 }
-"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node/test_budget.py`, `tests/privacy/ledger` and
+"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node`, `tests/privacy/ledger` and
 `tests/imaging/sources`."""
 
 
@@ -54,6 +56,7 @@ WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts f
 def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "pull", "ingest", "approve", "run", "export", "audit")),
+        *(("silo", word) for word in ("deidentify", "review")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),

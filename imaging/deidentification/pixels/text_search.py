@@ -119,9 +119,11 @@ def _read(picture: NDArray[np.uint8], seconds: int) -> list[Line]:
             check=True,
             env={"PATH": os.environ.get("PATH", ""), "OMP_THREAD_LIMIT": "1"},
         )
-        rows = list(
-            csv.DictReader(io.StringIO(ended.stdout.decode("utf-8", "replace")), delimiter="\t", quoting=csv.QUOTE_NONE)
-        )
+        table = io.StringIO(ended.stdout.decode("utf-8", "replace"))
+        reader = csv.DictReader(table, delimiter="\t", quoting=csv.QUOTE_NONE)
+        if "conf" not in (reader.fieldnames or ()):
+            raise Quarantined(Quarantine.OCR)
+        rows = list(reader)
         found = [row for row in rows if float(row["conf"]) >= 0 and row["text"].strip()]
     except (OSError, subprocess.SubprocessError, KeyError, TypeError, ValueError):
         raise Quarantined(Quarantine.OCR) from None
