@@ -47,6 +47,8 @@ _DUMMIES: Mapping[str, str | int | float | bytes] = MappingProxyType(
 )
 """A value of each representation that says nothing (code D)."""
 
+_HOLLOWED = frozenset({"AE", "AS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
+
 
 def edition() -> str:
     """Of the table, as in "2026c"."""
@@ -92,6 +94,8 @@ class _Walk:
             for block in profile.private
             for offset in block.elements
         }
+        self._cleans_text = profile.has(Option.CLEAN_DESCRIPTORS) or profile.has(Option.CLEAN_STRUCTURED_CONTENT)
+        self._hollowing = False
         self._days: int | None = None
         if profile.has(Option.MODIFIED_DATES):
             patient = str(dataset.get("PatientID") or "").strip(" \0")
@@ -138,7 +142,7 @@ class _Walk:
         """By a code of the Basic Profile."""
         vr = vrs.split(" or ")[0]
         if action is Action.DUMMY:
-            return "dummy", DataElement(tag, vr, self._dummy(item, tag, vr))
+            return "dummy", DataElement(tag, vr, self._dummy(item[tag], vrs, depth))
         if action is Action.EMPTY:
             return "emptied", DataElement(tag, vr, Sequence() if vr == "SQ" else None)
         element = item[tag] if action is Action.MAP else None
@@ -176,14 +180,16 @@ class _Walk:
         if vr == "SQ":
             return "kept", self._sequence(element, depth)
         if vr == "UI":
-            return "uid_mapped", DataElement(element.tag, vr, _each(element.value, self._foreign_uid))
+            mapped = DataElement(element.tag, vr, _each(element.value, self._foreign_uid))
+            return ("kept" if mapped == element else "uid_mapped"), mapped
         if vr in DATES:
             return self._dated(element) or ("unknown_removed", None)
-        if vr in _LONG:
-            cleaned = self._text(element, scrubbed) if self._profile.has(Option.CLEAN_DESCRIPTORS) else None
-            return cleaned or ("unknown_removed", None)
-        if vr in _SHORT:
-            return self._text(element, without_own) or ("removed", None)
+        dummy = DataElement(element.tag, vr, _DUMMIES[vr]) if vr in _LONG | _SHORT else None
+        if vr in _LONG and not self._cleans_text:
+            return ("dummy", dummy) if self._hollowing else ("unknown_removed", None)
+        if dummy is not None:
+            # With nothing left a dummy: a report's text, for one, is required.
+            return self._text(element, scrubbed if vr in _LONG else without_own) or ("dummy", dummy)
         return "kept", element
 
     def _private(self, item: Dataset, tag: BaseTag, cleaned: Dataset, depth: int) -> None:
@@ -228,12 +234,21 @@ class _Walk:
             return "kept", element
         return ("text_cleaned", DataElement(element.tag, element.VR, _one_or_all(after))) if after else None
 
-    def _dummy(self, item: Dataset, tag: BaseTag, vr: str) -> Any:
+    def _dummy(self, element: DataElement, vrs: str, depth: int) -> Any:
+        vr = vrs.split(" or ")[0]
         if vr == "SQ":
-            return Sequence([Dataset()])
+            items = element.value if element.VR == "SQ" else []
+            return Sequence([_hollow(self._with_texts(item, depth + 1)) for item in items])
         if vr == "UI":
-            return _each(item[tag].value, self._uid)
+            return _each(element.value, self._uid)
         return _DUMMIES[vr]
+
+    def _with_texts(self, item: Dataset, depth: int) -> Dataset:
+        """An item in which free texts stay as dummies, as its IOD may require one."""
+        before, self._hollowing = self._hollowing, True
+        cleaned = self.item(item, depth)
+        self._hollowing = before
+        return cleaned
 
     def _uid(self, uid: str) -> UID:
         return UID(self._pseudonyms.uid(uid))
@@ -242,6 +257,21 @@ class _Walk:
         """A UID that DICOM defines stays: it names a class, not an instance."""
         kept = uid.startswith(_STANDARD_UIDS) or self._profile.has(Option.RETAIN_UIDS)
         return UID(uid) if kept else self._uid(uid)
+
+
+def _hollow(item: Dataset) -> Dataset:
+    """A cleaned item of a sequence with code D: its form stays, for IODs that require it, and no content.
+
+    Texts, codes, and numbers that are written as text become dummies; coordinates and channels stay.
+    """
+    for element in item:
+        if element.VR == "SQ":
+            element.value = Sequence([_hollow(one) for one in element.value])
+        elif element.VR in _HOLLOWED and element.value not in (None, ""):
+            many = len(element.value) if isinstance(element.value, MultiValue | list) else 1
+            dummy = 1 if element.VR == "IS" else _DUMMIES[element.VR]  # frames and items are counted from one
+            item[element.tag] = DataElement(element.tag, element.VR, [dummy] * many if many > 1 else dummy)
+    return item
 
 
 def _group_goes(tag: BaseTag) -> bool:

@@ -114,7 +114,8 @@ def judge(dataset: Dataset, profile: Profile, allowed: frozenset[UID]) -> Verdic
         raise Quarantined(Quarantine.SCREEN)
     burned_in = text(dataset, "BurnedInAnnotation")
     # A class of other images is often a photographed screen: it must say that nothing is burned in.
-    doubtful = burned_in not in ("", "NO") or (burned_in == "" and name not in _IMAGES)
+    silent = burned_in == "" and "PixelData" in dataset and name not in _IMAGES
+    doubtful = burned_in not in ("", "NO") or silent
     if doubtful and profile.pixels.burned_in != "blank":
         raise Quarantined(Quarantine.BURNED_IN)
     hide = of_device(dataset) if cleaning else ()
