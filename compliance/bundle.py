@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from compliance import signing
+from compliance.cosignatures import FOLDERS, SUFFIXES
 from compliance.evidence import CLOSED_FOLDERS, is_signed_study
 from privacy import durable
 from privacy.errors import CollegiumError, ConfigError, CorruptState, StorageError
@@ -32,6 +33,8 @@ MAX_RECORD: Final = 64 << 20
 # The head first: entries that its party adds meanwhile are then only ahead of it.
 _PUBLIC: Final = (HEAD, VERSION, ORIGIN, ENTRIES)
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,39}")
+COSIGNED: Final = re.compile(rf"(?:silo|aggregator)-[a-z][a-z0-9-]{{0,39}}(?:{'|'.join(map(re.escape, SUFFIXES))})")
+"""Names of files about cosigned heads, beside a ledger."""
 _SIGNATURE: Final = re.compile(r"[0-9]{3}\.json")
 
 
@@ -118,9 +121,21 @@ def _some(path: Path) -> bytes:
 def _copy_ledger(folder: Path, target: Path) -> None:
     place = _free(target, _party(folder)) / "ledger"
     place.mkdir(parents=True)
+    # Before the head: what others cosign meanwhile is then not of a ledger that is longer than the copy.
+    for name in FOLDERS:
+        _copy_cosigned(folder / name, place / name)
     for name in _PUBLIC:
         if (folder / name).is_file() and not (folder / name).is_symlink():
             shutil.copyfile(folder / name, place / name)
+
+
+def _copy_cosigned(folder: Path, target: Path) -> None:
+    if folder.is_symlink() or not folder.is_dir():
+        return
+    target.mkdir()
+    for path in sorted(folder.iterdir()):
+        if COSIGNED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            shutil.copyfile(path, target / path.name)
 
 
 def _copy_study(path: Path, target: Path) -> None:

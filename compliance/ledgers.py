@@ -7,10 +7,11 @@ of the rest the whole entry; kinds that no report asks for are counted and passe
 import json
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 
+from compliance.cosignatures import HeldNote, held
 from privacy.digest import Json
 from privacy.dp.events import DpEvent, from_json
 from privacy.errors import CollegiumError
@@ -81,6 +82,7 @@ class LedgerEvidence:
         size, root, torn_bytes: as in `privacy.ledger.reader.VerifiedLedger`.
         span: times of the first and the last entry.
         proofs: of the entries that figures rest on.
+        notes: heads that others cosigned, not verified, each with the root that the ledger had then.
     """
 
     place: str
@@ -97,6 +99,7 @@ class LedgerEvidence:
     torn_bytes: int = 0
     span: tuple[str, str] | None = None
     proofs: tuple[Proof, ...] = ()
+    notes: tuple[HeldNote, ...] = ()
 
     @property
     def party(self) -> str:
@@ -131,7 +134,8 @@ class Reader:
         """Read one; a ledger that fails its verification is evidence too."""
         try:
             # The signed head vouches for all below it: see docs/reference/ledger.md, "What a reader must check".
-            return _Folding().fold(Reading(folder, facts_only=True, bodies=self._bodies), place)
+            reading = Reading(folder, facts_only=True, bodies=self._bodies)
+            return _Folding().fold(reading, place, tuple(held(folder, reading.origin)))
         except CollegiumError as error:
             return LedgerEvidence(place, str(error))
 
@@ -150,13 +154,16 @@ class _Folding:
         self._charged: set[tuple[str, int, str]] = set()
         self._in_order = True
 
-    def fold(self, reading: Reading, place: str) -> LedgerEvidence:
+    def fold(self, reading: Reading, place: str, notes: tuple[HeldNote, ...]) -> LedgerEvidence:
+        roots = dict.fromkeys((one.size for one in notes), b"")
         counts = Counter[str]()
         span: tuple[str, str] | None = None
         for entry in reading:
             counts[entry.kind] += 1
             span = (span[0] if span else entry.time, entry.time)
             self._leaves.append(reading.leaf)
+            if reading.tree.size in roots:
+                roots[reading.tree.size] = reading.tree.root()
             if entry.kind not in _COUNTED:
                 self._take(entry)
         proven = sorted(self._proven.values())
@@ -178,6 +185,7 @@ class _Folding:
                 Proof(number, kind, self._leaves[number].hex(), path)
                 for (number, kind), path in zip(proven, paths, strict=True)
             ),
+            notes=tuple(replace(one, root=roots[one.size]) for one in notes),
         )
 
     def _take(self, entry: Entry) -> None:

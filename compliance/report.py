@@ -19,6 +19,7 @@ from compliance.canonical import canonical
 from compliance.changes import Changes, compare
 from compliance.clauses import Clauses
 from compliance.clauses import read as read_clauses
+from compliance.cosignatures import cosignatures, parties
 from compliance.evidence import Evidence
 from compliance.incidents import Occurrence, occurrences
 from compliance.ledgers import LedgerEvidence
@@ -29,6 +30,7 @@ from compliance.unprotected import Exposure, exposures
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
 from privacy.ledger.audits import refuting
+from privacy.ledger.cosigned import Party
 from privacy.study import fingerprint
 
 FORMAT = "collegium-report/1"
@@ -146,7 +148,7 @@ def build(
 def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
     if found.problem:
         return Integrity(
-            found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem, 0, ()
+            found.party, found.role, found.place, None, None, None, None, None, None, 0, found.problem, 0, (), (), 0
         )
     pinned = _pinned(found, evidence)
     return Integrity(
@@ -163,7 +165,15 @@ def _integrity(found: LedgerEvidence, evidence: Evidence) -> Integrity:
         "A signed study pins another key for this party: these may not be its entries." if pinned is False else "",
         found.counts.get("witnessed", 0),
         found.proofs,
+        cosignatures(Party(found.origin, found.key), found.notes, parties(one.study for one in evidence.studies)),
+        len(_others(found, evidence)),
     )
+
+
+def _others(found: LedgerEvidence, evidence: Evidence) -> set[str]:
+    """The other parties of the studies that name this one."""
+    rosters = (set(parties([one.study])) for one in evidence.studies)
+    return {uri for roster in rosters if found.origin in roster for uri in roster} - {found.origin}
 
 
 def _pinned(found: LedgerEvidence, evidence: Evidence) -> bool | None:

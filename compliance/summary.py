@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 
 from compliance.budget import CohortBudget
+from compliance.cosignatures import Cosignature
 from compliance.ledgers import Proof
 from privacy.dp.events import UnprotectedEvent
 
@@ -25,6 +26,7 @@ class Integrity:
     """What was verified of one ledger.
 
     `pinned` is whether a signed study names its key for this party, `witnessed` how often it entered others' heads.
+    `cosigned` are the others that cosigned a head which it extends, of `witnesses` that its studies name.
     """
 
     party: str
@@ -40,6 +42,8 @@ class Integrity:
     problem: str
     witnessed: int
     proofs: tuple[Proof, ...]
+    cosigned: tuple[Cosignature, ...]
+    witnesses: int
 
 
 @dataclass(frozen=True)

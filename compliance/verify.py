@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from compliance import bundle
 from compliance.changes import read as read_previous
-from compliance.checks import conduct, folder, ledgers, rounds
+from compliance.checks import conduct, cosignatures, folder, ledgers, rounds
 from compliance.checks.check import Check, Outcome, attempt, conclude
 from compliance.checks.figures import accountants_used, figures
 from compliance.clauses import Clauses
@@ -70,6 +70,7 @@ def _checks(directory: Path, anchors: Anchors, accountants: Accountants) -> Iter
     yield conclude("studies", evidence.problems, seen=f"{len(evidence.studies)} signed")
     yield ledgers.keys(sound, evidence.studies)
     yield ledgers.witnesses(sound)
+    yield attempt("cosignatures", lambda: cosignatures.cosigned(directory, sound, evidence.studies))
     yield rounds.rounds(sound, evidence.studies)
     yield attempt("order", lambda: conduct.order(sound))
     yield attempt("consents", lambda: conduct.consents(sound))

@@ -15,6 +15,7 @@ from typing import Any, Final
 from compliance import bundle, printing, publication
 from compliance.canonical import canonical
 from compliance.checks.check import Check, conclude
+from compliance.cosignatures import FOLDERS
 from compliance.report import FORMAT
 from privacy.configuration import load
 from privacy.errors import CorruptState
@@ -23,7 +24,8 @@ from privacy.study import SignedStudy, dump, fingerprint
 
 _LEDGER = "|".join(map(re.escape, (VERSION, ORIGIN, ENTRIES, HEAD)))
 _OWN: Final = re.compile(
-    rf"{bundle.EVIDENCE}/(?:{bundle.STUDIES}/[a-z][a-z0-9-]*\.yaml|[a-z][a-z0-9-]*/ledger/(?:{_LEDGER}))"
+    rf"{bundle.EVIDENCE}/(?:{bundle.STUDIES}/[a-z][a-z0-9-]*\.yaml|[a-z][a-z0-9-]*/ledger/(?:{_LEDGER}"
+    rf"|(?:{'|'.join(FOLDERS)})/{bundle.COSIGNED.pattern}))"
     rf"|{bundle.SIGNATURES}/[0-9]{{3}}\.json"
 )
 _TOP: Final = {bundle.RECORD, bundle.PAGE, bundle.PRINT, bundle.PREVIOUS}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from typer.testing import CliRunner
 
 from compliance import bundle, publication
@@ -25,7 +26,12 @@ from compliance.verify import Anchors, verify
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
 from privacy.errors import ConfigError, CorruptState
+from privacy.ledger import note
 from privacy.ledger.caps import Cap, Request
+from privacy.ledger.cosignature import CosigningKeys
+from privacy.ledger.cosigned import Party, Shelf
+from privacy.ledger.cosigner import state
+from privacy.ledger.watch import Watch
 from privacy.study import fingerprint
 from tests.compliance.conftest import SILOS, Consortium, cheap
 
@@ -59,6 +65,28 @@ def witness(consortium: Consortium, by: str) -> None:
     consortium.write(by, "witnessed", study_digest=consortium.study.digest().hex(), round=1, heads=heads)
 
 
+def cosign(consortium: Consortium) -> None:
+    """Everybody cosigns the present heads of all others, which keep what they get, as in a round."""
+    origins = {}
+    for party in (*SILOS, "adder"):
+        with consortium.ledger(party) as ledger:
+            origins[party] = ledger.origin
+    for owner, origin in origins.items():
+        key = consortium.keys[owner]
+        public = Party(origin, key.public_key().public_bytes_raw())
+        with consortium.ledger(owner) as ledger:
+            text = note.checkpoint(origin, *ledger.head(), key)
+        for name, uri in origins.items():
+            if name != owner:
+                keys = CosigningKeys(
+                    uri, consortium.keys[name], MLDSA44PrivateKey.from_seed_bytes(name.encode().ljust(32))
+                )
+                watch = Watch(consortium.root / name / "ledger", keys)
+                cosigned = watch.cosign(origin, public.identity, text, None, 1_700_000_000)
+                shelf = Shelf(consortium.root / owner / "ledger", public)
+                shelf.keep(cosigned, state(keys), Party(uri, keys.public().ed25519))
+
+
 def history(root: Path, endings: Callable[[str, int], str] = lambda silo, number: "closed") -> Consortium:
     """A study of three rounds and one of metrics that all parties tell alike, each seen by the others."""
     consortium = Consortium(root, rounds=3)
@@ -78,6 +106,7 @@ def history(root: Path, endings: Callable[[str, int], str] = lambda silo, number
         consortium.write("adder", "closed", **about, outcome="closed", chain=CHAIN)
     for party in ("adder", "alpha"):
         witness(consortium, party)
+    cosign(consortium)
     return consortium
 
 
@@ -157,7 +186,7 @@ def test_an_entry_left_out_by_its_own_party_is_found(tmp_path: Path, anchors: An
     honest.train("beta", 1)
     honest.train("beta", 3)
     found = failed(verify(make(honest, tmp_path / "report"), Anchors(), quick()))
-    assert set(found) == {"witnesses", "rounds"}
+    assert set(found) == {"witnesses", "cosignatures", "rounds"}
     assert "beta took part in round 2 according to adder" in found["rounds"]
 
 
@@ -358,6 +387,9 @@ def test_what_is_missing_is_found(report: Path, anchors: Anchors, gone: str) -> 
 
 def test_a_single_changed_byte_anywhere_is_found(report: Path, anchors: Anchors) -> None:
     files = [path for path in report.rglob("*") if path.is_file()]
+    # Of the files about cosignatures, which are many and alike, one of each kind.
+    alike = {(path.parent.name, path.suffix): path for path in files if path.parent.name in ("cosigned", "seen")}
+    files = [path for path in files if path.parent.name not in ("cosigned", "seen")] + list(alike.values())
     assert {path.name for path in files} > {"report.json", "report.html", "001.json", "entries.jsonl", "version"}
     for path in files:
         data = path.read_bytes()

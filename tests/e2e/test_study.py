@@ -17,7 +17,10 @@ import pydicom
 import pytest
 
 from imaging.export import LOADING_SNIPPET
+from privacy.channel.parties import parties_of
 from privacy.configuration import load
+from privacy.ledger.cosigned import verify
+from privacy.ledger.watch import file_stem
 from privacy.study import SignedStudy, Study
 from silo_node.global_model import GlobalModel
 from tests.e2e import commands
@@ -58,11 +61,31 @@ def test_all_silos_and_the_aggregator_end_with_one_chain_and_the_silos_with_one_
     assert chains[0][-1] == (ROUNDS, "closed", first.chain.hex())
 
 
+def test_every_ledger_is_cosigned_by_all_other_parties(finished: Scene, study: Study) -> None:
+    parties = parties_of(study)
+    for owner in parties:
+        name = owner.uri.rsplit("/", 1)[-1]
+        folder = (finished.aggregator if name == AGGREGATOR else finished.state(name)) / "ledger"
+        entries = ledger(folder.parent)
+        last = next(entry.sequence for entry in reversed(entries) if entry.kind == "closed")
+        for witness in parties:
+            path = folder / "cosigned" / f"{file_stem(witness.uri)}.note"
+            if witness == owner:
+                assert not path.exists()
+                continue
+            head = verify(path.read_text(), path.with_suffix(".cosigner").read_bytes(), owner, witness).checkpoint
+            assert head.size > last
+            roots = [entry.previous for entry in entries]
+            assert head.root.hex() == roots[head.size] if head.size < len(roots) else head.size == len(roots)
+        key = folder.parent / "cosigner.key"
+        assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize("silo", SILOS)
 def test_a_ledger_has_the_whole_way_in_its_order(finished: Scene, silo: str) -> None:
     train = ["reserved", "spent", "survivors_signed", "closed", "witnessed"]
     assert kinds(finished.entries(silo)) == [
-        *("enrolled", "cohort", "approved", "key_granted"),
+        *("enrolled", "cohort", "approved", "software", "key_granted"),
         *("round_opened", "release", *train),
         *("round_opened", *train),
         *("round_opened", "release", "survivors_signed", "closed", "witnessed"),
