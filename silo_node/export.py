@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from imaging import export as files
+from imaging import transforms
+from imaging.bundles import writing as bundles
 from privacy import durable
 from privacy.console import user_name
 from privacy.digest import Json
@@ -22,6 +24,10 @@ from privacy.ledger.store import Ledger
 from privacy.study import Study
 from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
+from silo_node.imaging_errors import imaging_errors
+
+BUNDLE = "bundle"
+"""Folder of the same model as a MONAI Bundle."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +107,7 @@ def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str)
 
 
 def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) -> Card:
-    """Write `model.safetensors`, `model.json`, `card.json` and `card.md`; the export is a ledger entry.
+    """Write `model.safetensors`, `model.json`, `card.json`, `card.md` and `bundle/`; the export is a ledger entry.
 
     Raises:
         ConfigError: the study is not finished, or the destination has files in it.
@@ -121,9 +127,33 @@ def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) 
     made = card(study, model, weights.size, sha256)
     durable.write(destination / "card.json", json.dumps(made.data, indent=2).encode())
     durable.write(destination / "card.md", made.markdown().encode())
+    _bundle(study, made, destination)
     ledger.append(
         "exported",
         {"study_digest": study.digest().hex(), "round": model.round_number, "model_digest": sha256},
         {"by": user_name(), "to": str(destination.resolve())},
     )
     return made
+
+
+def _bundle(study: Study, made: Card, destination: Path) -> None:
+    """The same model as a MONAI Bundle."""
+    steps = [step.model_dump(mode="json") for step in study.transforms]
+    with imaging_errors():
+        shape = transforms.build([(step.name, step.parameters) for step in study.transforms]).shape
+        bundles.write(
+            destination / BUNDLE,
+            *bundles.exported(destination),
+            shape,
+            bundles.About(
+                name=study.name,
+                task=f"{study.task.kind} of '{study.task.label}'",
+                description=study.description.strip() or "(no description)",
+                authors=f"consortium {study.consortium}",
+                outputs=(study.task.label,),
+                transforms=steps,
+                readme=made.markdown(),
+                licence=f"Who may use this model, and how, is for the consortium {study.consortium} to say. "
+                "This file grants nothing.\n",
+            ),
+        )

@@ -23,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.errors import ImagingError
+from imaging.export import DESCRIPTION
+from imaging.export import WEIGHTS as PLAIN_WEIGHTS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,6 +57,15 @@ class Blueprint(Protocol):
     @property
     def norm_groups(self) -> int:
         """Groups of a GroupNorm in place of a BatchNorm that remains."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network that was exported is built: a `Blueprint`."""
+
+    network: str
+    arguments: Mapping[str, Any]
+    norm_groups: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +105,7 @@ def write(
     Args:
         destination: must not exist.
         plan: MONAI's class and arguments.
-        weights: every parameter of the network by MONAI's name.
+        weights: every parameter of the network by MONAI's name, a layer of two names under one or both.
         shape: (C, *spatial) of an image; dense outputs are those with as many spatial axes.
         about: texts.
 
@@ -130,6 +141,14 @@ def write(
         ) from error
 
 
+def exported(folder: Path) -> tuple[Plan, Mapping[str, NDArray[np.float32]]]:
+    """What `imaging.export` wrote into a folder just now."""
+    from safetensors.numpy import load_file
+
+    said = json.loads((folder / DESCRIPTION).read_text("utf-8"))
+    return Plan(said["network"], said["arguments"], said["norm_groups"]), load_file(folder / PLAIN_WEIGHTS)
+
+
 def _built(plan: Blueprint) -> "tuple[nn.Module, list[str]]":
     """The network, and the expressions that make it of MONAI's class."""
     import monai.networks.nets
@@ -150,9 +169,8 @@ def _fill(network: "nn.Module", weights: Mapping[str, NDArray[np.float32]]) -> N
     import torch
 
     parameters = dict(network.named_parameters())
-    if {name: tuple(parameter.shape) for name, parameter in parameters.items()} != {
-        name: array.shape for name, array in weights.items()
-    }:
+    known = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    if not set(parameters) <= set(weights) or any(known.get(name) != array.shape for name, array in weights.items()):
         raise ImagingError("the weights do not belong to this network", "export.length")
     with torch.no_grad():
         for name, parameter in parameters.items():

@@ -126,7 +126,13 @@ def test_the_export_loads_with_plain_monai_and_is_the_model_of_the_silos(
     finished: Scene, study: Study, models: list[GlobalModel]
 ) -> None:
     folder = finished.model(SILOS[0])
-    assert {path.name for path in folder.iterdir()} == {"model.safetensors", "model.json", "card.json", "card.md"}
+    assert {path.name for path in folder.iterdir()} == {
+        "model.safetensors",
+        "model.json",
+        "card.json",
+        "card.md",
+        "bundle",
+    }
     done = subprocess.run(
         [sys.executable, "-I", "-c", LOADING_SNIPPET + CHECK],
         cwd=folder,
