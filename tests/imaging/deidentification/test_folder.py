@@ -183,18 +183,11 @@ def errors(path):
     return {line.split(" = <")[0] for line in lines if line.startswith("Error")}
 
 
-BUNDLED = (
-    "CT_small.dcm",
-    "MR_small.dcm",
-    "reportsi.dcm",
-    "test-SR.dcm",
-    "rtplan.dcm",
-    "rtdose.dcm",
-    "waveform_ecg.dcm",
-)
+BUNDLED = ("CT_small.dcm", "reportsi.dcm", "test-SR.dcm", "waveform_ecg.dcm")
+MORE = ("MR_small.dcm", "rtplan.dcm", "rtdose.dcm", "JPEG2000.dcm", "examples_ybr_color.dcm", "liver_1frame.dcm")
 
 
-@pytest.mark.parametrize("file", [*BUNDLED, "JPEG2000.dcm", "examples_ybr_color.dcm", "liver_1frame.dcm"])
+@pytest.mark.parametrize("file", [*BUNDLED, *(pytest.param(file, marks=pytest.mark.slow) for file in MORE)])
 def test_a_file_has_no_new_error_of_form(file, tmp_path, names):
     source = get_testdata_file(file)
     dataset = dcmread(source)

@@ -6,7 +6,7 @@ from pydicom import DataElement, Dataset, Sequence, dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.uid import CTImageStorage
 
-from imaging.deidentification import BASIC, CleanImage, Pseudonyms, clean, clean_dataset, edition, table
+from imaging.deidentification import BASIC, CleanImage, Option, Pseudonyms, clean, clean_dataset, edition, table
 from imaging.volumes import radiograph
 from imaging.volumes.rejection import ImageRejected, Rejection
 
@@ -105,6 +105,34 @@ def test_no_canary_is_found_after(canary_file):
     assert all(canary in before for canary in canaries.bytes)
     after = written(clean_dataset(dcmread(io.BytesIO(before)), BASIC, Pseudonyms(KEY))[0])
     assert [canary for canary in canaries.bytes if canary in after] == []
+
+
+def test_with_every_option_only_what_it_keeps_is_found(canary_file, profile_with):
+    """Every canary that is left stands in a row which an option keeps or cleans, or is a time of day."""
+    dataset, canaries = canary_file
+    dataset.PatientID = "P-1"
+    profile = profile_with(
+        *(option for option in Option if option not in (Option.RETAIN_SAFE_PRIVATE, Option.RETAIN_UIDS))
+    )
+    cleaned, _ = clean_dataset(dcmread(io.BytesIO(written(dataset))), profile, Pseudonyms(KEY))
+    actions = table.rules(profile).actions
+
+    def look(item, kept):
+        for element in item:
+            action = actions.get(element.tag)
+            if element.VR == "SQ":
+                for inner in element.value:
+                    look(inner, kept)
+                continue
+            if any(canary.decode() in str(element.value) for canary in canaries.bytes):
+                kept.add((action, element.VR))
+                may_stay = action in ("keep", "clean") or element.VR == "TM"
+                assert may_stay or (action is None and element.VR in ("LT", "ST", "UT", "LO", "SH")), element.tag
+
+    kept = set()
+    look(cleaned, kept)
+    assert {vr for _, vr in kept} & {"DA", "DT", "UI", "PN", "UN"} <= {"UI"}
+    assert not [element for element in cleaned if element.tag.is_private or element.tag.group >> 8 in (0x50, 0x60)]
 
 
 def test_every_row_meets_its_action(canary_file):
