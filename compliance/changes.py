@@ -120,6 +120,9 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
         facts[f"{ingest['silo']}, cohort {ingest['cohort']}: patients"] = str(ingest["patients"])
     for one in record["software"]:
         facts[f"software of {one['party']}"] = f"{one['version']}, code {one['code'][:12]}"
+    for one in record["audits"]:
+        bound = f"{one['outcome']}, epsilon at least {_figure(one['lower_bound'])}"
+        facts[f"attack at {one['silo']}, {one['what']}"] = f"{bound}, at {one['time'][:16]}"
     facts["refusals, incidents and unfinished rounds"] = str(sum(one["count"] for one in record["occurrences"]))
     facts["accountants"] = "; ".join(sorted(record["accountants"].values()))
     return facts

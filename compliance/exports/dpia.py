@@ -5,11 +5,24 @@
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from compliance.canonical import digest
 from compliance.exports import NOT_SHOWN
+from compliance.render import room
+
+_STATED = {
+    "controller": "Controller",
+    "processor": "Processor",
+    "legal_basis": "Legal basis",
+    "ethics_approval": "Ethics approval",
+    "impact_assessment": "Impact assessment",
+    "agreements": "Agreements",
+    "data_permit": "Data permit",
+    "retention": "Retention",
+    "transfers": "Transfers",
+}
 
 
 def annex(report: Mapping[str, Any]) -> str:
@@ -26,7 +39,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
         for approval in study["approvals"]:
             place = f"{_plain(approval['silo'])}, cohort {_plain(approval['cohort'])}"
             yield f"  - {place}: approved by {_plain(approval['by'])}"
-    yield "\nLegal basis and legitimate interest: not shown.\n"
+    yield from _governance(report["studies"])
     yield "## (b) Necessity and proportionality\n"
     yield "Images stay at the hospital. Encrypted updates leave it, of which only sums over hospitals are opened.\n"
     for ingest in report["ingests"]:
@@ -55,8 +68,27 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
                 f"{trust['security_bits']} bits; up to {trust['collusion_tolerated']} hospitals may work together with "
                 "the aggregator and see no other hospital's update."
             )
+    yield from _audits(report["audits"])
     yield f"\nLedgers verified: {report['summary']['verified']} of {report['summary']['ledgers']}."
     yield f"\nRefusals, incidents and abandoned rounds: {len(report['occurrences'])}."
+
+
+def _governance(studies: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for study in studies:
+        stated = study["governance"] or {}
+        yield f"\nStated in the signed study {_plain(study['name'])}, and checked by nobody here:\n"
+        for key, label in _STATED.items():
+            yield f"- {label}: {_plain(stated.get(key) or NOT_SHOWN)}"
+    yield "\nLegitimate interest: not shown.\n"
+
+
+def _audits(audits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield "\nTests by attack on the training code, with made-up patients:" + ("\n" if audits else " not shown.")
+    for one in audits:
+        yield (
+            f"- {_plain(one['silo'])}, {one['time'][:10]}, {_plain(one['what'])}: {_plain(one['outcome'])}; epsilon is "
+            f"at least {room(one['lower_bound'])} and claimed to be {one['claimed_epsilon']:g}"
+        )
 
 
 def _plain(text: str) -> str:

@@ -1,6 +1,7 @@
 """Records of processing (GDPR article 30(1)) as CSV, a line for each hospital and study that its ledger approved.
 
-What only the hospital knows, such as its legal basis, is "not shown". Cells that a spreadsheet would run are quoted.
+Legal basis, transfers and retention are what the signed study states; what it leaves out is "not shown". Cells that a
+spreadsheet would run are quoted.
 """
 
 import csv
@@ -40,6 +41,7 @@ def table(report: Mapping[str, Any]) -> str:
 
 def _row(study: Mapping[str, Any], approval: Mapping[str, Any]) -> tuple[str, ...]:
     trust = study["trust"] or {}
+    stated = study["governance"] or {}
     others = [name for name in trust.get("silos", ()) if name != approval["silo"]]
     noise = "differential privacy for each patient" if study["mechanisms"] else NOT_SHOWN
     if study["unprotected"]:
@@ -51,10 +53,10 @@ def _row(study: Mapping[str, Any], approval: Mapping[str, Any]) -> tuple[str, ..
         f"patients of cohort '{approval['cohort']}'",
         "medical images and a label, de-identified before use; only encrypted model updates leave the hospital",
         ", ".join([*others, trust["aggregator"]]) if trust else NOT_SHOWN,
-        NOT_SHOWN,
-        NOT_SHOWN,
+        stated.get("transfers") or NOT_SHOWN,
+        stated.get("retention") or NOT_SHOWN,
         f"{noise}; encrypted sums of several hospitals; signed ledger",
-        NOT_SHOWN,
+        stated.get("legal_basis") or NOT_SHOWN,
         approval["by"],
         approval["time"],
         study["digest"],

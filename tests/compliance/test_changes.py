@@ -9,6 +9,7 @@ from compliance.changes import Changes
 from compliance.evidence import gather
 from compliance.report import FORMAT, build
 from compliance.studies import Accountants
+from privacy.digest import Json
 from privacy.errors import ConfigError
 from privacy.ledger.store import Ledger
 from tests.compliance.conftest import Consortium
@@ -38,14 +39,19 @@ def test_what_changed_is_named_then_and_now(trained: Consortium, accountants: Ac
     trained.write("beta", "incident", code="x", detail="y")
     software = {"version": "0.2.0", "code": "ab" * 32, "libraries": {}}
     trained.write("gamma", "software", **software)
+    figures: dict[str, Json] = {"claimed_epsilon": 2.0, "lower_bound": 1.5, "confidence": 0.95, "guesses": 8}
+    trained.write("beta", "audited", what="one run", **figures, outcome="consistent", digest="ab" * 32)
     found = since(trained, accountants, before)
     told = {one.what: (one.then, one.now) for one in found.changed}
     assert told["alpha, cohort chest: rounds charged"] == ("5", "6")
     assert told["refusals, incidents and unfinished rounds"] == ("4", "5")
     assert told["software of gamma"] == ("", "0.2.0, code abababababab")
+    assert told["attack at beta, one run"][1].startswith("consistent, epsilon at least 1.5, at 2026-03-")
     assert "beta, cohort chest: rounds charged" not in told
     grown = {one.party: (one.entries_then, one.entries_now, one.extends) for one in found.ledgers}
-    assert grown["beta"] == (24 + 5, 24 + 6, True) or grown["beta"][2] is True
+    then, now, extends = grown["beta"]
+    assert then is not None
+    assert (now, extends) == (then + 2, True)
     assert grown["alpha"][2] is True
 
 

@@ -18,6 +18,7 @@ from compliance.exports import dicom_audit, dpia, opendp, processing
 from compliance.report import build
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, CorruptState
+from privacy.governance import Governance
 from tests.compliance.conftest import Consortium, cheap
 from tests.compliance.test_bundle import AT, make
 
@@ -70,6 +71,34 @@ def test_each_hospital_and_study_is_a_record_of_processing(record: dict[str, Any
     assert rows[0]["purpose"].startswith("'=HYPERLINK")
     assert rows[0]["recipients"] == "beta, gamma, adder"
     assert rows[0]["legal basis"] == "not shown"
+
+
+def test_what_the_study_states_and_what_attacks_found_is_repeated(record: dict[str, Any]) -> None:
+    text = dpia.annex(record)
+    assert "- Legal basis: not shown" in text
+    assert "made-up patients: not shown." in text
+    study = record["studies"][0]
+    stated = {
+        **Governance(legal_basis="Art. 9(2)(j) <b>", retention="ten years", transfers="none").model_dump(mode="json")
+    }
+    record["studies"][0] = {**study, "governance": stated}
+    record["audits"] = [
+        {
+            "silo": "alpha",
+            "time": "2026-03-02T08:00:07Z",
+            "what": "one run",
+            "claimed_epsilon": 2.0,
+            "lower_bound": 1.219,
+            "outcome": "consistent",
+        }
+    ]
+    text = dpia.annex(record)
+    assert "- Legal basis: Art. 9(2)(j) &lt;b&gt;" in text
+    assert "- Controller: not shown" in text
+    assert "alpha, 2026-03-02, one run: consistent; epsilon is at least 1.21 and claimed to be 2" in text
+    row = next(csv.DictReader(io.StringIO(processing.table(record))))
+    assert row["legal basis"] == "Art. 9(2)(j) <b>"
+    assert (row["time limits for erasure"], row["transfers to third countries"]) == ("ten years", "none")
 
 
 def test_the_annex_has_the_four_parts_and_no_markup_of_others(record: dict[str, Any]) -> None:
