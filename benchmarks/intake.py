@@ -1,10 +1,11 @@
-"""What taking images in costs: indexing headers, how that grows with processes, and its memory over many files.
+"""What taking images in costs: indexing headers, alone and in processes, memory over many files, and epochs from cache.
 
 `python -m benchmarks.intake --json` prints one JSON object. The files are made here: a CT image's whole header with a
 little pixel data (`file_bytes` each), under UIDs of their own, in memory (`/dev/shm`) where there is room, so that
 the disk is not what is measured. Every scan runs in a process of its own; `per_core` is by processor time of that
 process and its workers, the start of the workers included, `per_second` by the clock. Peaks are of the resident memory
-of the process that keeps the index. `--files` of them take part in the scan whose memory is measured.
+of the process that keeps the index. `--files` of them take part in the scan whose memory is measured. The cache is
+the part of `intake_cache`.
 """
 
 import argparse
@@ -42,8 +43,11 @@ def main() -> None:
         folder, index, processes = arguments.measure
         result = scan(Path(folder), Path(index), int(processes))
     else:
+        from benchmarks import intake_cache  # late: what is measured must not carry the decoders
+
         with tempfile.TemporaryDirectory(prefix="collegium-intake-", dir=arguments.folder or _memory()) as scratch:
             result = {"cores": cores(), **headers(Path(scratch), arguments.files, arguments.processes)}
+        result["cache"] = dict(intake_cache.measure())
     print(json.dumps(result, indent=None if arguments.json else 2))
 
 

@@ -69,7 +69,11 @@ def _below(folder: Path, prefix: str, depth: int) -> Iterator[FoundFile]:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(folder / entry.name, f"{prefix}{entry.name}/", depth + 1)
         else:
-            yield _seen(f"{prefix}{entry.name}", entry.stat(follow_symlinks=False))
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # it went away while the folder was read
+            yield _seen(f"{prefix}{entry.name}", status)
 
 
 def _listed(folder: Path) -> Iterator[FoundFile]:

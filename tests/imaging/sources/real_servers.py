@@ -27,6 +27,7 @@ from imaging.sources.dimse import DimseArchive
 from imaging.sources.errors import ArchiveUnreachable
 from imaging.sources.pulling import Pull
 from imaging.sources.query import Query
+from privacy.errors import Unreachable
 from tests.e2e import commands
 from tests.imaging.sources import archives
 
@@ -425,5 +426,4 @@ def test_the_commands(orthanc, images, tmp_path):
     assert (folder.stat().st_mode & 0o777) == 0o700
     pacs.write_text(pacs.read_text().replace("18042", "14999"))
     ended = commands.run("silo", "pacs", "echo", "--pacs", pacs)
-    assert ended.code == 75
-    assert ended.err.endswith("[archive.unreachable]\n")
+    ended.refused(Unreachable, "archive.unreachable", "check host")
