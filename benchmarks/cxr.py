@@ -27,13 +27,14 @@ from deploy.sandbox.processes import Processes
 from deploy.sandbox.progress import Display
 from deploy.sandbox.runner import ENVIRONMENT, Consortium, Order, Outcome
 from deploy.sandbox.wrap import Partition, wrap
-from imaging.cohort import Cohort
 from privacy.dp.training import set_vector
 from privacy.errors import CollegiumError, DataError
 from privacy.randomness import SecureStream
 from privacy.study import Study
 from silo_node import server_optimizer
+from silo_node.ingestion import open_cohort
 from silo_node.learner import Learner
+from silo_node.state import StateDirectory
 
 HERE = Path(__file__).parent
 SILOS = ("north", "harbour", "hill")
@@ -101,7 +102,7 @@ def _measure(
 def _alone(outcome: Outcome, state: Path, test: TestSplit) -> float:
     """Test AUC (over images) of a model that one silo trains by itself with the same study."""
     study: Study = outcome.study
-    learner = Learner(study, Cohort.open(state / "cohorts" / COHORT), SecureStream())
+    learner = Learner(study, open_cohort(StateDirectory(state), COHORT), SecureStream())
     model = server_optimizer.OptimizerState.initial(learner.initial_vector())
     for number in range(1, study.training.rounds + 1):
         model = server_optimizer.step(model, learner.train(model.weights, number).consume(), study.aggregation)

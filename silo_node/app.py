@@ -10,7 +10,7 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
-from silo_node import archives, budget, configuration, deidentification, enrolment
+from silo_node import archives, budget, cohort_commands, configuration, deidentification, enrolment
 from silo_node.audit import audit
 from silo_node.state import StateDirectory
 
@@ -25,41 +25,11 @@ app.command()(deidentification.deidentify)
 app.command()(deidentification.review)
 ledger_commands = commands.group("collegium-silo")
 app.add_typer(ledger_commands, name="ledger")
+app.command()(cohort_commands.ingest)
 app.command()(audit)
 app.add_typer(budget.app, name="budget")
 app.add_typer(archives.app, name="pacs")
 app.command()(archives.pull)
-
-
-@app.command()
-def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder of DICOM files.")],
-    labels: Annotated[Path, typer.Option(help="CSV with the columns patient, label, split (train, val or test).")],
-    cohort: Annotated[str, typer.Option(help="Name for the cohort.")],
-    state: State,
-    as_json: AsJson = False,
-) -> None:
-    """Read a DICOM folder into a de-identified cohort; what cannot be used is listed and stops nothing.
-
-    Example: collegium-silo ingest /data/chest --labels labels.csv --cohort chest --state /var/lib/collegium
-    """
-    from silo_node import ingestion
-
-    directory = StateDirectory(state)
-    with durable.lock(state), directory.open_ledger(directory.identity()) as ledger:
-        made = ingestion.ingest(directory, ledger, source, labels, cohort)
-    summary = made.summary
-    console.emit(
-        {
-            "cohort": cohort,
-            "patients": summary.patients,
-            "images": summary.images,
-            "quarantined": [f"{count} {code}" for code, count in sorted(summary.quarantined.items())],
-            "profile": summary.profile,
-            "shares_patients_with": list(made.overlaps),
-        },
-        as_json=as_json,
-    )
 
 
 @app.command()
@@ -193,11 +163,10 @@ def _confirmed(pairs: list[str]) -> dict[str, str]:
 
 
 def _patients(directory: StateDirectory, cohort: str) -> int:
-    from imaging.cohort import Cohort
-    from silo_node.imaging_errors import imaging_errors
+    from silo_node.ingestion import open_cohort
 
-    with imaging_errors():
-        return sum(len(Cohort.open(directory.cohort(cohort)).patients(split)) for split in ("train", "val", "test"))
+    opened = open_cohort(directory, cohort)
+    return sum(len(opened.patients(split)) for split in ("train", "val", "test"))
 
 
 if __name__ == "__main__":

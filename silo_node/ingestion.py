@@ -1,16 +1,22 @@
-"""Makes a cohort and enters it in the ledger with the names of all cohorts that it shares patients with.
+"""Makes a cohort, enters it in the ledger with the names of all cohorts that it shares patients with, and opens it.
 
 What the ledger does not know is no cohort: an ingest that was stopped is begun anew. A name is used once, for good, so
 that an approval of a cohort never comes to mean other patients. Imports the DICOM reader; the commands do so late.
 """
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from imaging import cohort as cohorts
+from imaging.cohorts import ingest as cohorts
+from imaging.cohorts.cohort import Cohort
+from imaging.cohorts.dicom_source import EVERY_IMAGE, DicomFolder
+from imaging.cohorts.labelling import BINARY, Labelling
+from imaging.deidentification import Pseudonyms
 from imaging.labels.table import SPLITS
-from privacy import durable
+from imaging.sources.query import Query
+from privacy import configuration, durable
 from privacy.console import user_name
 from privacy.errors import CollegiumError, DataError
 from privacy.ledger.store import Ledger
@@ -27,14 +33,49 @@ class Ingested:
     overlaps: tuple[str, ...]
 
 
-def ingest(directory: StateDirectory, ledger: Ledger, source: Path, labels: Path, name: str) -> Ingested:
-    """Read a DICOM folder into a new cohort.
+@dataclass(frozen=True)
+class Request:
+    """What is to be made a cohort.
+
+    Attributes:
+        name: of the cohort.
+        source: folder of DICOM files.
+        labels: the label table.
+        labelling: file that says what labels are; None: 0 or 1.
+        query: file that says which series are meant; None: every image.
+        workers: processes that read headers.
+    """
+
+    name: str
+    source: Path
+    labels: Path
+    labelling: Path | None = None
+    query: Path | None = None
+    workers: int = 1
+
+
+def ingest(
+    directory: StateDirectory,
+    ledger: Ledger,
+    request: Request,
+    on_progress: Callable[[str, int], None] = lambda phase, done: None,
+) -> Ingested:
+    """Read a folder into a new cohort.
+
+    Args:
+        directory: of the silo, locked by the caller.
+        ledger: the silo's.
+        request: what is wanted.
+        on_progress: told "headers" or "images" and how many are done, from time to time.
 
     Raises:
+        ConfigError: the labelling or query file is not one.
         DataError: the images or labels cannot be used, or the name was used before; nothing is kept.
         StorageError: the disk refused; nothing is kept.
     """
-    folder = directory.cohort(name)
+    name, folder = request.name, directory.cohort(request.name)
+    labelling = configuration.load(request.labelling, Labelling) if request.labelling else BINARY
+    query = configuration.load(request.query, Query) if request.query else EVERY_IMAGE
     if any(e.kind == "cohort" and e.body["cohort"] == name for e in ledger.entries):
         raise DataError(
             f"the ledger has a cohort '{name}', and a name is used once; choose another name, the patients' budget "
@@ -45,11 +86,20 @@ def ingest(directory: StateDirectory, ledger: Ledger, source: Path, labels: Path
     key = directory.pseudonym_key()
     sets = PatientSets(directory.patients, key)
     _forget(folder, sets, name)
+    source = DicomFolder(request.source, directory.catalogue(request.source), query, workers=request.workers)
     with imaging_errors():
-        summary = cohorts.ingest(source, labels, folder, key, name)
+        summary = cohorts.ingest(
+            source,
+            request.labels,
+            folder,
+            Pseudonyms(key),
+            directory.cohort_key(),
+            name,
+            labelling=labelling,
+            on_progress=on_progress,
+        )
     try:
-        with imaging_errors():
-            cohort = cohorts.Cohort.open(folder)
+        cohort = open_cohort(directory, name)
         pseudonyms = [patient.key for split in SPLITS for patient in cohort.patients(split)]
         overlaps = sets.overlapping(pseudonyms, ledger.entries)
         ledger.append(
@@ -71,6 +121,16 @@ def ingest(directory: StateDirectory, ledger: Ledger, source: Path, labels: Path
         _forget(folder, sets, name)
         raise
     return Ingested(summary, overlaps)
+
+
+def open_cohort(directory: StateDirectory, name: str) -> Cohort:
+    """A cohort that was made here.
+
+    Raises:
+        DataError: there is none of this name, or it is damaged.
+    """
+    with imaging_errors():
+        return Cohort.open(directory.cohort(name), directory.cohort_key())
 
 
 def _forget(folder: Path, sets: PatientSets, name: str) -> None:

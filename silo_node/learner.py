@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from imaging import metrics, models, tasks, transforms
-from imaging.cohort import Cohort, CohortPatient
+from imaging.cohorts.cohort import Cohort, CohortPatient
 from privacy.dp.preflight import PreflightReport, preflight
 from privacy.dp.training import PatientData, PatientTrainer, model_vector, set_vector, tensor_shapes
 from privacy.errors import DataError
@@ -80,6 +80,7 @@ class Learner:
 
     def _load(self, patients: tuple[CohortPatient, ...]) -> tuple[tuple[torch.Tensor, ...], NDArray[np.float32]]:
         images = tuple(
-            torch.from_numpy(np.stack([self._pipeline(image) for image in patient.images()])) for patient in patients
+            torch.from_numpy(np.stack([self._pipeline(patient.load(image)[0]) for image in range(patient.count)]))
+            for patient in patients
         )
-        return images, np.array([patient.label for patient in patients], np.float32)
+        return images, np.array([patient.images[0].label for patient in patients], np.float32)

@@ -3,7 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
-from imaging.cohort import Cohort
+from imaging.cohorts.cohort import Cohort
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
@@ -16,7 +16,7 @@ from silo_node.agent import Agent
 from silo_node.client import AggregatorClient
 from silo_node.export import Card
 from silo_node.global_model import GlobalModel
-from silo_node.imaging_errors import imaging_errors
+from silo_node.ingestion import open_cohort
 from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
@@ -53,8 +53,7 @@ def take_part(
             approval.check_policy(signed, approved.cohort, policy)
             approval.check_audits(ledger)
             progress.say("phase", 0, phase="loading")
-            with imaging_errors():
-                cohort = Cohort.open(directory.cohort(approved.cohort))
+            cohort = open_cohort(directory, approved.cohort)
             _check_recorded(ledger, cohort, approved.cohort)
             import torch  # seconds to import, which a refusal need not wait for
 

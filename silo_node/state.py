@@ -1,14 +1,16 @@
 """Where a silo keeps what: one place that knows the names in the state directory.
 
 identity/   keys and certificate          ledger/    the silo's ledger
-silo.yaml   local policy                  pseudonym.key  secret of patient pseudonyms
+silo.yaml   local policy                  pseudonym.key, cohort.key  secrets of pseudonyms, and of stored images
 roster-statement-<consortium>.json  the newest that was seen
 pseudonyms.sqlite, pseudonyms-<project>.sqlite  names drawn at random, where a de-identification profile wants them
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
+catalogues/  indices of the folders that images are read from
 studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back}, and of the round
                 {upload/, sum/, snapshot/, audit}
 """
 
+import hmac
 import re
 import secrets
 from pathlib import Path
@@ -77,7 +79,21 @@ class StateDirectory:
 
     def pseudonym_key(self) -> bytes:
         """The secret of patient pseudonyms, 32 bytes, made at its first use; it never leaves the site."""
-        path = self.root / "pseudonym.key"
+        return self._secret("pseudonym.key")
+
+    def cohort_key(self) -> bytes:
+        """The secret that images of cohorts are sealed with, 32 bytes, made at its first use; never leaves."""
+        return self._secret("cohort.key")
+
+    def catalogue(self, source: Path) -> Path:
+        """The index of a folder that images are read from; its name tells nothing of the folder's."""
+        name = hmac.digest(self.pseudonym_key(), b"collegium/v1/catalogue\x00" + bytes(source.resolve()), "sha256")
+        folder = self.root / "catalogues"
+        make_folder(folder)
+        return folder / f"{name[:16].hex()}.sqlite"
+
+    def _secret(self, name: str) -> bytes:
+        path = self.root / name
         if not path.exists():
             write(path, secrets.token_bytes(32))
         return path.read_bytes()

@@ -11,10 +11,9 @@ from pathlib import Path
 import pydicom
 import pytest
 import yaml
-from pydicom.uid import CTImageStorage
+from pydicom.uid import CTImageStorage, generate_uid
 
 from deploy.consortium.authority import Authority
-from imaging.cohort import Cohort
 from privacy.channel.member import Member, Role
 from privacy.errors import (
     AlreadyRunning,
@@ -27,6 +26,8 @@ from privacy.errors import (
     StudyError,
     Unreachable,
 )
+from silo_node.ingestion import open_cohort
+from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.e2e import commands
 from tests.e2e.commands import Ended, file_limit
@@ -269,13 +270,16 @@ def test_broken_dicom_is_quarantined_and_stops_nothing(founded: Scene, copied: C
         path.unlink()
     whole = archive / "IM00000.dcm"
     data = whole.read_bytes()
-    (archive / "half.dcm").write_bytes(data[: len(data) // 2])
+    other = pydicom.dcmread(whole)
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    other.save_as(archive / "half.dcm")
+    (archive / "half.dcm").write_bytes((archive / "half.dcm").read_bytes()[: len(data) // 2])
     (archive / "header.dcm").write_bytes(data[:300])
     (archive / "letter.dcm").write_bytes(b"Dear colleague, thank you for sending us this patient.\n")
     (archive / "nothing.dcm").write_bytes(b"")
     (archive / "copy.dcm").write_bytes(data)
     (archive / "link.dcm").symlink_to(whole)
-    other = pydicom.dcmread(whole)
+    other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = generate_uid()
     other.Modality, other.SOPClassUID = "CT", CTImageStorage
     other.file_meta.MediaStorageSOPClassUID = CTImageStorage
     other.save_as(archive / "slice.dcm")
@@ -285,13 +289,14 @@ def test_broken_dicom_is_quarantined_and_stops_nothing(founded: Scene, copied: C
     assert ended.err == ""
     put_aside = dict(reversed(item.split(" ")) for item in ended.data()["quarantined"])
     assert put_aside == {
-        "dicom.not_a_radiograph": "1",
-        "dicom.not_dicom": "2",
-        "dicom.truncated": "2",
-        "duplicate.instance": "1",
+        "dicom.truncated": "1",
         "file.not_regular": "1",
+        "header.not_dicom": "2",
+        "header.truncated": "1",
+        "series.duplicate_instance": "1",
+        "series.no_geometry": "1",
     }
-    assert Cohort.open(scene.state(NORTH) / "cohorts" / "again").digest == scene.entries(NORTH)[-1].body["digest"]
+    assert open_cohort(StateDirectory(scene.state(NORTH)), "again").digest == scene.entries(NORTH)[-1].body["digest"]
 
 
 def test_a_label_for_a_patient_that_is_not_there_keeps_nothing(founded: Scene, copied: Copied) -> None:
@@ -317,7 +322,7 @@ def test_a_folder_without_a_usable_image_keeps_nothing(founded: Scene, copied: C
     ended = commands.run(
         "silo", "ingest", tmp_path / "empty", "--labels", labels, "--cohort", "again", "--state", scene.state(NORTH)
     )
-    ended.refused(DataError, "cohort.empty", "the folder is empty")
+    ended.refused(DataError, "cohort.empty", "the source is empty")
     only_grew(scene, before, NORTH, [])
 
 
@@ -346,7 +351,7 @@ def test_a_full_disk_refuses_an_approval_and_room_lets_it_go_on(founded: Scene, 
 def test_a_cohort_that_the_ledger_could_not_record_is_not_kept(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
     journal = scene.state(NORTH) / "ledger" / "entries.jsonl"
-    pad_ledger(scene, NORTH, 40_000)  # so that the limit stops the ledger and no image
+    pad_ledger(scene, NORTH, 400_000)  # so that the limit stops the ledger and no image
     before = contents(scene.state(NORTH))
     arguments = ("silo", "ingest", *scene.archive(NORTH), "--cohort", "again", "--state", scene.state(NORTH))
     ended = commands.run(*arguments, under=file_limit(journal.stat().st_size + 100))

@@ -86,7 +86,7 @@ class Hospital:
             rows = [("patient", "label", "split"), *((patient, 1, "train") for patient in patients)]
             csv.writer(file).writerows(rows)
         with durable.lock(self.state), self.open() as ledger:
-            return ingestion.ingest(self.directory, ledger, source, labels, name).overlaps
+            return ingestion.ingest(self.directory, ledger, ingestion.Request(name, source, labels)).overlaps
 
     def charge(self, cohort: str, steps: int = 10, number: int = 1, digest: str = "cd" * 32) -> None:
         event = to_json(DpSgdEvent(0.25, 2.0, steps))
@@ -246,11 +246,11 @@ def test_an_ingest_that_the_ledger_could_not_record_keeps_nothing(
 
 
 def test_a_renamed_cohort_is_not_trained_on_at_anothers_cost(hospital: Hospital) -> None:
-    from imaging.cohort import Cohort
+    from silo_node.ingestion import open_cohort
 
     hospital.ingest("chest", "P-1")
     hospital.ingest("hand", "P-2")
-    moved = Cohort.open(hospital.directory.cohort("hand"))
+    moved = open_cohort(hospital.directory, "hand")
     with hospital.open() as ledger:
         _check_recorded(ledger, moved, "hand")
         with pytest.raises(CorruptState) as caught:

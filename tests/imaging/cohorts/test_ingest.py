@@ -8,13 +8,16 @@ import numpy as np
 import pytest
 from pydicom.uid import generate_uid
 
-from imaging import index
-from imaging import ingest as ingesting
-from imaging.cohort import Cohort, ingest
+from imaging import sealing
+from imaging.cohorts import dicom_source, index
+from imaging.cohorts import ingest as ingesting
+from imaging.cohorts.cohort import Cohort
+from imaging.cohorts.dicom_source import DicomFolder
 from imaging.deidentification import Pseudonyms
 from imaging.errors import ImagingError
 
 KEY = bytes(range(32))
+SEALING = bytes(32)
 
 
 class Hospital:
@@ -41,7 +44,9 @@ class Hospital:
             csv.writer(file).writerows([("patient", "label", "split"), *rows])
 
     def ingest(self, name="chest", key=KEY, **more):
-        return ingest(self.source, self.labels, self.cohorts / name, key, name, **more)
+        source = DicomFolder(self.source, self.cohorts.parent / f"{key[:2].hex()}.sqlite")
+        names = Pseudonyms(key)
+        return ingesting.ingest(source, self.labels, self.cohorts / name, names, SEALING, name, **more)
 
     def refused(self, name="chest", code=""):
         before = sorted(self.cohorts.iterdir())
@@ -65,20 +70,22 @@ def hospital(tmp_path, make_dicom, encoded):
 
 def test_labelled_patients_become_a_cohort(hospital):
     progress = []
-    summary = hospital.ingest(on_progress=lambda done, files: progress.append((done, files)))
+    summary = hospital.ingest(on_progress=lambda phase, done: progress.append((phase, done)))
     assert (summary.patients, summary.images, summary.unlabelled_images) == (2, 3, 1)
     assert summary.by_split == {"train": 1, "val": 0, "test": 1}
     assert summary.quarantined == {}
-    assert progress == [(4, 4)]
-    cohort = Cohort.open(hospital.cohorts / "chest")
+    assert progress == [("headers", 4), *(("images", done) for done in range(1, 5))]
+    cohort = Cohort.open(hospital.cohorts / "chest", SEALING)
     assert cohort.digest == summary.digest
-    assert [len(patient.images()) for patient in cohort.patients("train")] == [2]
+    assert [len(patient.images) for patient in cohort.patients("train")] == [2]
     assert cohort.patients("train")[0].key == Pseudonyms(KEY).patient("PAT-A")
 
 
 def test_a_second_run_gives_the_same_digest_and_another_key_another(hospital):
     digests = [hospital.ingest(name, key).digest for name, key in [("x", KEY), ("y", KEY), ("z", bytes(32))]]
-    indices = [json.loads((hospital.cohorts / name / index.INDEX).read_bytes()) for name in "xyz"]
+    indices = [
+        json.loads(sealing.read(hospital.cohorts / name / index.INDEX, SEALING, index.INDEX_PURPOSE)) for name in "xyz"
+    ]
     assert indices[0]["patients"] == indices[1]["patients"] != indices[2]["patients"]
     assert len(set(digests)) == 3, "the name is part of the cohort"
 
@@ -87,14 +94,15 @@ def test_bad_files_are_put_aside_and_stop_nothing(hospital):
     hospital.file("notes.txt", b"SECRET PAT-A")
     hospital.image("PAT-A/ct.dcm", "PAT-A", Modality="CT")
     hospital.image("PAT-A/flat.dcm", "PAT-A", pixels=np.zeros((16, 12), np.uint8))
-    hospital.file("PAT-A/cut.dcm", (hospital.source / "b.dcm").read_bytes()[:-9])
+    hospital.image("PAT-A/cut.dcm", "PAT-A")
+    hospital.file("PAT-A/cut.dcm", (hospital.source / "PAT-A/cut.dcm").read_bytes()[:-9])
     (hospital.source / "link").symlink_to("/etc/passwd")
     summary = hospital.ingest()
     assert summary.images == 3
     assert summary.quarantined == {
         "dicom.constant": 1,
         "dicom.not_a_radiograph": 1,
-        "dicom.not_dicom": 1,
+        "header.not_dicom": 1,
         "dicom.truncated": 1,
         "file.not_regular": 1,
     }
@@ -149,7 +157,7 @@ def test_a_label_without_its_patient_keeps_nothing_and_names_the_row(hospital):
 
 
 def test_a_bad_label_file_is_refused_before_any_image_is_read(hospital, monkeypatch):
-    monkeypatch.setattr(ingesting.radiograph, "read", lambda _: pytest.fail("an image was read"))
+    monkeypatch.setattr(dicom_source, "Catalogue", lambda *_: pytest.fail("an image was read"))
     hospital.label(("PAT-A", 1, "train"), ("PAT-A", 1, "test"))
     assert "row 3 " in hospital.refused(code="labels.duplicate")
 
@@ -157,7 +165,7 @@ def test_a_bad_label_file_is_refused_before_any_image_is_read(hospital, monkeypa
 def test_existing_names_and_unusable_sources_are_refused(hospital):
     summary = hospital.ingest()
     hospital.refused(code="cohort.exists")
-    assert Cohort.open(hospital.cohorts / "chest").digest == summary.digest
+    assert Cohort.open(hospital.cohorts / "chest", SEALING).digest == summary.digest
     hospital.source = hospital.source / "absent"
     hospital.refused("other", code="cohort.source")
     hospital.source = hospital.cohorts.parent
