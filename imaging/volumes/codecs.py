@@ -2,9 +2,9 @@
 
 Two decoders of one syntax can give different pixels for lossy data, so the name and version of the one that was
 used goes into each manifest. Declared sizes are checked against limits, and against the size that the compressed
-stream itself states, before any decoder sees it: a small file cannot ask for gigabytes. All but pydicom's own are
-native code in this process that reads a hospital's bytes: a stream made to break them can end the process or
-worse. They run where ingest runs, with the rights of the silo's user, and never in the aggregator.
+stream itself states, before any decoder sees it: a small file cannot ask for gigabytes. All but pydicom's own RLE
+decoder are native code that reads a hospital's bytes, and were seen to abort and to hang on damaged ones: they run
+in a process of their own (`isolation`).
 """
 
 import struct
@@ -21,6 +21,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
 from imaging.volumes.headers import text
+from imaging.volumes.isolation import PROCESS, DecoderDied
 from imaging.volumes.rejection import MAX_PIXELS, MAX_VOXELS, MIN_SIDE, ImageRejected, Rejection
 
 NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian})
@@ -32,7 +33,7 @@ _JPEGLS = ("pyjpegls", "pyjpegls")
 
 DECODERS = MappingProxyType(
     {
-        uid.RLELossless: (("pylibjpeg", "pylibjpeg-rle"), ("pydicom", "pydicom")),
+        uid.RLELossless: (("pydicom", "pydicom"),),
         uid.JPEGBaseline8Bit: (_GDCM, _LIBJPEG),
         uid.JPEGExtended12Bit: (_LIBJPEG, _GDCM),
         uid.JPEGLossless: (_GDCM, _LIBJPEG),
@@ -48,6 +49,10 @@ DECODERS = MappingProxyType(
 )
 """Transfer syntax -> (pydicom's name of a plugin, its package), tried in this order; libjpeg is an optional extra."""
 
+_IN_PROCESS = NATIVE | {uid.RLELossless}
+_PIXEL_ATTRIBUTES = (
+    "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
+)  # fmt: skip
 _LOSSY = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless})
 _MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.HTJ2K})
 _GROWTH = 65_536
@@ -136,9 +141,10 @@ def decode(dataset: Dataset, *, colour: bool = False, wanted: Sequence[int] = ()
 
 def _frames(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:
     shape = (int(dataset.Rows), int(dataset.Columns))
-    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    isolated = dataset.file_meta.TransferSyntaxUID not in _IN_PROCESS
+    decoded = (_elsewhere if isolated else _here)(dataset, plugin, wanted, colour=colour)
     count = 0
-    for frame, _ in decoder.iter_array(dataset, indices=wanted or None, raw=not colour, decoding_plugin=plugin):
+    for frame in decoded:
         if frame.shape != (*shape, 3) if colour else frame.shape != shape or frame.dtype.kind not in "ui":
             raise ImageRejected(Rejection.MALFORMED)
         count += 1
@@ -146,6 +152,32 @@ def _frames(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: boo
     expected = len(wanted) or frame_count(dataset)
     if count != expected:
         raise ImageRejected(Rejection.TRUNCATED if count < expected else Rejection.MALFORMED)
+
+
+def _here(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:
+    decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
+    decoded = decoder.iter_array(dataset, indices=wanted or None, raw=not colour, decoding_plugin=plugin)
+    return (frame for frame, _ in decoded)
+
+
+def _elsewhere(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:
+    attributes: dict[str, int | str] = {keyword: int(dataset[keyword].value) for keyword in _PIXEL_ATTRIBUTES}
+    attributes["PhotometricInterpretation"] = text(dataset, "PhotometricInterpretation")
+    if dataset.SamplesPerPixel > 1:
+        attributes["PlanarConfiguration"] = int(dataset.get("PlanarConfiguration") or 0)
+    some = frozenset(wanted)
+    for index, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=frame_count(dataset))):
+        if some and index not in some:
+            continue
+        try:
+            frame = PROCESS.decode(
+                plugin, str(dataset.file_meta.TransferSyntaxUID), attributes, bytes(stream), colour=colour
+            )
+        except DecoderDied:
+            raise ImageRejected(Rejection.MALFORMED) from None
+        if frame is None:
+            raise ValueError("the decoder cannot read the frame")
+        yield frame
 
 
 def _used_bits(values: NDArray[Any], stored: int) -> NDArray[Any]:
