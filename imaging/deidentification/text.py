@@ -15,6 +15,9 @@ from pydicom._dicom_dict import DicomDictionary
 
 from imaging.deidentification.words import PatientWords
 
+MAX_TEXT = 10_240
+"""Characters of a long text (LT, PS3.5 6.2). A longer one is a document, and goes whole."""
+
 _SURNAMES_LIST = (
     "brown cooper evans gray green hall hill james king lee lewis miller moore name nelson taylor walker "
     "white wood wright"
@@ -36,7 +39,7 @@ _NAME = r"(?-i:[A-Z][\w'\u2019-]*\.?)"
 _PATTERNS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
-        r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # e-mail
+        r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",  # e-mail
         r"\b(?:https?://|www\.)\S+",
         r"\b\d+(?:\.\d+){3,}\b",  # UIDs and network addresses
         r"(?<!\d)(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])(?:\d{6}(?:\.\d+)?)?(?!\d)",
@@ -52,7 +55,7 @@ _PATTERNS = tuple(
         r"\b(?:mrn|id|acc(?:ession)?|dob|ssn|phone|tel|fax|room|bed)\s*(?:no\.?|number|#)?\s*[:=#]\s*[\w./()+-]+",
         r"\b(?-i:Dr|Mr|Mrs|Ms|Prof|Miss|Sister|Nurse)\b\.?\s+(?-i:[A-Z][\w'\u2019-]+)(?:[ -](?-i:[A-Z][a-z'\u2019]+))?",
         rf"\b(?-i:DR|MR|MRS|MS|PROF)\.\s+{_NAME}",
-        rf"{_NAME}(?:[ ,]+{_NAME})?,?\s+(?-i:M\.?D|Ph\.?D|R\.?N|R\.?T)\b\.?",
+        rf"\b{_NAME}(?:[ ,]+{_NAME})?,?\s+(?-i:M\.?D|Ph\.?D|R\.?N|R\.?T)\b\.?",
         rf"\b\d{{1,5}} (?:{_NAME} ){{1,3}}{_STREET}\b\.?",
         r"(?<![\w.])(?:9\d|1[01]\d)[ -]?(?:yo|y/o|years?|yrs?|y)(?:[ -]old)?\b",  # ages above 89
         r"(?<![\w.,-])(?=[A-Za-z]*\d)[A-Za-z]{0,4}[-_]?\d{6,}\b",  # record numbers
@@ -67,6 +70,8 @@ _EMPTY_BRACKETS = re.compile(r"\(\s*\)|\[\s*\]|\{\s*\}")
 
 def scrubbed(text: str, words: PatientWords) -> str:
     """What of a text identifies nobody: without the patient's words and without telling patterns."""
+    if len(text) > MAX_TEXT:
+        return ""
     left = words.without(text)
     for pattern in _PATTERNS:
         left = pattern.sub(" ", left)

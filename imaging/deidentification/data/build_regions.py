@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pydicom.datadict import tag_for_keyword
 
-_TEST = re.compile(r"^(contains|equals|missing|empty|notequals|notcontains|present) (\w+)(?: (.+))?$")
+_TEST = re.compile(r"^(contains|equals|missing|empty) (\w+)(?: (.+))?$")
 _BOX = re.compile(r"^(ctp)?coordinates (\d+), ?(\d+), ?(\d+), ?(\d+)$")
 
 

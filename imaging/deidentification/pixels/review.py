@@ -27,7 +27,7 @@ from imaging.volumes.headers import foreign_errors
 from imaging.volumes.rejection import ImageRejected
 
 SHEETS, INDEX, DECISION, PAGE = "review", "sheets.json", "decision.json", "index.html"
-_SIDE, _COLUMNS, _ROWS, _CAPTION = 240, 6, 4, 14
+_SIDE, _COLUMNS, _ROWS, _CAPTION = 320, 4, 4, 14
 
 
 @dataclass(frozen=True)
@@ -169,12 +169,15 @@ def _thumbnail(path: Path) -> Image.Image | None:
                 largest = frame if largest is None else np.maximum(largest, frame)
             if largest is None:
                 return None
-            picture = Image.fromarray(grey(largest))
+            shades = grey(largest)
     except ImageRejected:
         return None
-    # Shrinking by area would thin letters out; the sheet keeps the shape and stays legible for burned-in text.
-    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
-    return picture
+    # The largest of each block: an average would thin letters out until nobody sees them.
+    block = -(-max(shades.shape) // _SIDE)
+    rows, columns = (-(-side // block) * block for side in shades.shape)
+    padded = np.zeros((rows, columns), np.uint8)
+    padded[: shades.shape[0], : shades.shape[1]] = shades
+    return Image.fromarray(padded.reshape(rows // block, block, columns // block, block).max(axis=(1, 3)))
 
 
 def _draw(page: list[tuple[Path, Image.Image]], shown: int) -> Image.Image:

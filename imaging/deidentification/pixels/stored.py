@@ -77,7 +77,7 @@ def _copy(
             if searching and not verdict.all_text and _text_boxes(blank, verdict, profile, words):
                 raise Quarantined(Quarantine.TEXT)  # blanked, and still to be read: between frames or outside boxes
             done["pixels_blanked"] += 1
-            _store(cleaned, dataset, blank)
+            _store(cleaned, blank)
         else:
             _unchanged(dataset, cleaned, done)
     else:
@@ -105,7 +105,10 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
     """All frames: (frames, rows, columns) or (frames, rows, columns, 3), RGB where the file was compressed colour."""
     samples = int(dataset.SamplesPerPixel)
     size = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated) // 8
-    if size * int(dataset.get("NumberOfFrames") or 1) > _MAX_BYTES or dataset.BitsAllocated not in (8, 16):
+    # Indices into a palette are no brightness in which text could be found or that could be blanked.
+    indices = dataset.PhotometricInterpretation == "PALETTE COLOR"
+    too_large = size * int(dataset.get("NumberOfFrames") or 1) > _MAX_BYTES
+    if too_large or indices or dataset.BitsAllocated not in (8, 16):
         raise Quarantined(Quarantine.UNDECODABLE)
     values = pixel_array(dataset)
     multiple = int(dataset.get("NumberOfFrames") or 1) > 1
@@ -123,7 +126,7 @@ def _masked(values: NDArray[Any], hide: Sequence[Box], show: Sequence[Box]) -> N
     return masked
 
 
-def _store(cleaned: Dataset, dataset: Dataset, values: NDArray[Any]) -> None:
+def _store(cleaned: Dataset, values: NDArray[Any]) -> None:
     """Write decoded frames uncompressed, with a header that says so."""
     data = values.astype(values.dtype.newbyteorder("<")).tobytes()
     vr = "OB" if values.dtype.itemsize == 1 else "OW"
@@ -141,7 +144,7 @@ def _unchanged(dataset: Dataset, cleaned: Dataset, done: Counter[str]) -> None:
     if syntax.is_compressed:
         if syntax == RLELossless and _unused_bits(dataset):
             values = _decoded(dataset)
-            _store(cleaned, dataset, _without_unused(values, dataset, done) if values.ndim == 3 else values)
+            _store(cleaned, _without_unused(values, dataset, done) if values.ndim == 3 else values)
             return
         number = int(dataset.get("NumberOfFrames") or 1)
         frames = list(generate_frames(element.value, number_of_frames=number))

@@ -118,6 +118,8 @@ def test_device_rules_name_known_attributes_and_make_boxes():
     rules = regions.device_rules()
     assert len(rules) > 90
     for rule in rules:
+        tests = [test for tests in rule["where"] for test in tests]
+        assert {test for test, _, _ in tests} <= {"contains", "equals", "missing", "empty"}
         assert all(len(test) == 3 for tests in rule["where"] for test in tests)
         assert all(x0 < x1 and y0 < y1 for x0, y0, x1, y1 in rule["boxes"])
     assert "Susan" not in json.dumps(rules)

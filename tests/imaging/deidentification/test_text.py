@@ -99,3 +99,11 @@ def test_what_is_not_the_patients_is_no_hit(read):
 
 def test_a_name_with_a_hyphen_is_read_in_its_parts():
     assert words(PatientName="Smith-Jones^Mary-Ann").nearly_within("Smith-Jones, Mary-Ann")
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("sign", ["a", " ", "1", "1.", "A", "Aa ", "a^", "-", "1 ", "x@", "J"])
+def test_no_text_takes_long(sign):
+    text = (sign * 10_240)[:10_240]
+    assert len(scrubbed(text, words())) <= len(text)
+    assert scrubbed(text + "x", words()) == ""
