@@ -5,6 +5,7 @@ leave out what they cannot transcode and answer 200. No redirect is followed, no
 from the environment, an answer is bounded. Whether all came is checked by whoever pulls.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from pydicom.filereader import read_partial
 
 from imaging.errors import ImagingError
 from imaging.sources.archive import DicomWeb, FetchFailed, Received, RemoteSeries
+from imaging.sources.credentials import private, public, token
 from imaging.sources.errors import ArchiveUnreachable
 from imaging.sources.multipart import MultipartError, PartTooLarge, boundary, parts
 from imaging.sources.query import Query, SeriesFacts
@@ -26,13 +28,13 @@ from imaging.sources.query import Query, SeriesFacts
 ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 PAGE = 500
 """Results asked for at a time; a server may give fewer."""
-MAX_SECRET_BYTES = 16 * 2**10
 CHUNK = 2**20
 META_BYTES = 64 * 2**10
 """Bytes at the start of a file that hold its meta information."""
 _SERIES_FIELDS = ("NumberOfSeriesRelatedInstances", "BodyPartExamined", "SeriesDescription", "Modality")
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect, and to wait for more of an answer."""
+logging.getLogger("dicomweb_client").addHandler(logging.NullHandler())  # it would print what servers say
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
@@ -53,11 +55,11 @@ class DicomWebArchive:
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.max_redirects = 0
-        self._session.verify = _file(base, endpoint.ca) if endpoint.ca else True
+        self._session.verify = str(public(base, endpoint.ca)) if endpoint.ca else True
         if endpoint.certificate and endpoint.key:
-            self._session.cert = (_file(base, endpoint.certificate), _file(base, endpoint.key))
+            self._session.cert = (str(public(base, endpoint.certificate)), str(private(base, endpoint.key)))
         if endpoint.authorization_file:
-            self._session.headers["Authorization"] = _secret(base / endpoint.authorization_file)
+            self._session.headers["Authorization"] = token(base, endpoint.authorization_file)
         self._client = DICOMwebClient(self._url, session=self._session, timeout=TIMEOUT)
         self._client.set_http_retry_params(retry=False)
 
@@ -212,23 +214,3 @@ def _uid(value: str | None) -> str:
     if value is None or len(value) > 64 or not _UID.fullmatch(value):
         raise ImagingError("the archive named something by no valid UID; ask its operator", "archive.answer")
     return value
-
-
-def _file(base: Path, name: str) -> str:
-    path = base / name
-    if not path.is_file():
-        raise ImagingError("a certificate or key file that the archive's file names is missing", "archive.certificate")
-    return str(path)
-
-
-def _secret(path: Path) -> str:
-    """The value of a header from a file that nobody else can read."""
-    try:
-        if path.stat().st_mode & 0o077 or path.stat().st_size > MAX_SECRET_BYTES:
-            raise ImagingError("others can read the authorization file; set its mode to 0600", "archive.secret")
-        text = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ImagingError("the authorization file cannot be read as ASCII text", "archive.secret") from None
-    if not text.isprintable() or not text:
-        raise ImagingError("the authorization file does not hold one line of text", "archive.secret")
-    return text

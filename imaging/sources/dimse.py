@@ -30,6 +30,7 @@ from pynetdicom.sop_class import (
 
 from imaging.errors import ImagingError
 from imaging.sources.archive import Dimse, FetchFailed, Received, RemoteSeries, Tls
+from imaging.sources.credentials import private, public
 from imaging.sources.errors import ArchiveUnreachable
 from imaging.sources.query import Query, SeriesFacts
 
@@ -58,7 +59,7 @@ class DimseArchive:
         base: folder that the endpoint's file names are relative to.
 
     Raises:
-        ImagingError: `archive.certificate`.
+        ImagingError: `archive.certificate`, `archive.secret`.
     """
 
     def __init__(self, endpoint: Dimse, base: Path) -> None:
@@ -289,15 +290,16 @@ def _context(tls: Tls | None, base: Path, protocol: int) -> ssl.SSLContext | Non
     """TLS 1.2 or newer; both sides show a certificate, and a server's name is checked."""
     if tls is None:
         return None
+    ca, certificate, key = public(base, tls.ca), public(base, tls.certificate), private(base, tls.key)
     try:
         context = ssl.SSLContext(protocol)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.verify_mode = ssl.CERT_REQUIRED
-        context.load_verify_locations(base / tls.ca)
-        context.load_cert_chain(base / tls.certificate, base / tls.key)
+        context.load_verify_locations(ca)
+        context.load_cert_chain(certificate, key)
     except (OSError, ssl.SSLError):
         raise ImagingError(
-            "ca, certificate or key of the archive's file is missing or no PEM file", "archive.certificate"
+            "ca, certificate or key of the archive's file is no PEM file, or they do not fit", "archive.certificate"
         ) from None
     return context
 

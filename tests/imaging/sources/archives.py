@@ -134,6 +134,7 @@ def _issue(name, issuer_key, issuer):
 
 
 def _write(path: Path, key, certificate) -> None:
+    path.with_suffix(".key").touch(mode=0o600)
     path.with_suffix(".pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     encoding, kind = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     path.with_suffix(".key").write_bytes(key.private_bytes(encoding, kind, serialization.NoEncryption()))

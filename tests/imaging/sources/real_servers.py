@@ -258,7 +258,7 @@ def test_dicomweb_over_tls_with_a_secret(secure, images, certificates, folder):
             ({"ca": "other.pem"}, "archive.tls"),
             ({"authorization_file": None}, "archive.denied"),
             ({"ca": "none.pem"}, "archive.certificate"),
-            ({"authorization_file": "none"}, "archive.secret"),
+            ({"authorization_file": "none"}, "archive.certificate"),
         ):
             with pytest.raises(ImagingError) as caught:
                 archive(**wrong).echo()
