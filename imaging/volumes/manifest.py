@@ -35,6 +35,8 @@ class Manifest:
         part: which part of a series this is, as in {"b_value": "1000"}; empty for a whole one.
         files: number of source files.
         source_digest: SHA-256 over the digests of the source files and this part, hex.
+        unit: of the values, as the source names it (RescaleType of CT, "HU" if absent; Units of PET); None if it has
+            none or does not say.
         pipeline: version of the code, see `PIPELINE`.
     """
 
@@ -53,6 +55,7 @@ class Manifest:
     part: tuple[tuple[str, str], ...]
     files: int
     source_digest: str
+    unit: str | None = None
     pipeline: int = PIPELINE
 
     def canonical(self) -> bytes:

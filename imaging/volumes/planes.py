@@ -30,6 +30,12 @@ _ENHANCED = frozenset(
 )
 _CLASSIC = frozenset({uid.CTImageStorage, uid.MRImageStorage, uid.PositronEmissionTomographyImageStorage})
 SOP_CLASSES = _ENHANCED | _CLASSIC
+_MEASURED = SOP_CLASSES - {
+    uid.MRImageStorage,
+    uid.EnhancedMRImageStorage,
+    uid.LegacyConvertedEnhancedMRImageStorage,
+}
+"""CT and PET: stored values mean nothing without their slope and intercept, which the standard requires."""
 
 _CLASSIC_PARTS = {
     "b_value": "DiffusionBValue",
@@ -86,14 +92,14 @@ def of(dataset: Dataset) -> tuple[Plane, ...]:
     """The planes of a file, in the order of its frames; only within `headers.foreign_errors`.
 
     Raises:
-        ImageRejected: NO_GEOMETRY, MULTI_FRAME, MALFORMED.
+        ImageRejected: NO_GEOMETRY, NO_RESCALE, MULTI_FRAME, MALFORMED.
     """
     if dataset.SOPClassUID in _ENHANCED:
         return _enhanced(dataset)
     if frame_count(dataset) != 1:
         raise ImageRejected(Rejection.MULTI_FRAME)
     parts = {name: _label(dataset, keyword) for name, keyword in _CLASSIC_PARTS.items()}
-    return (_plane(0, dataset, dataset, dataset, Rescale.of(dataset), "", parts),)
+    return (_plane(0, dataset, dataset, dataset, _rescale(dataset, dataset), "", parts),)
 
 
 def _enhanced(dataset: Dataset) -> tuple[Plane, ...]:
@@ -119,7 +125,7 @@ def _enhanced(dataset: Dataset) -> tuple[Plane, ...]:
                 group("PlanePositionSequence"),
                 group("PlaneOrientationSequence"),
                 group("PixelMeasuresSequence"),
-                Rescale.of(group("PixelValueTransformationSequence")),
+                _rescale(dataset, group("PixelValueTransformationSequence")),
                 text(group("FrameContentSequence"), "StackID"),
                 parts,
             )
@@ -143,6 +149,14 @@ def _plane(
     if min(spacing) <= 0 or not np.allclose(gram, np.eye(2), atol=1e-3):
         raise ImageRejected(Rejection.NO_GEOMETRY)
     return Plane(frame, _numbers(position, "ImagePositionPatient", 3), axes, spacing, rescale, stack, parts)
+
+
+def _rescale(dataset: Dataset, holder: Dataset) -> Rescale:
+    """The transformation that a file, or the functional group of a frame, holds."""
+    line = "RescaleSlope" in holder and "RescaleIntercept" in holder
+    if dataset.SOPClassUID in _MEASURED and not line and "ModalityLUTSequence" not in holder:
+        raise ImageRejected(Rejection.NO_RESCALE)
+    return Rescale.of(holder)
 
 
 def _label(dataset: Dataset, keyword: str) -> str:

@@ -158,8 +158,16 @@ def _manifest(stack: SourceStack, array: NDArray[Any], decoders: set[str], **set
         part=stack.part,
         files=len(stack.files),
         source_digest=stack.digest,
+        unit=_unit(stack.files[0].dataset),
         **settled,
     )
+
+
+def _unit(dataset: Dataset) -> str | None:
+    """HU of a CT that says nothing else (PS3.3 C.8.2.1 requires it where it is something else); what a PET counts."""
+    modality = _modality(dataset)
+    unit = text(dataset, "RescaleType") or "HU" if modality == "CT" else text(dataset, "Units")
+    return unit if modality in ("CT", "PT") and re.fullmatch("[A-Z0-9_]{1,16}", unit) else None
 
 
 def _modality(dataset: Dataset) -> str | None:

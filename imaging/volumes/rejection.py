@@ -53,6 +53,7 @@ class Rejection(StrEnum):
     CONFLICT = "series.conflicting_instances"
     MIXED_PATIENTS = "series.mixed_patients"
     NO_GEOMETRY = "series.no_geometry"
+    NO_RESCALE = "series.no_rescale"
     TILT = "series.gantry_tilt"
     MISSING_SLICE = "series.missing_slice"
     IRREGULAR_SPACING = "series.irregular_spacing"
@@ -99,6 +100,7 @@ SENTENCES = MappingProxyType(
         Rejection.CONFLICT: "files with the same SOP instance UID differ; keep the right one",
         Rejection.MIXED_PATIENTS: "files of one series name several patients",
         Rejection.NO_GEOMETRY: "a slice has no position, orientation, pixel spacing or frame of reference",
+        Rejection.NO_RESCALE: "a CT or PET slice does not say how values become HU or activity (slope, intercept)",
         Rejection.TILT: "the slices are not stacked at right angles (gantry tilt); resample the series before",
         Rejection.MISSING_SLICE: "a slice is missing; send the series again",
         Rejection.IRREGULAR_SPACING: "the distances between slices differ by more than 1 % and 0.01 mm",

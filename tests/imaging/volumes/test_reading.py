@@ -8,6 +8,7 @@ from pydicom.uid import (
     JPEG2000Lossless,
     MRImageStorage,
     MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
+    PositronEmissionTomographyImageStorage,
     RLELossless,
     SecondaryCaptureImageStorage,
 )
@@ -193,6 +194,29 @@ def test_each_frame_of_an_enhanced_image_has_its_own_slope(one):
     np.testing.assert_array_equal(source.volume.array, theirs.array[::-1].transpose(2, 1, 0))
 
 
+def test_an_enhanced_image_without_slopes_is_named(rejected):
+    multi = enhanced(Series().files())
+    groups = (*multi.SharedFunctionalGroupsSequence, *multi.PerFrameFunctionalGroupsSequence)
+    for group in groups:
+        if "PixelValueTransformationSequence" in group:
+            del group.PixelValueTransformationSequence
+    assert rejected([multi]) == {Rejection.NO_RESCALE}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ({"RescaleType": None}, "HU"),
+        ({"RescaleType": "US"}, "US"),
+        ({"RescaleType": "of Jane Doe"}, None),
+        ({"SOPClassUID": PositronEmissionTomographyImageStorage, "Modality": "PT", "Units": "BQML"}, "BQML"),
+        ({"SOPClassUID": MRImageStorage, "Modality": "MR"}, None),
+    ],
+)
+def test_the_manifest_names_the_unit(one, kind, expected):
+    assert one(Series().files(**kind)).volume.manifest.unit == expected
+
+
 def test_a_tilted_enhanced_image_is_named(rejected):
     assert rejected([enhanced(list(tilted(Series(), 15)))]) == {Rejection.TILT}
 
@@ -376,6 +400,8 @@ def test_loss_is_kept_in_mind(one):
         ({"NumberOfFrames": 2}, Rejection.MULTI_FRAME),
         ({"Rows": 60000, "Columns": 60000}, Rejection.TOO_LARGE),
         ({"RescaleSlope": 0}, Rejection.MALFORMED),
+        ({"RescaleSlope": None}, Rejection.NO_RESCALE),
+        ({"RescaleIntercept": None}, Rejection.NO_RESCALE),
         ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, Rejection.COLOUR),
     ],
 )
