@@ -11,12 +11,14 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c const
 # Where a plain `pip install torch` brings a CUDA build that is not wanted, name the CPU index here.
 TORCH_OPTIONS ?=
 WORKERS ?= 2
+# How long `make soak` plays at most.
+SOAK_SECONDS ?= 43200
 PACKAGES := privacy imaging silo_node aggregator compliance deploy
 PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all lint format proto proto-check reference benchmark-cxr clean
+.PHONY: help install demo test test-all simulate soak lint format proto proto-check reference benchmark-cxr clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,6 +49,13 @@ test: $(VENV)/.installed ## all tests that take seconds
 
 test-all: $(VENV)/.installed ## all tests, also those that take minutes
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+simulate: $(VENV)/.installed ## 2,000 generated histories of a consortium in which things go wrong
+	@COLLEGIUM_HISTORIES=2000 $(BIN)/python -m pytest -q -n $(WORKERS) tests/simulation
+
+soak: $(VENV)/.installed ## 100,000 of them, other ones each time, for SOAK_SECONDS at most
+	@COLLEGIUM_HISTORIES=100000 COLLEGIUM_SECONDS=$(SOAK_SECONDS) COLLEGIUM_SEED=$${COLLEGIUM_SEED:-$$RANDOM} \
+	  $(BIN)/python -m pytest -q -s -n 0 tests/simulation/test_histories.py
 
 lint: $(VENV)/.installed proto-check ## style, types, layers, generated code
 	@$(BIN)/ruff check .

@@ -52,6 +52,8 @@ def make_folder(path: Path) -> None:
     Raises:
         StorageError: the disk refused.
     """
+    if path.is_dir():
+        return
     try:
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         for folder in reversed(missing):

@@ -1,8 +1,8 @@
 """The silo's calls to the aggregator: messages in and out of bytes, typed errors, patience.
 
-`Unreachable` is tried again with jittered back-off until `patience` seconds passed without an answer;
-everything sent is idempotent at the aggregator or refused there as a repeat. Streams go on at their first missing
-frame, and the patience starts anew with each that arrived.
+No answer, and a refusal by the aggregator's disk, are tried again with jittered back-off until `patience` seconds
+passed; everything sent is idempotent at the aggregator or refused there as a repeat. Streams go on at their first
+missing frame, and the patience starts anew with each that arrived.
 """
 
 import hashlib
@@ -14,13 +14,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
 
+import grpc
+
 from privacy import durable
 from privacy.channel import tls
 from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
-from privacy.errors import ProtocolError, Unreachable
+from privacy.errors import ProtocolError, StorageError, Unreachable
 from privacy.wire import bodies, convert, exchange
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
@@ -208,10 +210,15 @@ class AggregatorClient:
             try:
                 with calling(self._peer):
                     return call()
-            except Unreachable as error:
+            except (Unreachable, StorageError) as error:
+                told = isinstance(error.__cause__, grpc.RpcError)
+                if isinstance(error, StorageError) and not told:
+                    raise  # it is our own disk that refused
                 if failing_since is None or progress() != seen:
                     seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
                 if time.monotonic() + backoff > failing_since + self._patience:
+                    if isinstance(error, StorageError):
+                        raise
                     # gRPC says "Socket closed" to everything; a person needs to know why.
                     raise diagnose(self._identity, self._target) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))

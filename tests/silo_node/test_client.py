@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from privacy.errors import ProtocolError, StorageError, Unreachable
@@ -55,6 +56,21 @@ def test_what_cannot_be_reached_is_tried_again(client: AggregatorClient, monkeyp
     assert call.calls == 4
     for position, wait in enumerate(waits):
         assert 0.5 * 0.2 * 2**position <= wait <= 1.5 * 0.2 * 2**position
+
+
+def test_a_full_disk_at_the_aggregator_is_waited_out_and_one_here_is_not(
+    client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    theirs, ours = StorageError("the disk is full", code="storage.full"), StorageError("the disk is full")
+    theirs.__cause__ = grpc.RpcError()
+    assert client._patiently(Flaky(3, theirs)) == "answer"
+    with pytest.raises(StorageError):
+        client._patiently(Flaky(1, ours))
+    monkeypatch.setattr(client, "_patience", 0.0)
+    with pytest.raises(StorageError) as caught:
+        client._patiently(Flaky(1, theirs))
+    assert caught.value is theirs
 
 
 def test_patience_ends(client: AggregatorClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,140 @@
+"""What must hold after every history, whatever happened in it. Each check says what it found, for all at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from privacy.ledger.entry import Entry
+from tests.simulation.operations import Disk, Expire, Jump, Kill, Leave, Operation, Restore
+from tests.simulation.silo import mark
+from tests.simulation.world import World
+
+STEWARD = 1
+"""Roster index of the silo that makes the epoch's key."""
+
+
+def broken(world: World) -> list[str]:
+    """What does not hold; empty in a sound history."""
+    checks = (_once, _charged, _sums, _one_history, _ends, _waits, _excluded)
+    return [*world.problems, *(found for check in checks for found in check(world))]
+
+
+def _once(world: World) -> Iterator[str]:
+    """Each silo trains a round, opens it and signs its survivors at most once."""
+    for (silo, number), times in Counter(world.trained).items():
+        if times > 1:
+            yield f"silo {silo} trained round {number} {times} times"
+    for silo in world.silos:
+        for kind in ("round_opened", "spent", "survivors_signed", "closed"):
+            for number, times in Counter(_rounds(world, silo, kind)).items():
+                if times > 1:
+                    yield f"silo {silo} has '{kind}' {times} times for round {number}"
+
+
+def _charged(world: World) -> Iterator[str]:
+    """What was trained is charged in the ledger that is there at the end, also if an older one was put back."""
+    for silo in world.silos:
+        charged = Counter(_rounds(world, silo, "reserved"))
+        if world.reasons[silo][-1:] != ["ledger.rolled_back"]:
+            for number in {number for who, number in world.trained if who == silo} - charged.keys():
+                yield f"silo {silo} trained round {number} and its ledger has forgotten the charge"
+        for number, times in charged.items():
+            if times > 1:
+                yield f"silo {silo} charged round {number} {times} times"
+
+
+def _sums(world: World) -> Iterator[str]:
+    """Every opened sum holds exactly what its survivors sent for that round, each once, and all open the same."""
+    silos = len(world.silos)
+    seen: dict[int, tuple[int, ...]] = {}
+    for one in world.opened:
+        expected = sum(mark(silo, one.round_number, silos) for silo in one.members)
+        if one.patients != expected:
+            yield f"silo {one.silo} opened {one.patients:b} in round {one.round_number}, not {expected:b}"
+        if seen.setdefault(one.round_number, one.members) != one.members:
+            yield f"round {one.round_number} was opened with {one.members} and with {seen[one.round_number]}"
+        if len(one.members) < world.cast.study.roster.threshold:
+            yield f"round {one.round_number} was opened with {one.members}, fewer than the threshold"
+
+
+def _one_history(world: World) -> Iterator[str]:
+    """All that have a round have the same end, chain and model; the aggregator says the same."""
+    ends: dict[int, tuple[object, object]] = {}
+    for number in (*world.silos, 0):
+        for entry in world.entries(number):
+            if entry.kind == "closed":
+                chain = entry.body["chain"] or None
+                end = (entry.body["outcome"], chain)
+                known = ends.setdefault(_round(entry), end)
+                if known[0] != end[0] or (None not in (known[1], chain) and known != end):
+                    yield f"party {number} has round {entry.body['round']} {end}, others {known}"
+    models = {(model.round_number, model.chain, model.optimizer.weights.tobytes()) for model in world.finished.values()}
+    if len(models) > 1:
+        yield "silos finished with different models"
+
+
+def _ends(world: World) -> Iterator[str]:
+    """Each silo ends with a reason that something in the history explains."""
+    for silo, reasons in world.reasons.items():
+        last = reasons[-1] if reasons else "never started"
+        own = [op for op in world.operations if _concerns(op, silo)]
+        if silo not in world.ended or last == "finished":
+            continue
+        explained = (
+            (last == "gone" and any(isinstance(op, Leave) for op in own))
+            or (last == "identity.revoked" and silo in world.revoked)
+            or any(isinstance(op, Restore) and op.party in (0, silo) for op in world.operations)  # a person has to look
+            or (last == "round.abandoned" and _able(world) < world.cast.study.roster.threshold)
+            or (last.startswith("roster.") and any(isinstance(op, Jump) for op in world.operations))
+            or (
+                last in ("identity.expired", "identity.not_yet_valid")
+                and any(isinstance(op, Jump | Expire) for op in world.operations)
+            )
+        )
+        if not explained:
+            yield f"silo {silo} ended with {reasons}"
+
+
+def _waits(world: World) -> Iterator[str]:
+    """Nobody waits for ever while enough silos are there."""
+    waiting = [silo for silo in world.silos if silo not in world.ended]
+    keyless = not any(_entries(world, silo, "key_granted") for silo in waiting)
+    if keyless and STEWARD not in waiting:
+        return  # the steward is gone, and nobody else has the key
+    if waiting and _able(world) >= world.cast.study.roster.threshold:
+        yield f"silos {waiting} wait for ever; so far {world.reasons}"
+
+
+def _excluded(world: World) -> Iterator[str]:
+    """A silo that nothing happened to is in every sum of a round that it began, or an entry says why not."""
+    for entry in world.entries(0):
+        if entry.kind != "survivors":
+            continue
+        number = _round(entry)
+        for silo in world.silos:
+            began = number in _rounds(world, silo, "round_opened")
+            if silo in entry.body["silos"] or not began or any(_concerns(op, silo) for op in world.operations):  # type: ignore[operator]
+                continue
+            told = [e.body["detail"] for e in world.entries(silo) if e.kind == "incident"]
+            if not any(f"round {number}:" in str(detail) for detail in told):
+                yield f"silo {silo} is not in the sum of round {number} and its ledger does not say why"
+
+
+def _able(world: World) -> int:
+    """Silos that go on or went through to the end."""
+    return sum(silo not in world.ended or silo in world.finished for silo in world.silos)
+
+
+def _concerns(op: Operation, silo: int) -> bool:
+    return (op.party if isinstance(op, Kill | Disk | Restore | Jump) else op.silo) == silo
+
+
+def _entries(world: World, silo: int, kind: str) -> list[Entry]:
+    return [entry for entry in world.entries(silo) if entry.kind == kind]
+
+
+def _rounds(world: World, silo: int, kind: str) -> list[int]:
+    return [_round(entry) for entry in _entries(world, silo, kind)]
+
+
+def _round(entry: Entry) -> int:
+    return int(str(entry.body["round"]))

@@ -1,0 +1,55 @@
+"""Generated histories: whatever happens to whom and when, the invariants hold.
+
+`COLLEGIUM_HISTORIES` says how many are played in all and `COLLEGIUM_SECONDS` for how long at most; `COLLEGIUM_SEED`
+chooses which. A failing one is shrunk and printed as a literal: keep it in `test_found`.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, seed, settings
+
+from tests.simulation.conftest import Play
+from tests.simulation.operations import Operation, histories
+
+HISTORIES = int(os.environ.get("COLLEGIUM_HISTORIES", "16"))
+SECONDS = float(os.environ.get("COLLEGIUM_SECONDS", "900"))
+SEED = int(os.environ.get("COLLEGIUM_SEED", "0"))
+PARTS = 8
+SIZES = ((4, 1), (3, 1), (4, 1), (5, 1), (4, 2), (4, 1), (3, 2), (4, 1))
+"""Silos and rounds that train (one more has only metrics), of each part."""
+
+
+@pytest.mark.timeout(SECONDS + 300)
+@pytest.mark.parametrize("part", range(PARTS))
+def test_the_invariants_hold_in_every_history(stage: Callable[[int, int], Play], part: int) -> None:
+    silos, rounds = SIZES[part]
+    play, end, played = stage(silos, rounds), time.monotonic() + SECONDS / PARTS, 0
+
+    @seed(SEED * PARTS + part)
+    @settings(
+        max_examples=-(-HISTORIES // PARTS),
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(histories(silos))
+    def every(operations: tuple[Operation, ...]) -> None:
+        nonlocal played
+        if time.monotonic() < end:
+            played += 1
+            play(operations)
+
+    every()
+    print(f"{played} histories of {silos} silos")
+
+
+def test_a_history_in_which_nothing_happens_ends_with_every_silo_in_every_sum(
+    stage: Callable[[int, int], Play],
+) -> None:
+    world = stage(4, 2)(())
+    assert all(reasons == ["finished"] for reasons in world.reasons.values())
+    assert {(one.round_number, one.members) for one in world.opened} == {(n, (1, 2, 3, 4)) for n in (1, 2, 3)}
+    assert len(world.opened) == 12

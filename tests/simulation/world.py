@@ -1,0 +1,327 @@
+"""A whole consortium in one process, one thread at a time: the real programs over a virtual network, clock and disk.
+
+Real are the silo's agent and client and everything below them, the aggregator's composition root, service, rounds,
+store and recovery, both ledgers, and every file. Made up are training, gRPC and TLS (`network`), time (`clock`), and
+what `cheap` names; a power cut that loses unsynced writes is not simulated. A supervisor starts again what ended by
+itself, as systemd or a person would; each silo ends with a named reason.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+import aggregator.app
+import aggregator.coordinator
+import aggregator.service
+import privacy.channel.authorisation
+import privacy.ledger.store
+import silo_node.client
+import silo_node.roster_watch
+from privacy import durable
+from privacy.channel import roster_statement
+from privacy.channel.authorisation import KEY_EXCHANGE, TLS_VERSION
+from privacy.errors import CollegiumError, Unreachable
+from privacy.ledger import reader
+from privacy.ledger.entry import Entry
+from silo_node.global_model import GlobalModel
+from tests.simulation import cheap, silo
+from tests.simulation.clock import VirtualTime, virtual_datetime
+from tests.simulation.consortium import Cast
+from tests.simulation.network import Aggregator, Channel, Line, Server
+from tests.simulation.operations import Cut, Expire, Fault, Join, Jump, Operation, Revoke, Slow
+from tests.simulation.party import Party
+from tests.simulation.scheduler import Condition, Killed, Scheduler
+from tests.simulation.silo import Opened, SimulatedAgent
+
+AGAIN = 30.0
+"""Seconds after which a supervisor starts a program again that ended with an error."""
+STARTS = 12
+"""A silo that ended so often is given up."""
+QUIET = 300.0
+"""When nothing durable happened for so long, and nothing more will be done to anybody, nothing ever happens."""
+ASKED = 100.0
+"""A silo that finished is started again after so long while another has not: that one may need its key or its model."""
+LONGEST = 2 * 3600.0
+"""No history takes so long."""
+GOES_ON = ("storage.failed", "peer.unreachable", "round.abandoned")
+"""Classes of errors after which a program is started again; others need more than that."""
+MENDED = ("ledger.rolled_back", "identity.expired", "identity.not_yet_valid", "roster.expired", "roster.not_yet_valid")
+
+
+class World:
+    """One history. `run` plays it; `invariants` looks at what is left."""
+
+    def __init__(self, root: Path, cast: Cast, operations: tuple[Operation, ...]) -> None:
+        self.root, self.cast, self.operations = root, cast, operations
+        self.scheduler = Scheduler()
+        self.log: list[str] = []
+        self.silos = {index: self._party(index) for index in range(1, len(cast.silos) + 1)}
+        self.hub = self._party(0)
+        self.aggregator = Aggregator()
+        self.problems: list[str] = []
+        self.lines = {index: self._line(index) for index in self.silos}
+        self.running: dict[int, SimulatedAgent] = {}
+        self.trained: list[tuple[int, int]] = []
+        self.opened: list[Opened] = []
+        self.reasons: dict[int, list[str]] = {index: [] for index in self.silos}
+        self.finished: dict[int, GlobalModel] = {}
+        self.ended: set[int] = set()
+        self.expired: set[int] = set()
+        self.revoked: set[int] = set()
+        self._training: dict[int, float] = {}
+        self._locks: dict[int, Party] = {}
+        self._entries: dict[int, tuple[Entry, ...]] = {}
+
+    def run(self) -> None:
+        """Play the history until all silos ended or nothing can happen any more."""
+        with self._patched():
+            self._publish_statement()
+            self._schedule()
+            self.scheduler.spawn("aggregator", self._serve)
+            for index in self.silos:
+                joins = [op.at for op in self.operations if isinstance(op, Join) and op.silo == index]
+                self.scheduler.spawn(f"silo {index}", partial(self._live, index), float(max(joins, default=0)))
+            try:
+                self.scheduler.run(self._is_over)
+            finally:
+                for party in (self.hub, *self.silos.values()):
+                    self._release(party)
+
+    def entries(self, number: int) -> tuple[Entry, ...]:
+        """What is in a party's ledger at the end, verified."""
+        if number not in self._entries:
+            folder = self.party(number).root / "ledger"
+            found = tuple(reader.read(folder).entries) if (folder / "origin.json").exists() else ()
+            self._entries[number] = found
+        return self._entries[number]
+
+    def party(self, number: int) -> Party:
+        return self.silos[number] if number else self.hub
+
+    # ---- what the simulated programs tell
+
+    def round_of(self, index: int) -> int:
+        """The round that a silo is in."""
+        return self.running[index]._model.round_number + 1
+
+    def training_begins(self, index: int, number: int) -> None:
+        """Check the debit and let the time pass that training takes."""
+        if not any(body["round"] == number for body in self.running[index]._records.all_of("reserved")):
+            self.problems.append(f"silo {index} reads patients for round {number} before it is charged")
+        self.trained.append((index, number))
+        self.scheduler.sleep(self._training.get(index, 1.0))
+
+    def _leaves(self, index: int, method: str, data: bytes) -> None:
+        """Something leaves a silo: of what was trained, nothing before it is spent."""
+        if not method.endswith("Upload"):
+            return
+        records, number = self.running[index]._records, self.round_of(index)
+        trains = number <= self.cast.study.training.rounds
+        if trains and not any(body["round"] == number for body in records.all_of("spent")):
+            self.problems.append(f"silo {index} sends an update of round {number} that is not spent in its ledger")
+
+    # ---- what happens to them
+
+    def _schedule(self) -> None:
+        at = self.scheduler.at
+        for op in self.operations:
+            match op:
+                case Slow():
+                    self._training[op.silo], self.lines[op.silo].latency = float(op.training), op.milliseconds / 1000
+                case Cut():
+                    at(op.at, partial(setattr, self.lines[op.silo], "cut_until", float(op.at + op.seconds)))
+                case Jump():
+                    at(op.at, partial(setattr, self.party(op.party), "offset", timedelta(hours=op.hours)))
+                case Revoke():
+                    at(op.at, partial(self._revoke, op.silo))
+                case Expire():
+                    at(op.at, partial(self.expired.add, op.silo))
+                    at(op.at + op.renewed, partial(self.expired.discard, op.silo))
+
+    def _revoke(self, index: int) -> None:
+        self.revoked.add(index)
+        self._publish_statement()
+
+    def _publish_statement(self) -> None:
+        (self.root / "statement.json").write_bytes(roster_statement.dump(self.cast.statement(self.revoked)))
+
+    def _is_over(self) -> bool:
+        if len(self.ended) == len(self.silos):
+            return True
+        if self.scheduler.now > LONGEST:
+            self.problems.append("the history does not come to rest")
+            return True
+        moved = max(party.moved for party in (self.hub, *self.silos.values()))
+        timed = [
+            float(op.at + getattr(op, "seconds", 0) + getattr(op, "renewed", 0))
+            for op in self.operations
+            if isinstance(op, Cut | Jump | Revoke | Expire | Join)
+        ]
+        return self.scheduler.now > max(moved, *timed, 0.0) + QUIET
+
+    # ---- the programs
+
+    def _serve(self) -> None:
+        party, pause = self.hub, 0.0
+        while True:
+            try:
+                with self.scheduler.inside(party):
+                    statement = self.root / "statement.json"
+                    program = aggregator.app.build(party.root, self.cast.hub, self.cast.study, "hub:1", statement)
+                    self.aggregator.process, self.aggregator.server = party, cast(Server, program.server)
+                    program.coordinator.work()
+                    raise RuntimeError("the aggregator's work does not end by itself")
+            except Killed:
+                pause = party.pause
+            except CollegiumError as error:
+                self.scheduler.kill(party)
+                party.say(f"ended: {error} [{error.code}]")
+                if error.default_code != "storage.failed":
+                    self.problems.append(f"the aggregator ended with {error.code}: {error}")
+                    return
+                pause = 2.0
+            finally:
+                self.aggregator.server = None
+                self._release(party)
+            self.scheduler.sleep(pause)
+            party.start_over()
+
+    def _live(self, index: int) -> None:
+        party, reasons = self.silos[index], self.reasons[index]
+        for _ in range(STARTS):
+            try:
+                with self.scheduler.inside(party):
+                    self.finished[index] = self._program(index)
+                reasons.append("finished")
+                self.ended.add(index)
+                self.scheduler.sleep(ASKED)
+                if len(self.ended) == len(self.silos):
+                    break
+                pause = 0.0
+            except Killed:
+                reasons.append("killed")
+                pause = party.pause
+            except CollegiumError as error:
+                reasons.append(error.code)
+                party.say(f"ended: {error} [{error.code}]")
+                if error.default_code not in GOES_ON and error.code not in MENDED:
+                    break
+                pause = AGAIN
+            finally:
+                self._release(party)
+            if party.gone:
+                reasons.append("gone")
+                break
+            self.scheduler.sleep(pause)
+            party.start_over()
+        self.ended.add(index)
+
+    def _program(self, index: int) -> GlobalModel:
+        if self.reasons[index] and self.reasons[index][-1] == "ledger.rolled_back":
+            silo.recover(self, index)
+        self.running[index] = silo.agent(self, index)
+        return self.running[index].run()
+
+    def _release(self, party: Party) -> None:
+        """The kernel closes what a process that is gone had locked."""
+        for descriptor, owner in list(self._locks.items()):
+            if owner is party:
+                del self._locks[descriptor]
+                if descriptor in durable._held:
+                    durable.release(descriptor)
+
+    def _party(self, number: int) -> Party:
+        folder = self.root / (f"silo-{number}" if number else "aggregator")
+        return Party(number, folder, self.operations, self.scheduler, self.log)
+
+    def _line(self, index: int) -> Line:
+        faults = {op.call: op for op in self.operations if isinstance(op, Fault) and op.silo == index}
+        return Line(
+            scheduler=self.scheduler,
+            aggregator=self.aggregator,
+            party=self.silos[index],
+            properties=partial(self._properties, index),
+            leaves=partial(self._leaves, index),
+            defects=self.problems,
+            faults=faults,
+        )
+
+    def _properties(self, index: int) -> dict[str, list[bytes]]:
+        """What TLS tells the aggregator of a call."""
+        identity = self.cast.silos[index - 1]
+        return {
+            "peer_spiffe_id": [identity.member.uri.encode()],
+            "ssl_tls_version": [TLS_VERSION],
+            "ssl_negotiated_key_exchange_group": [KEY_EXCHANGE],
+            "x509_pem_cert": [self.cast.expired_pem if index in self.expired else self.cast.pems[index - 1]],
+        }
+
+    @contextmanager
+    def _patched(self) -> Iterator[None]:
+        """Time, threads, network and disk are the simulation's."""
+        scheduler = self.scheduler
+        time = VirtualTime(lambda: scheduler.now, scheduler.sleep)
+        moment = virtual_datetime(
+            lambda: scheduler.now, lambda: cast(Party, scheduler.acting).offset if scheduler.acting else timedelta()
+        )
+        hold = durable.hold
+
+        def holding(descriptor: int) -> None:
+            hold(descriptor)
+            self._locks[descriptor] = cast(Party, scheduler.acting)
+
+        def fsync(_: int) -> None:
+            if scheduler.acting is not None:
+                cast(Party, scheduler.acting).fsync()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
+            patch.setattr(aggregator.app.tls, "listen", lambda *_: 1)
+            patch.setattr(aggregator.app, "time", time)
+            patch.setattr(aggregator.app, "datetime", moment)
+            patch.setattr(aggregator.app.software, "enter", lambda *_: None)
+            patch.setattr(aggregator.coordinator, "threading", SimpleNamespace(Condition=lambda: Condition(scheduler)))
+            patch.setattr(aggregator.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
+            patch.setattr(privacy.channel.authorisation, "datetime", moment)
+            patch.setattr(privacy.ledger.store, "datetime", moment)
+            patch.setattr(silo_node.client, "time", time)
+            patch.setattr(silo_node.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
+            patch.setattr(silo_node.client, "diagnose", lambda *_: Unreachable("the aggregator does not answer"))
+            patch.setattr(silo_node.client.tls, "channel", lambda _, target: Channel(self.lines[int(target)]))
+            patch.setattr(silo_node.roster_watch, "time", time)
+            patch.setattr(durable, "hold", holding)
+            patch.setattr(os, "fsync", fsync)
+            cheap.apply(patch)
+            yield
+
+
+class NoTimer:
+    """A stream in the simulation never stands still for so long that its call is ended."""
+
+    daemon = True
+
+    def __init__(self, *_: Any) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def cancel(self) -> None:
+        pass
+
+
+class NoLock:
+    """One task runs at a time, and none waits while it holds a lock."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        pass
