@@ -10,6 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -33,6 +34,8 @@ POLL_MILLISECONDS = 20_000
 """How long the aggregator may hold a long poll; below the idle limits of common proxies."""
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
+PEER_STORAGE = "peer.storage"
+"""The aggregator's disk refuses."""
 EXCHANGE_SECONDS = 20
 """How long an exchange of heads may keep a silo from its round."""
 
@@ -86,7 +89,7 @@ class AggregatorClient:
 
     def exchange_heads(self, given: HeadsGiven) -> HeadsShown:
         """Give and get heads of ledgers, tried once: no round waits for it. Raises Unreachable: no answer."""
-        with calling(self._peer):
+        with _asking(self._peer):
             data = self._exchange(exchange.encode_given(given), timeout=EXCHANGE_SECONDS)
         return exchange.decode_shown(data)
 
@@ -208,21 +211,30 @@ class AggregatorClient:
         failing_since: float | None = None
         while True:
             try:
-                with calling(self._peer):
+                with _asking(self._peer):
                     return call()
-            except (Unreachable, StorageError) as error:
-                told = isinstance(error.__cause__, grpc.RpcError)
-                if isinstance(error, StorageError) and not told:
-                    raise  # it is our own disk that refused
+            except Unreachable as error:
                 if failing_since is None or progress() != seen:
                     seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
                 if time.monotonic() + backoff > failing_since + self._patience:
-                    if isinstance(error, StorageError):
+                    if error.code == PEER_STORAGE:
                         raise
                     # gRPC says "Socket closed" to everything; a person needs to know why.
                     raise diagnose(self._identity, self._target) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+
+
+@contextmanager
+def _asking(peer: str) -> Iterator[None]:
+    """As `calling`; a disk that refuses at the other end passes like a line that is down, one that refuses here not."""
+    try:
+        with calling(peer):
+            yield
+    except StorageError as error:
+        if isinstance(error.__cause__, grpc.RpcError):
+            raise Unreachable(str(error), code=PEER_STORAGE) from error
+        raise
 
 
 def _resumed(offer: SnapshotOffer, folder: Path) -> int:

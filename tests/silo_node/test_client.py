@@ -68,9 +68,9 @@ def test_a_full_disk_at_the_aggregator_is_waited_out_and_one_here_is_not(
     with pytest.raises(StorageError):
         client._patiently(Flaky(1, ours))
     monkeypatch.setattr(client, "_patience", 0.0)
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(Unreachable, match="the disk is full") as caught:
         client._patiently(Flaky(1, theirs))
-    assert caught.value is theirs
+    assert caught.value.code == "peer.storage"
 
 
 def test_patience_ends(client: AggregatorClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,15 +17,21 @@ import pytest
 from numpy.typing import NDArray
 
 from privacy.channel import envelope
-from privacy.channel.envelope import Signed
 from privacy.he import keyholder
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import PRIMES, SEED_BYTES, CiphertextParams
+from privacy.ledger import cosignature, note
 from privacy.secagg import shares
 from privacy.study import Encryption
-from privacy.wire import bodies
 
 DEGREE = 64
+SIGNATURES = (
+    (envelope, "Ed25519PublicKey"),
+    (note, "Ed25519PublicKey"),
+    (cosignature, "Ed25519PublicKey"),
+    (cosignature, "MLDSA44PublicKey"),
+)
+"""Where signatures are verified that several parties see."""
 
 
 class PlainRing:
@@ -49,6 +55,26 @@ class PlainRing:
         return None
 
 
+def remembering(kind: Any) -> Any:
+    """A class of public keys that verifies each signature once."""
+    verified: set[tuple[bytes, bytes, bytes]] = set()
+
+    class Remembering:
+        def __init__(self, key: bytes) -> None:
+            self._raw, self._key = key, kind.from_public_bytes(key)
+
+        @classmethod
+        def from_public_bytes(cls, key: bytes) -> "Remembering":
+            return cls(key)
+
+        def verify(self, signature: bytes, message: bytes) -> None:
+            if (self._raw, signature, message) not in verified:
+                self._key.verify(signature, message)
+                verified.add((self._raw, signature, message))
+
+    return Remembering
+
+
 def apply(patch: pytest.MonkeyPatch) -> None:
     """Put all of them in place."""
 
@@ -65,15 +91,6 @@ def apply(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(keyholder, "sealapi", SimpleNamespace(Encryptor=lambda *_: None, Decryptor=lambda *_: None))
     patch.setattr(KeyHolder, "zero", zero)
     patch.setattr(KeyHolder, "_phase", lambda _, word, __: word)
-    real, verified = envelope.verify, set[tuple[Signed, bytes, str]]()
-
-    def verify(signed: Signed, public_key: bytes, kind: str) -> bytes:
-        key = (signed, public_key, kind)
-        if key not in verified:
-            real(signed, public_key, kind)
-            verified.add(key)
-        return signed.body
-
     combine, secrets_of = shares.combine, dict[tuple[object, int], bytes]()
 
     def combined(held: Mapping[int, bytes], threshold: int) -> bytes:
@@ -83,5 +100,5 @@ def apply(patch: pytest.MonkeyPatch) -> None:
         return secrets_of[key]
 
     patch.setattr(shares, "combine", combined)
-    for module in (envelope, bodies):
-        patch.setattr(module, "verify", verify)
+    for module, name in SIGNATURES:
+        patch.setattr(module, name, remembering(getattr(module, name)))

@@ -16,6 +16,7 @@ MEMORY = Path("/dev/shm")  # what a history writes is read by nobody else
 
 Play = Callable[[tuple[Operation, ...]], World]
 """Plays a history and fails with all that does not hold and what happened."""
+Stage = Callable[..., Play]
 
 
 @pytest.fixture(scope="session")
@@ -26,18 +27,19 @@ def memory() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def stage(memory: Path) -> Callable[[int, int], Play]:
-    """A way to play histories of so many silos and rounds that train."""
-    casts: dict[tuple[int, int], Cast] = {}
+def stage(memory: Path) -> Stage:
+    """A way to play histories of so many silos and rounds that train, with cosigning or without."""
+    casts: dict[tuple[int, int, bool], Cast] = {}
 
-    def of(silos: int, rounds: int) -> Play:
-        if (silos, rounds) not in casts:
-            casts[silos, rounds] = Cast.enrol(Path(tempfile.mkdtemp(dir=memory)), silos, rounds)
+    def of(silos: int, rounds: int, cosigning: bool = False) -> Play:
+        size = (silos, rounds, cosigning)
+        if size not in casts:
+            casts[size] = Cast.enrol(Path(tempfile.mkdtemp(dir=memory)), *size)
 
         def play(operations: tuple[Operation, ...]) -> World:
             folder = Path(tempfile.mkdtemp(dir=memory))
             try:
-                world = World(folder, casts[silos, rounds], operations)
+                world = World(folder, casts[size], operations)
                 world.run()
                 found = broken(world)
                 assert not found, "\n".join([*found, "what happened:", *world.log])

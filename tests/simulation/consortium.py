@@ -23,7 +23,10 @@ PATIENCE, DEADLINE = 20, 60
 
 @dataclass(frozen=True)
 class Cast:
-    """An aggregator, silos, and a study of a few rounds for them."""
+    """An aggregator, silos, and a study of a few rounds for them.
+
+    `cosigning` is whether silos cosign each other's ledgers after each round, which takes as long as the round.
+    """
 
     consortium: Consortium
     hub: Identity
@@ -31,10 +34,11 @@ class Cast:
     study: Study
     pems: tuple[bytes, ...]
     expired_pem: bytes
+    cosigning: bool
     _statements: dict[frozenset[int], Signed] = field(default_factory=dict)
 
     @classmethod
-    def enrol(cls, root: Path, silos: int, rounds: int) -> "Cast":
+    def enrol(cls, root: Path, silos: int, rounds: int, cosigning: bool = False) -> "Cast":
         consortium = Consortium(root, founded=START - timedelta(days=800))
         hub = consortium.enrol(Role.AGGREGATOR, "hub", ("localhost",), START)
         members = tuple(consortium.silo(name, START) for name in NAMES[:silos])
@@ -43,7 +47,8 @@ class Cast:
             hub, list(members), rounds=rounds, deadline=DEADLINE, exchange=PATIENCE, parameters=PARAMETERS
         )
         study = study.model_copy(update={"evaluation": study.evaluation.model_copy(update={"every": 1})})
-        return cls(consortium, hub, members, study, tuple(one.certificate_pem for one in members), old.certificate_pem)
+        pems = tuple(one.certificate_pem for one in members)
+        return cls(consortium, hub, members, study, pems, old.certificate_pem, cosigning)
 
     def statement(self, revoked: Collection[int] = ()) -> Signed:
         """The consortium's statement that revokes these silos; the more it revokes the newer it is."""

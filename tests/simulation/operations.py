@@ -129,7 +129,7 @@ Operation = Fault | Kill | Leave | Disk | Restore | Slow | Cut | Jump | Revoke |
 def histories(silos: int, most: int = 6) -> SearchStrategy[tuple[Operation, ...]]:
     """Lists of operations for so many silos, with shrinking towards few, early and mild ones."""
     silo, party = st.integers(1, silos), st.integers(0, silos)
-    step, call, at = st.integers(1, 240), st.integers(1, 52), st.integers(0, 120)
+    step, call, at = st.integers(1, 390), st.integers(1, 66), st.integers(0, 120)
     one = st.one_of(
         st.builds(Fault, silo, call, st.sampled_from(Way), st.integers(0, 90), st.integers(0, 3)),
         st.builds(Kill, party, step, st.integers(0, 90), st.booleans()),

@@ -47,8 +47,8 @@ class Party:
     def say(self, what: str) -> None:
         self.log.append(f"{self.scheduler.now:10.3f} {self}, step {self.steps}: {what}")
 
-    def burn(self, what: str) -> None:
-        """One more step, at which the process may end."""
+    def burn(self, what: str | int) -> None:
+        """One more step, at which the process may end; `what` is a sentence, or the descriptor that is synced."""
         self.steps += 1
         for restore in self._restores:
             if restore.copied == self.steps:
@@ -60,20 +60,20 @@ class Party:
             self.pause, self._rebooting = float(kill.after), kill.reboot
         self.gone |= self.steps in self._leaves
         if kill is not None or self._restoring or self.gone:
-            self.say(f"killed before '{what}'" + ", an old copy comes back" * self._restoring)
+            self.say(f"killed before it {_told(what)}" + ", an old copy comes back" * self._restoring)
             self.scheduler.kill(self)
             raise Killed(self)
 
-    def fsync(self, _: object = None) -> None:
+    def fsync(self, descriptor: int) -> None:
         """A durable step; the disk may refuse it."""
-        self.burn("fsync")
+        self.burn(descriptor)
         self.moved = self.scheduler.now
         trouble = self._disk.get(self.steps)
         if trouble is not None:
             self._refused, self._full = trouble.writes, trouble.full
         if self._refused:
             self._refused -= 1
-            self.say("the disk refuses")
+            self.say(f"the disk refuses as it {_told(descriptor)}")
             code = errno.ENOSPC if self._full else errno.EIO
             raise OSError(code, os.strerror(code))
 
@@ -90,3 +90,7 @@ class Party:
     @property
     def _backup(self) -> Path:
         return self.root.with_name(f"{self.root.name}-backup")
+
+
+def _told(what: str | int) -> str:
+    return what if isinstance(what, str) else f"syncs {Path(f'/proc/self/fd/{what}').readlink().name}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.errors import IdentityError
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
@@ -119,6 +120,7 @@ def agent(world: "World", index: int) -> SimulatedAgent:
         stream=SecureStream(),
         progress=progress,
         runtime=party.root / RUNTIME,
+        cosigner=cosigning_keys(party.root, identity),
         roster=RosterWatch(study, identity, statements, client, progress, partial(now, UTC), EXPIRED_PATIENCE),
         world=world,
     )

@@ -6,27 +6,35 @@ chooses which. A failing one is shrunk and printed as a literal: keep it in `tes
 
 import os
 import time
-from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
-from tests.simulation.conftest import Play
+from tests.simulation.conftest import Stage
 from tests.simulation.operations import Operation, histories
 
 HISTORIES = int(os.environ.get("COLLEGIUM_HISTORIES", "16"))
 SECONDS = float(os.environ.get("COLLEGIUM_SECONDS", "900"))
 SEED = int(os.environ.get("COLLEGIUM_SEED", "0"))
 PARTS = 8
-SIZES = ((4, 1), (3, 1), (4, 1), (5, 1), (4, 2), (4, 1), (3, 2), (4, 1))
-"""Silos and rounds that train (one more has only metrics), of each part."""
+SIZES = (
+    (4, 1, False),
+    (3, 1, False),
+    (4, 1, False),
+    (5, 1, False),
+    (4, 2, False),
+    (4, 1, True),
+    (3, 2, False),
+    (4, 1, False),
+)
+"""Silos, rounds that train (one more has only metrics), and whether silos cosign, of each part."""
 
 
 @pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.parametrize("part", range(PARTS))
-def test_the_invariants_hold_in_every_history(stage: Callable[[int, int], Play], part: int) -> None:
-    silos, rounds = SIZES[part]
-    play, end, played = stage(silos, rounds), time.monotonic() + SECONDS / PARTS, 0
+def test_the_invariants_hold_in_every_history(stage: Stage, part: int) -> None:
+    silos = SIZES[part][0]
+    play, end, played = stage(*SIZES[part]), time.monotonic() + SECONDS / PARTS, 0
 
     @seed(SEED * PARTS + part)
     @settings(
@@ -47,9 +55,9 @@ def test_the_invariants_hold_in_every_history(stage: Callable[[int, int], Play],
 
 
 def test_a_history_in_which_nothing_happens_ends_with_every_silo_in_every_sum(
-    stage: Callable[[int, int], Play],
+    stage: Stage,
 ) -> None:
-    world = stage(4, 2)(())
+    world = stage(4, 2, True)(())
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
     assert {(one.round_number, one.members) for one in world.opened} == {(n, (1, 2, 3, 4)) for n in (1, 2, 3)}
     assert len(world.opened) == 12

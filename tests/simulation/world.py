@@ -22,7 +22,9 @@ import aggregator.coordinator
 import aggregator.service
 import privacy.channel.authorisation
 import privacy.ledger.store
+import silo_node.agent
 import silo_node.client
+import silo_node.cosigning
 import silo_node.roster_watch
 from privacy import durable
 from privacy.channel import roster_statement
@@ -277,9 +279,9 @@ class World:
             hold(descriptor)
             self._locks[descriptor] = cast(Party, scheduler.acting)
 
-        def fsync(_: int) -> None:
+        def fsync(descriptor: int) -> None:
             if scheduler.acting is not None:
-                cast(Party, scheduler.acting).fsync()
+                cast(Party, scheduler.acting).fsync(descriptor)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
@@ -291,15 +293,30 @@ class World:
             patch.setattr(aggregator.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
-            patch.setattr(silo_node.client, "time", time)
             patch.setattr(silo_node.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
             patch.setattr(silo_node.client, "diagnose", lambda *_: Unreachable("the aggregator does not answer"))
             patch.setattr(silo_node.client.tls, "channel", lambda _, target: Channel(self.lines[int(target)]))
-            patch.setattr(silo_node.roster_watch, "time", time)
+            for module in (silo_node.client, silo_node.cosigning, silo_node.roster_watch):
+                patch.setattr(module, "time", time)
             patch.setattr(durable, "hold", holding)
             patch.setattr(os, "fsync", fsync)
             cheap.apply(patch)
+            if not self.cast.cosigning:
+                patch.setattr(silo_node.agent, "Cosigning", NoCosigning)
             yield
+
+
+class NoCosigning:
+    """A silo that witnesses for nobody."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def exchange(self) -> None:
+        pass
+
+    def finish(self, patience: float) -> None:
+        pass
 
 
 class NoTimer:
