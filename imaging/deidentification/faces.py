@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels.utils import pixel_array
 
+from imaging.volumes import codecs
 from imaging.volumes.headers import foreign_errors, text
 from imaging.volumes.rejection import ImageRejected
 
@@ -52,10 +52,12 @@ def may_show(dataset: Dataset) -> bool:
 def _is_skull(dataset: Dataset) -> bool:
     try:
         with foreign_errors():
-            values = pixel_array(dataset, index=int(dataset.get("NumberOfFrames") or 1) // 2).astype(np.float32)
+            codecs.check_size(dataset)
+            frames, _ = codecs.decode(dataset, wanted=[codecs.frame_count(dataset) // 2])
+            values = next(frames).astype(np.float32)
             spacing = [float(one) for one in dataset.PixelSpacing]
             slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)
-    except (ImageRejected, AttributeError):
+    except ImageRejected:
         return False
     return ring_of_bone(values * slope + intercept, spacing[0] * spacing[1] / 100)
 

@@ -12,18 +12,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import reduce
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
-from pydicom import dcmread
-from pydicom.pixels.utils import iter_pixels
 
 from imaging.deidentification.folder import FILES
 from imaging.deidentification.pixels.text_search import grey
 from imaging.errors import ImagingError
-from imaging.volumes.headers import foreign_errors
+from imaging.volumes import codecs
+from imaging.volumes.headers import foreign_errors, load, parse
 from imaging.volumes.rejection import ImageRejected
 
 SHEETS, INDEX, DECISION, PAGE = "review", "sheets.json", "decision.json", "index.html"
@@ -162,13 +162,10 @@ def _thumbnail(path: Path) -> Image.Image | None:
     """The largest value over all frames, one frame in memory at a time; None: it has no picture to show."""
     try:
         with foreign_errors():
-            if "PixelData" not in dcmread(path, specific_tags=["PixelData"]):
-                return None
-            largest = None
-            for frame in iter_pixels(path):
-                largest = frame if largest is None else np.maximum(largest, frame)
-            if largest is None:
-                return None
+            dataset = parse(load(path), pixels=True)
+            codecs.check_size(dataset)
+            frames, _ = codecs.decode(dataset, colour=int(dataset.SamplesPerPixel) == 3)
+            largest = reduce(np.maximum, frames)
             shades = grey(largest)
     except ImageRejected:
         return None

@@ -22,13 +22,11 @@ from imaging.deidentification.pixels.regions import Box
 from imaging.deidentification.profile import Option, Profile
 from imaging.deidentification.rejection import Quarantine, Quarantined
 from imaging.deidentification.words import PatientWords
+from imaging.volumes import codecs
 from imaging.volumes.headers import foreign_errors
 from imaging.volumes.rejection import ImageRejected
 
 _PIXELS, _FLOAT, _DOUBLE = 0x7FE0_0010, 0x7FE0_0008, 0x7FE0_0009
-_MAX_BYTES = 2**31
-"""More decoded bytes are not taken into memory."""
-
 _JPEG = frozenset({"4.50", "4.51", "4.57", "4.70", "4.80", "4.81", "4.90", "4.91"})
 """Transfer syntaxes, below 1.2.840.10008.1.2., of streams with marker segments."""
 
@@ -102,17 +100,13 @@ def _text_boxes(values: NDArray[Any], verdict: Verdict, profile: Profile, words:
 
 
 def _decoded(dataset: Dataset) -> NDArray[Any]:
-    """All frames: (frames, rows, columns) or (frames, rows, columns, 3), RGB where the file was compressed colour."""
-    samples = int(dataset.SamplesPerPixel)
-    size = int(dataset.Rows) * int(dataset.Columns) * samples * int(dataset.BitsAllocated) // 8
+    """All frames: (frames, rows, columns), or (frames, rows, columns, 3) in RGB."""
     # Indices into a palette are no brightness in which text could be found or that could be blanked.
-    indices = dataset.PhotometricInterpretation == "PALETTE COLOR"
-    too_large = size * int(dataset.get("NumberOfFrames") or 1) > _MAX_BYTES
-    if too_large or indices or dataset.BitsAllocated not in (8, 16):
+    if dataset.PhotometricInterpretation == "PALETTE COLOR":
         raise Quarantined(Quarantine.UNDECODABLE)
-    values = pixel_array(dataset)
-    multiple = int(dataset.get("NumberOfFrames") or 1) > 1
-    return values if multiple else values[np.newaxis]
+    codecs.check_size(dataset)
+    frames, _ = codecs.decode(dataset, colour=int(dataset.SamplesPerPixel) == 3)
+    return np.stack(list(frames))
 
 
 def _masked(values: NDArray[Any], hide: Sequence[Box], show: Sequence[Box]) -> NDArray[Any]:
@@ -142,10 +136,11 @@ def _unchanged(dataset: Dataset, cleaned: Dataset, done: Counter[str]) -> None:
     syntax = UID(dataset.file_meta.TransferSyntaxUID)
     element = dataset[_PIXELS]
     if syntax.is_compressed:
-        if syntax == RLELossless and _unused_bits(dataset):
-            values = _decoded(dataset)
-            _store(cleaned, _without_unused(values, dataset, done) if values.ndim == 3 else values)
-            return
+        if syntax == RLELossless and _unused_bits(dataset) and dataset.SamplesPerPixel == 1:
+            values = _without_unused(pixel_array(dataset, raw=True), dataset, done)
+            if done["unused_bits_cleared"]:
+                _store(cleaned, values.reshape(-1, *values.shape[-2:]))
+                return
         number = int(dataset.get("NumberOfFrames") or 1)
         frames = list(generate_frames(element.value, number_of_frames=number))
         if str(syntax).removeprefix("1.2.840.10008.1.2.") in _JPEG:
