@@ -1,11 +1,11 @@
 """DICOM SEG: segments on the grid of their image (PS3.3 C.8.20), read with highdicom.
 
 Each frame is placed by its own position, so that segments with gaps, of one slice, or of a part of the image need no
-guess of a spacing. Binary, fractional (by the study's threshold) and label-map segmentations are read; pixels of a
-binary or label-map segmentation are decoded a frame at a time.
+guess of a spacing. Binary, fractional (by the study's threshold) and label-map segmentations are read, a frame at a
+time.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from imaging.errors import ImagingError
 from imaging.labels import opening
 from imaging.labels.mask import GAP, LPS, Canvas, Grid, Mask, fit
 from imaging.labels.selection import ClassRule, Code, Outline, assign
+from imaging.volumes import codecs
+from imaging.volumes.rejection import ImageRejected
 
 MAX_FRAMES = 200_000
 MAX_FRAME_PIXELS = 2**26
@@ -34,7 +36,7 @@ def read(path: Path, rules: Sequence[ClassRule], grid: Grid, threshold: float = 
         threshold: of a fractional segmentation, in (0, 1]: least fraction that counts.
 
     Raises:
-        ImagingError: `label_file.*`, `mask.*` or `segmentation.too_large`.
+        ImagingError: `label_file.*`, `mask.*`, `segmentation.too_large` or `segmentation.pixels`.
     """
     from highdicom.seg import Segmentation
 
@@ -47,13 +49,15 @@ def read(path: Path, rules: Sequence[ClassRule], grid: Grid, threshold: float = 
             raise ImagingError("the segmentation has too many frames or pixels", "segmentation.too_large")
         grid.check_frame_of_reference(dataset.get("FrameOfReferenceUID"))
         chosen = assign(rules, _outlines(dataset))
-        segmentation = Segmentation.from_dataset(dataset, copy=False)
+        Segmentation.from_dataset(dataset, copy=False)  # which checks what a segmentation must have
         canvas = Canvas(grid, [rule.name for rule in rules])
         planes: dict[int, set[int]] = {number: set() for number in chosen}
-        for index in range(frames):
+        shown = {index: _segments(dataset, index, chosen) for index in range(frames)}
+        wanted = [index for index, numbers in shown.items() if numbers]
+        for index, values in zip(wanted, _decoded(dataset, wanted), strict=True):
             affine = _affine(dataset, index)
-            for number in _segments(dataset, index, chosen):
-                piece = _drawn(segmentation, index, number, threshold).T[:, :, None]
+            for number in shown[index]:
+                piece = _drawn(dataset, values, number, threshold).T[:, :, None]
                 where, placed = fit(piece, affine, grid)
                 canvas.paint(chosen[number], where, placed)
                 if placed.any():
@@ -85,15 +89,26 @@ def _segments(dataset: Dataset, index: int, chosen: Mapping[int, int]) -> Sequen
     return (number,) if number in chosen else ()
 
 
-def _drawn(segmentation: Any, index: int, number: int, threshold: float) -> NDArray[np.bool_]:
+def _decoded(dataset: Dataset, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
+    """Stored values of some frames, (rows, columns) each; foreign decoders run in a process of their own."""
+    if not wanted:
+        return
+    try:
+        yield from codecs.decode(dataset, wanted=wanted)[0]
+    except ImageRejected as error:
+        raise ImagingError(
+            f"the segmentation's pixels cannot be decoded ({error.code}); store it uncompressed", "segmentation.pixels"
+        ) from None
+
+
+def _drawn(dataset: Dataset, values: NDArray[Any], number: int, threshold: float) -> NDArray[np.bool_]:
     """The pixels of a segment in a frame, (rows, columns)."""
-    values: NDArray[Any] = segmentation.get_stored_frame(index + 1)
     ways: dict[str, Callable[[], NDArray[np.bool_]]] = {
         "BINARY": lambda: values != 0,
-        "FRACTIONAL": lambda: values >= threshold * int(segmentation.MaximumFractionalValue),
+        "FRACTIONAL": lambda: values >= threshold * int(dataset.MaximumFractionalValue),
         "LABELMAP": lambda: values == number,
     }
-    return ways[segmentation.SegmentationType]()
+    return ways[dataset.SegmentationType]()
 
 
 def _affine(dataset: Dataset, index: int) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 from pydicom.sr.codedict import codes
-from pydicom.uid import RLELossless
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from imaging.errors import ImagingError
 from imaging.labels import opening, segmentation
@@ -151,6 +151,19 @@ def test_large_and_damaged_files_are_refused_without_quoting_them(scan, monkeypa
     with pytest.raises(ImagingError) as caught:
         segmentation.read(path, [LIVER], made.grid)
     assert caught.value.code == "label_file.too_large"
+
+
+def test_a_damaged_compressed_frame_is_a_refusal_and_not_a_crash(scan):
+    made = scan()
+    dataset = dcmread(
+        made.segment(drawn(made.shape).astype(float), ["Liver"], kind="FRACTIONAL", transfer_syntax_uid=JPEGLSLossless)
+    )
+    whole = segmentation.read(made.save(dataset, "whole.dcm"), [LIVER], made.grid)
+    np.testing.assert_array_equal(whole.array, drawn(made.shape))
+    dataset.PixelData = dataset.PixelData.replace(b"\xff\xda", b"\xff\xd9")
+    with pytest.raises(ImagingError) as caught:
+        segmentation.read(made.save(dataset, "damaged.dcm"), [LIVER], made.grid)
+    assert caught.value.code == "segmentation.pixels"
 
 
 def test_a_mask_names_the_series_that_it_was_drawn_on(scan):
