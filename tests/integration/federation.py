@@ -205,6 +205,7 @@ class Federation:
             progress=progress,
             runtime=root / "runtime",
             cosigner=cosigning_keys(root, identity),
+            cosign_patience=0.0,
             roster=RosterWatch(signed, identity, directory.statements(identity), client, progress),
         )
 
