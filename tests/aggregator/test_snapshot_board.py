@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.coordinator import REPLAYED_ROUNDS
+from aggregator.intake import REPLAYED_ROUNDS
 from privacy.errors import ProtocolError
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotFrame, SnapshotOffer, SnapshotRequest

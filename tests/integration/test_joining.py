@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator import coordinator
+from aggregator import intake
 from privacy.update import PrivateUpdate
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
@@ -62,10 +62,10 @@ def check_one_end(agents: list[Agent], futures: "list[Future[GlobalModel]]") -> 
 def test_a_silo_joins_at_round_3_of_5_from_others_than_the_steward(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coordinator, "REPLAYED_ROUNDS", 1)
+    monkeypatch.setattr(intake, "REPLAYED_ROUNDS", 1)
     federation = Federation(tmp_path, Consortium(tmp_path), silos=4, rounds=5)
     with federation.serving() as program, ThreadPoolExecutor(4) as pool:
-        program.coordinator._rules = replace(program.coordinator._rules, patience=0.5)
+        program.coordinator._course.rules = replace(program.coordinator._course.rules, patience=0.5)
         agents = [federation.agent(index, program.port) for index in (1, 2, 3, 4)]
         holds = [Held(agents[0], 3), Held(agents[2], 3)]  # the steward is busy, and another; silo 2 waits for them
         futures = [pool.submit(agent.run) for agent in agents[:3]]

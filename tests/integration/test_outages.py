@@ -42,7 +42,7 @@ def falls_out(*_: object) -> int:
 
 def hurry(program: Program) -> None:
     """Less time than a study may allow, so that tests need not wait."""
-    program.coordinator._rules = replace(program.coordinator._rules, deadline=1.0, patience=1.0)
+    program.coordinator._course.rules = replace(program.coordinator._course.rules, deadline=1.0, patience=1.0)
 
 
 def test_running_silos_go_on_when_the_aggregator_is_killed_and_started_again(tmp_path: Path) -> None:

@@ -156,8 +156,8 @@ class World:
         """The aggregator's loop, which is told of time by the test and so need not sleep."""
         coordinator = self.hub.coordinator
         while not self.stopped.wait(0.005):
-            state = coordinator._states[max(coordinator._states)]
-            due = deadlines.tick(state, coordinator._rules, self.hub.now)
+            state = coordinator._course.states[coordinator._course.newest]
+            due = deadlines.tick(state, coordinator._course.rules, self.hub.now)
             if due is not state or isinstance(state, rounds.Folding | Abandoned):
                 coordinator.step()
 
@@ -223,7 +223,7 @@ class World:
         waits = [one.line.waits_for for one in self.running.values() if one.thread.is_alive()]
         if any(wait is not None and wait[1] in (Phase.KEYS_GRANTED, Phase.SNAPSHOT_OFFERED) for wait in waits):
             return False  # those that wait for it answer
-        state = self.hub.coordinator._states[self.hub.coordinator.progress()[0]]
+        state = self.hub.coordinator._course.states[self.hub.coordinator.progress()[0]]
         return (
             bool(waits)
             and not isinstance(state, rounds.Folding | Abandoned)

@@ -1,0 +1,114 @@
+"""The rounds of a study by number, each in its state, and what time does to the newest. Not thread-safe by itself.
+
+What a state freezes is durable before anybody sees it. Messages, sums and who waits are not its business.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from aggregator import deadlines, rounds, setup
+from aggregator.setup import Rules
+from aggregator.store import StudyStore
+from privacy.errors import ProtocolError
+
+
+class Course:
+    """How far the rounds are.
+
+    Args:
+        states: the rounds that were found; there is at least one.
+        rules: of the study; they count the silos that are not revoked.
+        store: where sets are kept.
+        clock: seconds, monotonic; only differences matter.
+        changed: is called after each move.
+    """
+
+    def __init__(
+        self,
+        states: dict[int, rounds.State],
+        rules: Rules,
+        store: StudyStore,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+    ) -> None:
+        self.states, self.rules = states, rules
+        self.revoked: frozenset[int] = frozenset()
+        self._store, self._clock, self._changed = store, clock, changed
+        self._present: set[int] = set()
+
+    @property
+    def newest(self) -> int:
+        """The newest round."""
+        return max(self.states)
+
+    def open(self, number: int) -> rounds.State:
+        """The newest round's state. Raises ProtocolError if `number` is another round."""
+        if number != self.newest:
+            raise _not_open()
+        return self.states[number]
+
+    def existing(self, number: int) -> rounds.State:
+        """A round's state. Raises ProtocolError if there is no such round."""
+        if number not in self.states:
+            raise _not_open()
+        return self.states[number]
+
+    def move(self, number: int, state: rounds.State) -> None:
+        """Make a new state the round's. Raises StorageError."""
+        self._store.round(number).keep_sets(rounds.frozen_sets(state))
+        self.states[number] = state
+        self._changed()
+
+    def follow(self, number: int) -> None:
+        """The next round may begin, if it has not."""
+        self.states.setdefault(number + 1, setup.Advertising())
+        self._changed()
+
+    # ---- time
+
+    def here(self, silo: int) -> None:
+        """A silo takes part: the study begins when t are here."""
+        self._present.add(silo)
+
+    def awaited(self, number: int, silo: int) -> None:
+        """A silo waits for this round, which starts the patience."""
+        self.postpone()
+        self.here(silo)
+        self.states[number] = deadlines.awaited(self.states[number], self._clock())
+        self._changed()  # there may be a deadline now
+
+    def postpone(self) -> None:
+        """The study begins when t silos are there, however long that takes; till then its patience starts anew."""
+        if self.newest == 1 and len(self._present) < self.rules.threshold:
+            self.states[1] = deadlines.postponed(self.states[1], self._clock())
+
+    def revoke(self, revoked: frozenset[int]) -> None:
+        """Go on without these silos, of all that the rules counted and those that were revoked before."""
+        self.rules = replace(self.rules, silos=self.rules.silos + len(self.revoked) - len(revoked))
+        self.revoked = revoked
+        number = self.newest
+        state = self.states[number]
+        if isinstance(state, setup.Advertising | setup.Sharing):
+            self.move(number, setup.without(state, revoked, self.rules, self._clock()))
+
+    def tick(self) -> rounds.State:
+        """The newest round's state after what is past its deadline was ended."""
+        number = self.newest
+        self.postpone()
+        before = self.states[number]
+        state = deadlines.tick(before, self.rules, self._clock())
+        if state is not before:
+            self.move(number, state)
+        return state
+
+    def seconds_left(self) -> float | None:
+        """Until there is something to do without another message; None: nothing ever."""
+        state = self.states[self.newest]
+        if isinstance(state, rounds.Folding | setup.Abandoned):
+            return 0.0
+        due = deadlines.due_at(state, self.rules)
+        return None if due is None else due - self._clock()
+
+
+def _not_open() -> ProtocolError:
+    return ProtocolError("this round is not open; wait for the one that is", code="round.not_open")
