@@ -18,7 +18,7 @@ from imaging.cohorts.candidate import Candidate, Refused
 from imaging.cohorts.index import QUARANTINE, QUARANTINE_PATHS, canonical
 from imaging.cohorts.labelling import SEGMENTATION, Labelling
 from imaging.cohorts.storage import CohortImage, ImageStore, pack
-from imaging.deidentification import Naming, Profile
+from imaging.deidentification import Naming, Profile, clean
 from imaging.errors import ImagingError
 from imaging.labels.mask import Grid, Mask
 from imaging.labels.table import Image, Label, Table
@@ -90,7 +90,8 @@ class Intake:
 
     def _keep(self, found: Candidate, label: Label) -> None:
         source = found.decode()
-        volume = source.volume
+        cleaned = clean(source, self.names, self.profile)
+        volume = cleaned.volume
         instances = [hashlib.sha256(instance.encode()).digest() for instance in source.instances]
         if any(self._instances.get(instance, found.image) != found.image for instance in instances):
             raise ImagingError("an instance is in two series", DUPLICATE_INSTANCE)
@@ -100,7 +101,8 @@ class Intake:
         if pixels.digest() in self._pixels:
             raise ImagingError("an image is there twice", DUPLICATE_PIXELS)
         mask = self._mask(found, source)
-        warnings = tuple(sorted({*quality.check(volume.array, volume.manifest), *(mask.warnings if mask else ())}))
+        drawn = mask.warnings if mask else ()
+        warnings = tuple(sorted({*quality.check(volume.array, volume.manifest), *cleaned.warnings, *drawn}))
         stored = self.store.add(pack(CohortImage(volume, mask.array if mask else None)))
         self._pixels.add(pixels.digest())
         self._instances.update(dict.fromkeys(instances, found.image))

@@ -69,10 +69,10 @@ def _copy(
     if searching or hide or verdict.show:
         values = _decoded(dataset)
         if searching:
-            hide += _text_boxes(_masked(values, hide, verdict.show), verdict, profile, words)
+            hide += text_boxes(masked(values, hide, verdict.show), verdict, profile, words)
         if hide or verdict.show:
-            blank = _masked(values, hide, verdict.show)
-            if searching and not verdict.all_text and _text_boxes(blank, verdict, profile, words):
+            blank = masked(values, hide, verdict.show)
+            if searching and not verdict.all_text and text_boxes(blank, verdict, profile, words):
                 raise Quarantined(Quarantine.TEXT)  # blanked, and still to be read: between frames or outside boxes
             done["pixels_blanked"] += 1
             _store(cleaned, blank)
@@ -84,8 +84,18 @@ def _copy(
         mark_pixels(cleaned)
 
 
-def _text_boxes(values: NDArray[Any], verdict: Verdict, profile: Profile, words: PatientWords) -> tuple[Box, ...]:
-    """Boxes of identifying text in some frames. Raises Quarantined: TEXT, if the profile says so."""
+def text_boxes(values: NDArray[Any], verdict: Verdict, profile: Profile, words: PatientWords) -> tuple[Box, ...]:
+    """Boxes of identifying text in some frames.
+
+    Args:
+        values: (frames, rows, columns), or with colours as a last axis.
+        verdict: of `policy.judge`.
+        profile: in force.
+        words: of the patient.
+
+    Raises:
+        Quarantined: OCR; TEXT, if the profile says so.
+    """
     count = len(values)
     chosen = sorted(set(np.linspace(0, count - 1, min(count, profile.pixels.text_frames)).round().astype(int)))
     found: set[Box] = set()
@@ -109,7 +119,7 @@ def _decoded(dataset: Dataset) -> NDArray[Any]:
     return np.stack(list(frames))
 
 
-def _masked(values: NDArray[Any], hide: Sequence[Box], show: Sequence[Box]) -> NDArray[Any]:
+def masked(values: NDArray[Any], hide: Sequence[Box], show: Sequence[Box]) -> NDArray[Any]:
     """A copy in which boxes, and what lies outside the regions shown, have the smallest value."""
     low = values.min()
     masked = np.full_like(values, low) if show else values.copy()

@@ -1,13 +1,11 @@
 import io
 
-import numpy as np
 import pytest
 from pydicom import DataElement, Dataset, Sequence, dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.uid import CTImageStorage
 
-from imaging.deidentification import BASIC, CleanImage, Option, Pseudonyms, clean, clean_dataset, edition, table
-from imaging.volumes import radiograph
+from imaging.deidentification import BASIC, Option, Pseudonyms, clean_dataset, edition, table
 from imaging.volumes.rejection import ImageRejected, Rejection
 
 KEY = bytes(range(32))
@@ -210,17 +208,6 @@ def test_pseudonyms_depend_on_key_and_purpose_alone():
     with pytest.raises(RuntimeError):
         Pseudonyms(b"short")
     assert "0001" not in repr(pseudonyms)
-
-
-def test_a_clean_image_shows_no_patient(make_dicom, encoded, tmp_path):
-    (tmp_path / "x").write_bytes(encoded(make_dicom(PatientID=" P-1 ")))
-    image = clean(radiograph.decode(radiograph.read(tmp_path / "x")), Pseudonyms(KEY))
-    assert isinstance(image, CleanImage)
-    assert image.patient == image.header.PatientID == Pseudonyms(KEY).patient("P-1")
-    assert image.instance == image.header.SOPInstanceUID
-    assert image.pixels.shape == (16, 12)
-    assert image.pixels.dtype == np.uint16
-    assert "P-1" not in repr(image) + str(image.header)
 
 
 def test_sequences_without_end_are_rejected(make_dicom):
