@@ -95,6 +95,7 @@ def parse(data: bytes, *, pixels: bool) -> Dataset:
     dataset = dcmread(BytesIO(data), stop_before_pixels=not pixels)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         raise ImageRejected(Rejection.NOT_DICOM)
+    dataset.buffer = None  # it would keep the whole file in memory as long as its header
     return dataset
 
 

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import highdicom
 import numpy as np
 import pytest
@@ -424,6 +426,18 @@ def test_a_file_that_changes_between_scan_and_decoding_is_named(tmp_path):
     paths[3].write_bytes(paths[2].read_bytes())
     with pytest.raises(Exception, match="changed while it was read"):
         decode(stack)
+
+
+def test_a_scan_keeps_headers_and_not_the_files(tmp_path):
+    series = Series(slices=40, rows=256, columns=256)
+    paths = write(tmp_path, series.files())
+    del series
+    tracemalloc.start()
+    found = scan(paths)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.stacks[0].files) == 40
+    assert kept < 40 * 50_000 < 40 * 256 * 256
 
 
 def test_the_digest_names_the_content_and_its_order_and_nothing_else(tmp_path):
