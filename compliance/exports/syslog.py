@@ -4,17 +4,20 @@ Syslog has no answer: that the repository took the messages is shown only by its
 asked for. Whether it keeps them is not known here. The caller keeps a copy of what was to be sent.
 """
 
+import contextlib
 import platform
 import re
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from compliance.exports.dicom_audit import Message
 from privacy.errors import ConfigError, IdentityError, Unreachable
+
+T = TypeVar("T")
 
 SECONDS: Final = 20.0
 """Patience for each step of the connection."""
@@ -78,15 +81,12 @@ def send(repository: Repository, messages: Iterable[Message]) -> int:
     """
     context, count = repository.context(), 0
     try:
-        with (
-            socket.create_connection((repository.host, repository.port), SECONDS) as plain,
-            context.wrap_socket(plain, server_hostname=repository.host) as tls,
-        ):
+        with socket.create_connection((repository.host, repository.port), SECONDS) as plain:
+            line = _Line(plain, context, repository.host)
             for message in messages:
-                tls.sendall(frame(message))
+                line.send(frame(message))
                 count += 1
-            # With TLS 1.3 a server refuses a client's certificate only after the first data: its answer is waited for.
-            tls.unwrap()
+            line.end()
     except ssl.SSLCertVerificationError as error:
         raise IdentityError(
             f"the audit record repository's certificate does not hold ({error.verify_message}); check --ca and the host"
@@ -97,6 +97,46 @@ def send(repository: Repository, messages: Iterable[Message]) -> int:
             "Look there, and whether it asks for a certificate (--cert, --key)"
         ) from error
     return count
+
+
+class _Line:
+    """TLS over a socket, with an end that tells a refusal from an orderly one.
+
+    With TLS 1.3 a server refuses a client's certificate only after the client's first data. `SSLSocket.unwrap` passes
+    over that alert where it has arrived already: OpenSSL counts it as the end. So here the end is sent, then read for.
+    """
+
+    def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> None:
+        self._plain = plain
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._step(self._tls.do_handshake)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._step(lambda: self._tls.write(data))
+
+    def end(self) -> None:
+        """Say that nothing follows, and wait until the other side says so too; what it says before is passed over."""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        with contextlib.suppress(ssl.SSLZeroReturnError):
+            while self._step(lambda: self._tls.read(1024)):
+                pass
+
+    def _step(self, action: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = action()
+            except ssl.SSLWantReadError:
+                self._plain.sendall(self._outgoing.read())
+                if data := self._plain.recv(1 << 16):
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            else:
+                self._plain.sendall(self._outgoing.read())
+                return done
 
 
 def frame(message: Message) -> bytes:
