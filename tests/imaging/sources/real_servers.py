@@ -158,7 +158,7 @@ def test_all_that_is_meant_comes_from_orthanc_as_it_is_stored(way, orthanc, imag
     assert (again.images, again.fetched) == (13, 0)
 
 
-@pytest.mark.parametrize("more", [{}, MOVE], ids=["get", "move"])
+@pytest.mark.parametrize("more", [pytest.param({}, marks=pytest.mark.slow), MOVE], ids=["get", "move"])
 def test_all_that_is_meant_comes_from_dcmqrscp(more, dcmqr, images, folder):
     archive = dimse(dcmqr, **more)
     archive.echo()
