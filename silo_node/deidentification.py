@@ -4,6 +4,8 @@ Imports the DICOM reader late. Nothing here is sent, and the ledger does not kno
 """
 
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -39,7 +41,8 @@ def deidentify(
     directory = StateDirectory(state)
     with durable.lock(state), imaging_errors():
         chosen = profiles.read(profile) if profile else BASIC
-        summary = folders.deidentify(path, output, chosen, _naming(directory, chosen), _show_progress)
+        with _naming(directory, chosen) as names:
+            summary = folders.deidentify(path, output, chosen, names, _show_progress)
     console.emit(
         asdict(summary)
         if as_json
@@ -82,13 +85,16 @@ def review(
     console.emit(asdict(made), as_json=as_json)
 
 
-def _naming(directory: StateDirectory, profile: "Profile") -> "Naming":
+@contextmanager
+def _naming(directory: StateDirectory, profile: "Profile") -> "Iterator[Naming]":
     from imaging.deidentification import Pseudonyms, PseudonymTable
 
     if profile.pseudonyms == "table":
-        return PseudonymTable(directory.pseudonym_table(profile.project))
+        with closing(PseudonymTable(directory.pseudonym_table(profile.project))) as table:
+            yield table
+        return
     keyed = Pseudonyms(directory.pseudonym_key())
-    return keyed.for_project(profile.project) if profile.project else keyed
+    yield keyed.for_project(profile.project) if profile.project else keyed
 
 
 def _show_progress(done: int, files: int) -> None:

@@ -99,6 +99,10 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     for hospital in HOSPITALS:
         (walk.folder / hospital / "silo.yaml").write_text(policy)
     walk.both(HOSPITAL, "Read the images")
+    walk.run(HOSPITAL, "De-identify a folder")
+    walk.run(HOSPITAL, "Review pixels")
+    assert (walk.folder / "clean/review/index.html").exists()
+    assert "accepted" in walk.run(HOSPITAL, "Decide on them")
     walk.run(OPERATOR, "Sign a study")
     assert "each of two silos" in walk.run(OPERATOR, "See what a study means")
     walk.both(HOSPITAL, "Approve a study", said="y\n")

@@ -80,8 +80,8 @@ def _copy(
             _unchanged(dataset, cleaned, done)
     else:
         _unchanged(dataset, cleaned, done)
-    if profile.has(Option.CLEAN_PIXELS) and verdict.search:
-        mark_pixels(cleaned)
+    if profile.has(Option.CLEAN_PIXELS) and (searching or hide or verdict.show):
+        mark_pixels(cleaned)  # not where nothing was looked for: the mark would promise a search
 
 
 def text_boxes(values: NDArray[Any], verdict: Verdict, profile: Profile, words: PatientWords) -> tuple[Box, ...]:

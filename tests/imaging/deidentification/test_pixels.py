@@ -133,6 +133,12 @@ def test_pixels_that_need_no_change_stay_byte_for_byte(make_dicom, names):
     assert "BurnedInAnnotation" not in cleaned
 
 
+def test_pixels_that_nothing_was_done_to_are_not_marked_as_clean(make_dicom, profile_with, names):
+    cleaned, _ = copied(make_dicom(), profile_with("clean_pixels"), names)
+    assert "BurnedInAnnotation" not in cleaned
+    assert "113101" not in [item.CodeValue for item in cleaned.DeidentificationMethodCodeSequence]
+
+
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_hides_in_unused_bits_goes(make_dicom, names, signed):
     values = np.arange(16 * 12, dtype=np.uint16).reshape(16, 12) - (100 if signed else 0)
