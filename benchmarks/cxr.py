@@ -27,7 +27,7 @@ from deploy.sandbox.processes import Processes
 from deploy.sandbox.progress import Display
 from deploy.sandbox.runner import ENVIRONMENT, Consortium, Order, Outcome
 from deploy.sandbox.wrap import Partition, wrap
-from privacy.dp.training import set_vector
+from privacy.dp.gradients import set_vector
 from privacy.errors import CollegiumError, DataError
 from privacy.randomness import SecureStream
 from privacy.study import Study

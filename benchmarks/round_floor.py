@@ -23,14 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from deploy.consortium.authority import Authority
+from imaging.tasks import ranking
 from privacy import study
 from privacy.channel import enrolment, roster_statement
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
 from privacy.he.params import SMALL_RING_VALUES
 from privacy.he.workers import cores
-from privacy.study import Evaluation, Study
-from silo_node import layout
+from privacy.study import Study
+from privacy.update import UpdateLayout
 
 SIZES = (1_000, 7_000_000)
 NAMES = ("north", "south", "east")
@@ -147,7 +148,7 @@ def _enrol(authority: Authority, folder: Path, role: Role, name: str, now: datet
 
 
 def _study(hub: Identity, silos: Sequence[Identity], parameters: int, rounds: int) -> Study:
-    length = layout.of_tensors((("weight", (parameters,)),), Evaluation(bins=BINS)).length
+    length = UpdateLayout((("weight", (parameters,)),), ranking.fields(BINS)).length
     ring = "small" if length <= SMALL_RING_VALUES else "large"
     data = {
         "format": "collegium-study/1",

@@ -14,16 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging import metrics
+from imaging.tasks import ranking
 from privacy import study
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent
 from privacy.he.workers import cores
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
-from privacy.study import Evaluation
-from privacy.update import PrivateUpdate
-from silo_node import layout
+from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
@@ -40,7 +38,7 @@ class Idle:
     """A learner whose training is to hand out the same made-up update every round."""
 
     def __init__(self, parameters: int, bins: int, event: DpEvent) -> None:
-        self.layout = layout.of_tensors((("weight", (parameters,)),), Evaluation(bins=bins))
+        self.layout = UpdateLayout((("weight", (parameters,)),), ranking.fields(bins))
         self._update = np.random.default_rng(7).normal(0.0, 0.001, parameters)
         self._bins, self._event = bins, event
 
@@ -54,7 +52,7 @@ class Idle:
 
     def evaluate(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """Counts of two patients."""
-        return metrics.counts(np.array([0.1, 0.9]), np.array([0, 1], np.float32), np.full(2, 0.5), self._bins)
+        return ranking.counts(np.array([0.1, 0.9]), np.array([0, 1], np.float32), np.full(2, 0.5), self._bins)
 
 
 def main() -> None:

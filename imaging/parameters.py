@@ -13,7 +13,7 @@ from imaging.errors import ImagingError
 
 Scalar: TypeAlias = bool | int | float | str
 Parameter: TypeAlias = Scalar | Sequence[Scalar]
-Value: TypeAlias = Scalar | tuple[int, ...]
+Value: TypeAlias = Scalar | tuple[int, ...] | tuple[float, ...]
 T = TypeVar("T")
 REQUIRED = None
 """As a default: the study must give the parameter."""
@@ -112,6 +112,27 @@ class Integers:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A list of `length` finite numbers in [low, high]; integers become floats."""
+
+    low: float
+    high: float
+    length: int
+    default: tuple[float, ...] | None = REQUIRED
+
+    def read(self, given: Parameter) -> tuple[float, ...]:
+        """See `Kind.read`."""
+        one = Number(self.low, self.high)
+        wanted = f"a list of {self.length} numbers from {self.low} to {self.high}"
+        if isinstance(given, str) or not isinstance(given, Sequence) or len(given) != self.length:
+            raise ValueError(wanted)
+        try:
+            return tuple(one.read(item) for item in given)
+        except ValueError as error:
+            raise ValueError(wanted) from error
+
+
+@dataclass(frozen=True)
 class Values:
     """Checked parameters, each taken out as the type that it was declared with.
 
@@ -141,6 +162,10 @@ class Values:
 
     def integers(self, name: str) -> list[int]:
         """The value of `Integers`."""
+        return list(self._take(name, tuple))
+
+    def numbers(self, name: str) -> list[float]:
+        """The value of `Numbers`."""
         return list(self._take(name, tuple))
 
     def _take(self, name: str, kind: type[T]) -> T:

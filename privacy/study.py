@@ -13,58 +13,26 @@ from typing import Annotated, Literal
 import yaml
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from privacy.configuration import Strict, load
 from privacy.digest import canonical_json, integer, protocol_hash
 from privacy.errors import StudyError
 from privacy.governance import Governance
-from privacy.pretrained import Prefix, Pretrained
+from privacy.learning import Component, Model, Name, Task, unsaid
 
 SIGNATURE_CONTEXT = b"collegium/v1/study\x00"
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Scalar = bool | int | float | str
+Side = Annotated[int, Field(ge=8, le=4096)]
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class Task(Strict):
-    """What is learned: `imaging.tasks` has the kinds; `label` is the column of the label file."""
-
-    kind: Literal["binary_classification"]
-    label: Name
-
-
-class Component(Strict):
-    """An entry of an allow-list (a model or a transform) with its parameters."""
-
-    name: Name
-    parameters: dict[str, Scalar | list[Scalar]] = Field(default_factory=dict)
-
-
-class Model(Component):
-    """The network; `seed` makes the public initial weights, which are the same at every silo.
-
-    With `pretrained` they come from a file instead. Parameters that begin with one of `freeze` are neither trained nor
-    sent.
-    """
-
-    seed: int = Field(ge=0, lt=2**31)
-    pretrained: Pretrained | None = None
-    freeze: tuple[Prefix, ...] = Field(default=(), max_length=100)
-
-    @model_serializer(mode="wrap")
-    def _as_before(self, plain: SerializerFunctionWrapHandler) -> dict[str, object]:
-        """What is not used leaves no trace, so that a study without it has the digest that it always had."""
-        data: dict[str, object] = plain(self)
-        return {key: value for key, value in data.items() if value or key not in ("pretrained", "freeze")}
-
-
 class Training(Strict):
-    """Local training: `local_steps` noisy steps a round at a fixed `learning_rate`."""
+    """Local training: `local_steps` noisy steps a round at a fixed `learning_rate`, with `momentum` within a round."""
 
     rounds: int = Field(ge=1, le=10_000)
     local_steps: int = Field(ge=1, le=1_000)
     learning_rate: float = Field(gt=0, le=100)
+    momentum: float = Field(default=0.0, ge=0, lt=1, exclude_if=unsaid(0.0))
 
 
 class Aggregation(Strict):
@@ -126,11 +94,13 @@ class Privacy(Strict):
 
 class Evaluation(Strict):
     """Global metrics on each silo's held-out patients: before round 1, after the last, and `every`
-    so many rounds between (0 = never). `bins` score bins a class travel in the encrypted sum."""
+    so many rounds between (0 = never). `bins` score bins a class travel in the encrypted sum. With `window`, one
+    number an axis, a segmentation looks at windows of this size and blends what they give."""
 
     split: Literal["val", "test"] = "test"
     every: int = Field(default=0, ge=0)
     bins: int = Field(default=64, ge=8, le=512)
+    window: tuple[Side, ...] | None = Field(default=None, min_length=2, max_length=3, exclude_if=unsaid(None))
 
 
 class Encryption(Strict):
@@ -266,10 +236,17 @@ class Study(Strict):
         return value
 
     @model_validator(mode="after")
-    def _all_is_trained_from_the_seed(self) -> "Study":
-        # Until training knows them, a study that names them must not run as if it did not.
-        if self.model.pretrained is not None or self.model.freeze:
-            raise ValueError("model.pretrained and model.freeze are not used by this version; leave them out")
+    def _all_starts_from_the_seed(self) -> "Study":
+        # Until a silo can be given the file, a study that names one must not run as if it did not.
+        if self.model.pretrained is not None:
+            raise ValueError("model.pretrained is not used by this version; leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _window_fits_the_task(self) -> "Study":
+        window = self.evaluation.window
+        if window is not None and (self.task.kind != "segmentation" or len(window) != self.task.dimensions):
+            raise ValueError("evaluation.window is for a segmentation, with one number for each of its dimensions")
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from imaging import metrics
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.errors import IdentityError, ProtocolError, RoundAbandoned
@@ -46,12 +45,13 @@ from privacy.study import Study, context
 from privacy.wire import bodies
 from privacy.wire.messages import UNOPENABLE, Abandon, Close
 from privacy.wire.requests import Phase
-from silo_node import server_optimizer
+from silo_node import server_optimizer, tasks
 from silo_node.agreement import Agreement
 from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.cosigning import Cosigning
 from silo_node.global_model import GlobalModel
+from silo_node.imaging_errors import imaging_errors
 from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
 from silo_node.opening import GIVEN_UP, OVERTAKEN, Opening
@@ -341,13 +341,13 @@ class Agent:
         saturated = int(sums[self._layout.saturated].sum())
         self.progress.say("round_closed", number, upload_bytes=sent, saturated=saturated)
         if evaluates(self.study, number):
-            result = metrics.summarise(sums[self._layout.metrics])
+            with imaging_errors():
+                result = tasks.task(self.study).summarise(sums[self._layout.metrics])
             self.progress.say(
                 "evaluated",
                 number,
                 after_round=before.round_number,
-                auc=result.auc,
-                accuracy=result.accuracy,
                 loss=result.loss,
                 patients=result.patients,
+                **result.values,
             )

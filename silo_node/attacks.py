@@ -13,17 +13,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from imaging import models, tasks, transforms
+from imaging.networks import building
+from imaging.transforms.pipeline import Pipeline
 from privacy.dp.audit import finding, inversion, membership, one_run
 from privacy.dp.audit.finding import Finding, Inversion
 from privacy.randomness import SecureStream
 from privacy.study import Study
+from silo_node import tasks
 from silo_node.imaging_errors import imaging_errors
 
 EVERY_PATIENT: Final = "one run, every patient in one step"
 AS_SAMPLED: Final = "one run, sampled as in the study"
 SQUARE: Final = 16
 """Pixels of a side of each of the 8 x 8 squares of one shade in a made-up image."""
+
+CUBE: Final = 6
+"""Voxels, as millimetres, of a side of each of the 8 x 8 x 8 cubes of a made-up volume."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,10 @@ def perform(
     torch.set_num_threads(threads)
     whole = finding.single_step(study.privacy, study.training, sampling_rate=1.0)
     sampled = finding.plan(study.privacy, study.training)
+    task, network, pipeline = tasks.task(study), tasks.network(study), tasks.transforms(study)
     with imaging_errors():
-        network = models.build(study.model.name, study.model.parameters, study.model.seed)
-        pipeline = transforms.build([(step.name, step.parameters) for step in study.transforms])
-        models.check(network, pipeline.shape)
-        loss = tasks.loss(study.task.kind)
+        building.check(network, pipeline.shape, task.problem)
+    loss, examples = task.loss, task.examples(pipeline.shape[1:])
 
     def told(what: str) -> Callable[[int, int], None]:
         return lambda done, of: progress(what, done, of)
@@ -75,16 +79,20 @@ def perform(
     findings = (
         one_run.audit(EVERY_PATIENT, whole, runs=effort.runs, progress=told(EVERY_PATIENT)),
         one_run.audit(AS_SAMPLED, sampled, runs=effort.sampled_runs, progress=told(AS_SAMPLED)),
-        membership.audit(whole, network, loss, patients, effort.trials, progress=told(membership.WHAT)),
+        membership.audit(
+            whole, network, loss, patients, effort.trials, examples=examples, progress=told(membership.WHAT)
+        ),
     )
-    return findings, inversion.attempt(network, loss, next(patients), study.privacy, study.training)
+    return findings, inversion.attempt(network, loss, next(patients), study.privacy, study.training, examples[-1])
 
 
-def _made_up(pipeline: transforms.Pipeline) -> Iterator[NDArray[np.float32]]:
-    """Images of nobody after the study's transforms, (1, H, W), without end."""
+def _made_up(pipeline: Pipeline) -> Iterator[NDArray[np.float32]]:
+    """Images of nobody after the study's transforms, (1, *spatial), without end."""
     stream = SecureStream()
     while True:
-        shades = stream.uniforms(64).reshape(8, 8)
+        axes = len(pipeline.shape) - 1
+        shades = stream.uniforms(8**axes).reshape([8] * axes)
+        side = SQUARE if axes == 2 else CUBE
         with imaging_errors():
-            image = pipeline(np.kron(shades, np.ones((SQUARE, SQUARE))))
+            image = pipeline(np.kron(shades, np.ones([side] * axes)), np.eye(4) if axes == 3 else None)
         yield image

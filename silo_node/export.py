@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from imaging import export as files
-from imaging import transforms
 from imaging.bundles import writing as bundles
 from privacy import durable
 from privacy.console import user_name
@@ -22,6 +21,7 @@ from privacy.dp.events import to_json
 from privacy.errors import ConfigError
 from privacy.ledger.store import Ledger
 from privacy.study import Study
+from silo_node import tasks
 from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
@@ -122,7 +122,17 @@ def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) 
         raise ConfigError("the destination folder is not empty; name a new one", code="export.not_empty")
     durable.make_folder(destination)
     weights = model.optimizer.released(study.aggregation)
-    files.write(study.model.name, study.model.parameters, weights.astype(np.float64), destination)
+    model_of = study.model
+    with imaging_errors():
+        files.write(
+            model_of.name,
+            model_of.parameters,
+            weights.astype(np.float64),
+            destination,
+            tasks.task(study).problem,
+            model_of.seed,
+            model_of.freeze,
+        )
     sha256 = hashlib.sha256((destination / "model.safetensors").read_bytes()).hexdigest()
     made = card(study, model, weights.size, sha256)
     durable.write(destination / "card.json", json.dumps(made.data, indent=2).encode())
@@ -140,17 +150,16 @@ def _bundle(study: Study, made: Card, destination: Path) -> None:
     """The same model as a MONAI Bundle."""
     steps = [step.model_dump(mode="json") for step in study.transforms]
     with imaging_errors():
-        shape = transforms.build([(step.name, step.parameters) for step in study.transforms]).shape
         bundles.write(
             destination / BUNDLE,
             *bundles.exported(destination),
-            shape,
+            tasks.transforms(study).shape,
             bundles.About(
                 name=study.name,
                 task=f"{study.task.kind} of '{study.task.label}'",
                 description=study.description.strip() or "(no description)",
                 authors=f"consortium {study.consortium}",
-                outputs=(study.task.label,),
+                outputs=study.task.classes or (study.task.label,),
                 transforms=steps,
                 readme=made.markdown(),
                 licence=f"Who may use this model, and how, is for the consortium {study.consortium} to say. "

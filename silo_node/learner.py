@@ -1,22 +1,23 @@
 """Joins a cohort, a network and the private trainer: what a silo does with its images in a study.
 
-The only module of `silo_node` that imports torch. It decides nothing about budget or network: it trains
-when it is told to and hands out only a `PrivateUpdate` and metric counts.
+The only module of `silo_node` that trains. It decides nothing about budget or network: it trains when it is told to
+and hands out only a `PrivateUpdate` and metric counts.
 """
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from imaging import metrics, models, tasks, transforms
-from imaging.cohorts.cohort import Cohort, CohortPatient
+from imaging.networks import building
+from imaging.tasks import evaluation
+from privacy.dp.gradients import model_vector, set_vector, tensor_shapes
 from privacy.dp.preflight import PreflightReport, preflight
-from privacy.dp.training import PatientData, PatientTrainer, model_vector, set_vector, tensor_shapes
+from privacy.dp.training import PatientTrainer
 from privacy.errors import DataError
 from privacy.randomness import SecureStream
 from privacy.study import Study
-from privacy.update import PrivateUpdate
-from silo_node import layout
+from privacy.update import PrivateUpdate, UpdateLayout
+from silo_node import layout, tasks
+from silo_node.examples import Examples, StoredCohort
 from silo_node.imaging_errors import imaging_errors
 
 
@@ -32,38 +33,37 @@ class Learner:
         DataError: the model, transforms or cohort cannot be used.
     """
 
-    def __init__(self, study: Study, cohort: Cohort, stream: SecureStream) -> None:
+    def __init__(self, study: Study, cohort: StoredCohort, stream: SecureStream) -> None:
         self._study = study
+        self._task = tasks.task(study)
+        self._network = tasks.network(study)
+        self._pipeline = tasks.transforms(study)
+        window = study.evaluation.window
         with imaging_errors():
-            self._network = models.build(study.model.name, study.model.parameters, study.model.seed)
-            self._pipeline = transforms.build([(step.name, step.parameters) for step in study.transforms])
-            models.check(self._network, self._pipeline.shape)
-            self._task = tasks.get(study.task.kind)
-            training, targets = self._load(cohort.patients("train"))
-            self._held_out, self._held_out_targets = self._load(cohort.patients(study.evaluation.split))
-        if not training:
+            building.check(self._network, self._pipeline.shape, self._task.problem)
+            if window is not None:
+                building.check(self._network, (1, *window), self._task.problem)
+        training = Examples(cohort.patients("train"), self._pipeline, self._task)
+        self._held_out = Examples(cohort.patients(study.evaluation.split), self._pipeline, self._task)
+        if not len(training):
             raise DataError("the cohort has no patient to train on; check the split column of its labels")
-        self._trainer = PatientTrainer(
-            self._network,
-            self._task.loss,
-            PatientData(images=training, targets=torch.from_numpy(targets)),
-            study.privacy,
-            study.training,
-            stream,
-        )
-        self.layout = layout.of_tensors(tensor_shapes(self._network), study.evaluation)
+        self._trainer = PatientTrainer(self._network, self._task.loss, training, study.privacy, study.training, stream)
+        self.layout = UpdateLayout(tensor_shapes(self._network), layout.metric_fields(study))
 
     def initial_vector(self) -> NDArray[np.float64]:
         """The public initial weights, (P,) float64; call before the first round."""
-        with imaging_errors():
-            fresh = models.build(self._study.model.name, self._study.model.parameters, self._study.model.seed)
-        return model_vector(fresh)
+        return model_vector(tasks.network(self._study))
 
     def preflight(self) -> PreflightReport:
         """The four checks of the privacy guarantee on made data. Raises PreflightFailed."""
-        with imaging_errors():
-            fresh = models.build(self._study.model.name, self._study.model.parameters, self._study.model.seed)
-        return preflight(fresh, self._task.loss, self._pipeline.shape, self._study.privacy.clip)
+        shape = self._pipeline.shape
+        return preflight(
+            tasks.network(self._study),
+            self._task.loss,
+            shape,
+            self._study.privacy.clip,
+            self._task.examples(shape[1:]),
+        )
 
     def train(self, weights: NDArray[np.float64], round_number: int) -> PrivateUpdate:
         """One round of private local training from the global weights."""
@@ -71,16 +71,9 @@ class Learner:
 
     def evaluate(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         """Metric counts of the held-out patients under these weights; all zero when there are none."""
-        if not self._held_out:
+        if not len(self._held_out):
             return np.zeros(self.layout.metric_fields, np.int64)
         set_vector(self._network, weights)
         with imaging_errors():
-            results = tasks.evaluate(self._study.task.kind, self._network, self._held_out, self._held_out_targets)
-            return metrics.counts(results.scores, self._held_out_targets, results.losses, self._study.evaluation.bins)
-
-    def _load(self, patients: tuple[CohortPatient, ...]) -> tuple[tuple[torch.Tensor, ...], NDArray[np.float32]]:
-        images = tuple(
-            torch.from_numpy(np.stack([self._pipeline(patient.load(image)[0]) for image in range(patient.count)]))
-            for patient in patients
-        )
-        return images, np.array([patient.images[0].label for patient in patients], np.float32)
+            results = evaluation.evaluate(self._task, self._network, self._held_out, self._study.evaluation.window)
+            return self._task.counts(results, self._study.evaluation.bins)

@@ -29,7 +29,7 @@ from privacy.channel.identity import certificate_key, private_pem, signing_key
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
 from privacy.errors import ConfigError, IdentityError, StorageError
-from privacy.study import Name
+from privacy.learning import Name
 
 CA_LIFE = timedelta(days=3650)
 MEMBER_LIFE = timedelta(days=365)

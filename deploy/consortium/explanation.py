@@ -18,7 +18,8 @@ from privacy.configuration import load
 from privacy.digest import Json
 from privacy.he.params import NOISE_BOUND, CiphertextParams
 from privacy.study import Party, SignedStudy, Study, fingerprint, load_signed
-from silo_node.layout import of_tensors
+from privacy.update import UpdateLayout
+from silo_node.layout import metric_fields
 
 UNNAMED_CONSORTIUM = "unnamed"
 ADVERTISE_BYTES = 2_600
@@ -111,7 +112,7 @@ def explain(study: Study, signed_by: str | None, parameters: int | None) -> Expl
     values = study.encryption.length
     if parameters is not None:
         # As if of one tensor; each further tensor adds one count.
-        least = of_tensors((("model", (parameters,)),), study.evaluation).length
+        least = UpdateLayout((("model", (parameters,)),), metric_fields(study)).length
         if values is None:
             values = least
         elif not least <= values < least + parameters:

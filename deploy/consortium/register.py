@@ -17,7 +17,7 @@ from privacy.channel.files import publish, read_secret, write_secret
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load, parse
 from privacy.errors import IdentityError
-from privacy.study import Name
+from privacy.learning import Name
 
 
 class Token(Strict):

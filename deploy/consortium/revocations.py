@@ -16,7 +16,7 @@ from privacy.channel.roster_statement import Reason, Revoked, RosterStatement, i
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import lock
 from privacy.errors import IdentityError
-from privacy.study import Name
+from privacy.learning import Name
 
 
 class Revocations:

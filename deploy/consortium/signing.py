@@ -20,18 +20,15 @@ from privacy.configuration import Strict, load
 from privacy.errors import StudyError
 from privacy.governance import Governance
 from privacy.he.params import CiphertextParams
+from privacy.learning import Component, Model, Name, Task
 from privacy.study import (
     Aggregation,
-    Component,
     Encryption,
     Evaluation,
-    Model,
-    Name,
     Party,
     Privacy,
     SignedStudy,
     Study,
-    Task,
     Training,
     least_threshold,
     sign,
@@ -150,10 +147,10 @@ def _with_length(study: Study, draft: str) -> Encryption:
 
 
 def _length_of_model(study: Study, draft: str) -> int:
-    from silo_node.layout import of_model  # numpy, and torch, which are needed for this one command
+    from silo_node.layout import of_study  # numpy, and torch, which are needed for this one command
 
     try:
-        return of_model(study.model, study.evaluation).length
+        return of_study(study).length
     except ModuleNotFoundError as error:
         raise StudyError(
             f"{draft}: the model cannot be built here, as this installation has no '{error.name}'; install "

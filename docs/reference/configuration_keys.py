@@ -80,7 +80,7 @@ def page() -> str:
         "# Configuration keys\n",
         "Made from the code by `make reference`. Configuration is strict YAML: an unknown key, a duplicate or a value",
         "of another type is an error that names its line. Models, transforms and their parameters are listed in",
-        "`imaging/models.py` and `imaging/transforms.py`.\n",
+        "[networks](networks.md) and `imaging/transforms/allowed.py`.\n",
     ]
     for title, model, where in FILES:
         lines, inner = rows(model)

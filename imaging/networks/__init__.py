@@ -1,1 +1,1 @@
-"""Networks that a study may name, and where their first weights come from."""
+"""Networks that a study may name, in the form that gradients of single patients need, and their first weights."""

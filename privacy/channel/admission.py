@@ -25,7 +25,8 @@ from privacy.channel.member import Member, Role
 from privacy.configuration import Strict
 from privacy.digest import Json, canonical_json
 from privacy.errors import ConfigError, IdentityError
-from privacy.study import Hex32, Name, fingerprint
+from privacy.learning import Name
+from privacy.study import Hex32, fingerprint
 
 REQUEST_KIND = "enrolment-request"
 PROOF_KIND = "enrolment-proof"

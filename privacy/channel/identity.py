@@ -27,7 +27,8 @@ from privacy.channel.files import read_secret, write_secret
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
 from privacy.errors import IdentityError, StorageError
-from privacy.study import Hex32, Name, fingerprint
+from privacy.learning import Name
+from privacy.study import Hex32, fingerprint
 
 IDENTITY_FILE = "identity.key"
 TLS_FILE = "tls.key"

@@ -21,7 +21,8 @@ from privacy.channel.member import Role
 from privacy.configuration import Strict, load
 from privacy.digest import canonical_json
 from privacy.errors import IdentityError, ProtocolError
-from privacy.study import Hex32, Name, Roster
+from privacy.learning import Name
+from privacy.study import Hex32, Roster
 
 KIND = "roster-statement"
 MAX_LIFE = timedelta(days=90)

@@ -22,16 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from privacy.dp.training import (
-    Loss,
-    PatientData,
-    PatientGradients,
-    PatientTrainer,
-    SecureDPOptimizer,
-    check_network,
-    model_vector,
-    private_step,
-)
+from privacy.dp.gradients import Loss, PatientGradients, model_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer, SecureDPOptimizer, check_network, private_step
 from privacy.errors import PreflightFailed
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
@@ -41,6 +34,10 @@ CLIP_FACTORS: Final = (0.1, 1.0, 10.0)
 """Sensitivity is tried at these multiples of the study's clip."""
 
 SENSITIVITY_TOLERANCE: Final = 1e-3
+ROUND_TOLERANCE: Final = 2e-2
+"""Of C, between what a patient adds to rounds with and without others: the rounding of float32 through a deep network
+(measured: up to 8e-3). A divisor or rate that counts patients moves 1e-1 and more."""
+
 INDEPENDENCE_TOLERANCE: Final = 1e-6
 """Relative difference allowed between alone and among others, in float64 (measured: 1e-15)."""
 
@@ -64,14 +61,24 @@ class PreflightReport:
     seconds: float
 
 
-def preflight(model: nn.Module, loss: Loss, sample_shape: tuple[int, int, int], clip: float) -> PreflightReport:
+BINARY: Final = (torch.tensor(0.0), torch.tensor(1.0))
+
+
+def preflight(
+    model: nn.Module,
+    loss: Loss,
+    sample_shape: tuple[int, ...],
+    clip: float,
+    examples: Sequence[Tensor] = BINARY,
+) -> PreflightReport:
     """Run all checks; the model is copied and not touched.
 
     Args:
         model: the study's network with its initial weights.
         loss: of one patient.
-        sample_shape: (C, H, W) of one image after the study's transforms.
+        sample_shape: (C, *spatial) of one image after the study's transforms.
         clip: C of the study.
+        examples: targets of made-up patients, at least one, of one shape; they are used in turn.
 
     Raises:
         PreflightFailed: with a code for what failed: `preflight.batch_norm`, `.buffers`, `.randomness`,
@@ -83,9 +90,10 @@ def preflight(model: nn.Module, loss: Loss, sample_shape: tuple[int, int, int], 
     model = copy.deepcopy(model).train()
     generator = torch.Generator().manual_seed(0)  # made data, the same at every silo; no secret
     images = torch.randn(PATIENTS, *sample_shape, generator=generator)
-    targets = torch.arange(PATIENTS) % 2 * 1.0
+    targets = torch.stack([examples[i % len(examples)] for i in range(PATIENTS)])
     try:
-        independence = _check_independence(copy.deepcopy(model).double(), loss, images.double(), targets.double())
+        exact = targets.double() if targets.is_floating_point() else targets
+        independence = _check_independence(copy.deepcopy(model).double(), loss, images.double(), exact)
         sensitivity = _check_sensitivity(model, loss, images, targets, clip)
         _check_rounds(model, loss, images, targets, clip)
         _check_poison(model, loss, images, targets, clip)
@@ -159,7 +167,7 @@ def _check_rounds(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor,
         rest = torch.arange(PATIENTS) != i
         moved = whole - _round(model, loss, images[rest], targets[rest], plain)
         alone = _round(model, loss, images[i : i + 1], targets[i : i + 1], plain)
-        if not np.linalg.norm(moved - alone) <= SENSITIVITY_TOLERANCE * clip + rounding:
+        if not np.linalg.norm(moved - alone) <= ROUND_TOLERANCE * clip + rounding:
             raise PreflightFailed(
                 "what a patient adds to a round depends on how many others there are; sampling rate and divisor must "
                 "be the study's public numbers",
@@ -216,7 +224,7 @@ def _noiseless_sum(model: nn.Module, loss: Loss, images: Tensor, targets: Tensor
         stream=SecureStream(),
     )
     optimizer.attach_step_hook(lambda stepped: released.append(_flat([p.grad for p in stepped.params]).double()))
-    private_step(optimizer, PatientGradients(model, loss), images, targets)
+    private_step(optimizer, PatientGradients(model, loss), zip(images, targets, strict=True))
     total: NDArray[np.float64] = released[0].numpy()
     return total
 

@@ -63,8 +63,9 @@ def public_bound(privacy: Privacy, training: Training) -> PublicBound:
     most `clip` times the patients drawn, about `lot_size` of them, so a coordinate of S / lot_size exceeds `clip`
     only if a lot is larger than planned and all its gradients point along that one coordinate. Steps add up to
     `local_steps * clip`. N is Gaussian with deviation `noise_multiplier * clip` a coordinate and step, so its sum
-    over steps grows with their square root. What saturates all the same changes the update after the noise, which
-    costs accuracy and no privacy. Without DP gradients are clipped too, and there is no noise.
+    over steps grows with their square root. With momentum each step counts at most 1 / (1 - momentum) times. What
+    saturates all the same changes the update after the noise, which costs accuracy and no privacy. Without DP
+    gradients are clipped too, and there is no noise.
 
     Raises:
         StudyError: the study asks for DP but its noise multiplier was not filled in at signing.
@@ -72,9 +73,10 @@ def public_bound(privacy: Privacy, training: Training) -> PublicBound:
     if privacy.mechanism == "dp_sgd" and privacy.noise_multiplier is None:
         raise StudyError("the study has no noise multiplier; it must be signed by 'study sign', which fills it in")
     deviation = (privacy.noise_multiplier or 0.0) * privacy.clip / privacy.lot_size
+    rate = training.learning_rate / (1 - training.momentum)
     return PublicBound(
-        noise=training.learning_rate * NOISE_DEVIATIONS * math.sqrt(training.local_steps) * deviation,
-        signal=training.learning_rate * training.local_steps * privacy.clip,
+        noise=rate * NOISE_DEVIATIONS * math.sqrt(training.local_steps) * deviation,
+        signal=rate * training.local_steps * privacy.clip,
     )
 
 

@@ -21,6 +21,8 @@ BLOCKED = (
     "monai",
     "opacus",
     "privacy.dp.accounting",
+    "privacy.dp.gradients",
+    "privacy.dp.patients",
     "privacy.dp.preflight",
     "privacy.dp.training",
     "privacy.he.keyholder",

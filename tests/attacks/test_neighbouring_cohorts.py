@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from privacy.dp.training import PatientData, PatientTrainer, model_vector
+from privacy.dp.gradients import model_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
 from privacy.update import PrivateUpdate

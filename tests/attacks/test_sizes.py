@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imaging import metrics
+from imaging.tasks import ranking
 from privacy.update import UpdateLayout
 from privacy.wire import bodies
 from privacy.wire.messages import KeyGrant
@@ -29,7 +29,7 @@ class Cohort(MadeUpLearner):
     def evaluate(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         ranks = np.arange(self.patients)
         labels = (ranks % 2).astype(np.float32)
-        return metrics.counts(ranks / self.patients, labels, np.full(self.patients, 0.5), BINS)
+        return ranking.counts(ranks / self.patients, labels, np.full(self.patients, 0.5), BINS)
 
 
 class OnePatientOneField(Cohort):

@@ -102,6 +102,7 @@ def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
     [
         ("docs/figures/data_way.py", "docs/figures/data-way.svg"),
         ("docs/reference/configuration_keys.py", "docs/reference/configuration.md"),
+        ("docs/reference/networks_tables.py", "docs/reference/networks.md"),
     ],
 )
 def test_generated_parts_are_up_to_date(script: str, made: str) -> None:
@@ -132,12 +133,12 @@ def test_sample_files_are_read_by_their_programs() -> None:
 
 
 def test_sample_models_and_transforms_are_allowed() -> None:
-    models = importlib.import_module("imaging.models")
-    transforms = importlib.import_module("imaging.transforms")
+    building = importlib.import_module("imaging.networks.building")
+    pipeline = importlib.import_module("imaging.transforms.pipeline")
     for path in ("deploy/samples/study.yaml", "benchmarks/cxr.yaml"):
         draft = load(ROOT / path, Draft)
-        models.blueprint(draft.model.name, draft.model.parameters)
-        transforms.validate([(step.name, step.parameters) for step in draft.transforms])
+        building.blueprint(draft.model.name, draft.model.parameters)
+        pipeline.validate([(step.name, step.parameters) for step in draft.transforms])
 
 
 def test_the_policy_in_the_guide_is_the_sample() -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from imaging import export, models
+from imaging import export
 from imaging.errors import ImagingError
+from imaging.networks import building
 
 NETWORKS = [
     ("resnet", {"layers": [1, 1, 1, 1], "widths": [8, 8, 16, 16], "norm_groups": 4}),
@@ -41,7 +42,7 @@ def test_plain_monai_code_rebuilds_every_network(tmp_path):
     images = torch.linspace(-1, 1, 2 * 64 * 64).reshape(2, 1, 64, 64)
     expected, folders = [], []
     for name, parameters in NETWORKS:
-        network = models.build(name, parameters, seed=3)
+        network = building.build(name, parameters, seed=3)
         folder = tmp_path / name
         folder.mkdir()
         export.write(name, parameters, vector_of(network), folder)
@@ -57,7 +58,7 @@ def test_plain_monai_code_rebuilds_every_network(tmp_path):
 
 def test_description_is_plain_json_without_a_path(tmp_path):
     name, parameters = NETWORKS[0]
-    export.write(name, parameters, vector_of(models.build(name, parameters, seed=1)), tmp_path)
+    export.write(name, parameters, vector_of(building.build(name, parameters, seed=1)), tmp_path)
     description = json.loads((tmp_path / export.DESCRIPTION).read_text())
     assert description["network"] == "ResNet"
     assert description["made_from"] == {"model": name, "parameters": parameters}
@@ -66,7 +67,7 @@ def test_description_is_plain_json_without_a_path(tmp_path):
 
 def test_wrong_weights_and_existing_files_are_refused(tmp_path):
     name, parameters = NETWORKS[0]
-    vector = vector_of(models.build(name, parameters, seed=1))
+    vector = vector_of(building.build(name, parameters, seed=1))
     for wrong, code in [
         (vector[:-1], "export.length"),
         (np.where(np.arange(vector.size) == 5, np.nan, vector), "export.value"),

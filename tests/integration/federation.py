@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aggregator.app import Program, build
-from imaging import metrics
+from imaging.tasks import ranking
 from privacy.channel import roster_statement
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.files import publish
@@ -24,9 +24,8 @@ from privacy.channel.identity import Identity
 from privacy.dp.events import DpEvent
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
-from privacy.study import Evaluation, Study, least_threshold
+from privacy.study import Study, least_threshold
 from privacy.update import PrivateUpdate, UpdateLayout
-from silo_node import layout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
@@ -41,7 +40,7 @@ BINS = 8
 
 def made_up_layout(parameters: int) -> UpdateLayout:
     """What `MadeUpLearner` sends."""
-    return layout.of_tensors((("weight", (parameters,)),), Evaluation(bins=BINS))
+    return UpdateLayout((("weight", (parameters,)),), ranking.fields(BINS))
 
 
 def make_study(
@@ -118,7 +117,7 @@ class MadeUpLearner:
 
     def evaluate(self, weights: NDArray[np.float64]) -> NDArray[np.int64]:
         scores = np.array([0.1, 0.9, 0.8, 0.3])
-        return metrics.counts(scores, np.array([0, 1, 1, 0], np.float32), np.full(4, 0.5), BINS)
+        return ranking.counts(scores, np.array([0, 1, 1, 0], np.float32), np.full(4, 0.5), BINS)
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from imaging import metrics
+from imaging.tasks import ranking
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.secagg.ranges import Ranges
 from privacy.study import Study
@@ -20,7 +20,7 @@ from tests.consortium import Consortium
 from tests.integration.federation import BINS, Federation, MadeUpLearner, make_study, run_all
 
 SIZES = (40, 60)
-LAYOUT = UpdateLayout((("large", SIZES[:1]), ("small", SIZES[1:])), metrics.FIELDS(BINS))
+LAYOUT = UpdateLayout((("large", SIZES[:1]), ("small", SIZES[1:])), ranking.fields(BINS))
 SCALES = np.array([0.5, 0.0005]).repeat(SIZES)
 WEIGHTS = {"north": 4.0, "south": 2.0, "east": 1.0}
 OUTLIERS = {1: 3, 2: 2, 3: 0}

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from privacy.dp.training import PatientData, PatientTrainer, SecureDPOptimizer, model_vector
+from privacy.dp.gradients import model_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer, SecureDPOptimizer
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from imaging import transforms
+from imaging.transforms import pipeline as transforms
 from privacy.dp.audit import inversion
 from privacy.dp.audit.finding import CLAIM, Finding, Inversion
 from privacy.errors import ConfigError, PreflightFailed

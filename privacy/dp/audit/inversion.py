@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from privacy.dp.audit.finding import Inversion
-from privacy.dp.training import Loss, PatientData, PatientTrainer, model_vector, set_vector
+from privacy.dp.gradients import Loss, model_vector, set_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
 
@@ -23,33 +25,50 @@ SMOOTHNESS: Final = 0.3
 """Weight of total variation, measured best of 0 to 0.4 on smooth images."""
 
 
+SICK: Final = torch.tensor(1.0)
+
+
 def attempt(
-    network: nn.Module, loss: Loss, image: NDArray[np.float32], privacy: Privacy, training: Training
+    network: nn.Module,
+    loss: Loss,
+    image: NDArray[np.float32],
+    privacy: Privacy,
+    training: Training,
+    target: Tensor = SICK,
 ) -> Inversion:
     """Attack one step of a made-up patient, with the study's noise and without.
 
     Args:
         network: the study's, with its initial weights; they are the same afterwards.
         loss: of one patient.
-        image: (C, H, W) float32.
+        image: (C, *spatial) float32.
         privacy: of the study, with a noise multiplier.
         training: of the study.
+        target: of the made-up patient.
     """
     bare = Privacy(mechanism="none", clip=privacy.clip, sampling_rate=1.0, lot_size=privacy.lot_size)
     noisy = privacy.model_copy(update={"sampling_rate": 1.0})  # the patient surely takes part
     found = [
-        correlation(reconstruct(network, loss, one_step(network, loss, image, numbers, training), image.shape), image)
+        correlation(
+            reconstruct(network, loss, one_step(network, loss, image, numbers, training, target), image.shape, target),
+            image,
+        )
         for numbers in (bare, noisy)
     ]
     return Inversion(found[0], found[1], privacy.noise_multiplier or 0.0)
 
 
 def one_step(
-    network: nn.Module, loss: Loss, image: NDArray[np.float32], privacy: Privacy, training: Training
+    network: nn.Module,
+    loss: Loss,
+    image: NDArray[np.float32],
+    privacy: Privacy,
+    training: Training,
+    target: Tensor = SICK,
 ) -> NDArray[np.float64]:
-    """The update, (P,), of one step of a cohort that is one patient with the label 1."""
+    """The update, (P,), of one step of a cohort that is one patient with this target."""
     start = model_vector(network)
-    cohort = PatientData((torch.from_numpy(image)[None],), torch.ones(1))
+    cohort = PatientData((torch.from_numpy(image)[None],), target[None])
     single = training.model_copy(update={"local_steps": 1})
     update = PatientTrainer(network, loss, cohort, privacy, single, SecureStream()).train_round(start, 1).consume()
     set_vector(network, start)
@@ -57,18 +76,22 @@ def one_step(
 
 
 def reconstruct(
-    network: nn.Module, loss: Loss, update: NDArray[np.float64], shape: tuple[int, ...], steps: int = STEPS
+    network: nn.Module,
+    loss: Loss,
+    update: NDArray[np.float64],
+    shape: tuple[int, ...],
+    target: Tensor = SICK,
+    steps: int = STEPS,
 ) -> NDArray[np.float32]:
-    """The attacker's best image of `shape` for an update (P,), label 1; only the update's direction is used."""
+    """The attacker's best image of `shape` for an update (P,) and its target; only the update's direction is used."""
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     wanted = torch.from_numpy(-update).float()
-    target = torch.ones(1)
     guess = torch.zeros(1, *shape, requires_grad=True)
     guess.data += 0.1 * torch.from_numpy(SecureStream().normals(guess.numel())).float().view_as(guess)
     search = torch.optim.Adam([guess], lr=0.1)
     cooling = torch.optim.lr_scheduler.CosineAnnealingLR(search, steps)
     for _ in range(steps):
-        gradient = torch.autograd.grad(loss(network(guess), target), parameters, create_graph=True)
+        gradient = torch.autograd.grad(loss(network(guess), target[None]), parameters, create_graph=True)
         alike = torch.nn.functional.cosine_similarity(_flat(gradient), wanted, dim=0)
         (guess.grad,) = torch.autograd.grad(1 - alike + SMOOTHNESS * _variation(guess), [guess])
         search.step()
@@ -85,7 +108,8 @@ def correlation(image: NDArray[np.float32], truth: NDArray[np.float32]) -> float
 
 
 def _variation(image: Tensor) -> Tensor:
-    return (image[..., 1:] - image[..., :-1]).abs().mean() + (image[..., 1:, :] - image[..., :-1, :]).abs().mean()
+    axes = range(2, image.ndim)
+    return torch.stack([image.diff(dim=axis).abs().mean() for axis in axes]).sum()
 
 
 def _flat(tensors: tuple[Tensor, ...]) -> Tensor:

@@ -10,7 +10,7 @@ Every trial has its own patient, coin, trainer and noise: together they are one 
 (`privacy.dp.audit.bound`), and give a bound on epsilon.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -22,7 +22,10 @@ from torch import Tensor, nn
 from privacy.dp.audit import finding, guessing
 from privacy.dp.audit.finding import Finding, Plan
 from privacy.dp.audit.one_run import Mechanism
-from privacy.dp.training import Loss, PatientData, PatientTrainer, model_vector, set_vector
+from privacy.dp.gradients import Loss, model_vector, set_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.preflight import BINARY
+from privacy.dp.training import PatientTrainer
 from privacy.randomness import SecureStream
 
 WHAT: Final = "membership inference"
@@ -40,6 +43,7 @@ def audit(
     images: Iterable[NDArray[np.float32]],
     trials: int,
     *,
+    examples: Sequence[Tensor] = BINARY,
     mechanism: Mechanism = PatientTrainer,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Finding:
@@ -49,8 +53,9 @@ def audit(
         plan: the mechanism; of one step (`finding.single_step`).
         network: the study's, with its initial weights; they are the same afterwards.
         loss: of one patient.
-        images: made-up patients, one (C, H, W) float32 each; at least as many as trials.
+        images: made-up patients, one (C, *spatial) float32 each; at least as many as trials.
         trials: how many.
+        examples: targets that a patient may have, of one shape.
         mechanism: the trainer.
         progress: told the trials done and in all.
     """
@@ -61,7 +66,7 @@ def audit(
     for trial, (image, coin) in enumerate(zip(islice(images, trials), present, strict=True)):
         patient = torch.from_numpy(image)
         set_vector(network, start)
-        target, direction = _worst_label(network, loss, patient)
+        target, direction = _worst_target(network, loss, patient, examples)
         sizes[trial] = min(1.0, float(np.linalg.norm(direction)) / plan.privacy.clip)
         update = _update(plan, network, loss, patient, target, mechanism, start, present=bool(coin))
         clips = -plan.privacy.lot_size / (plan.training.learning_rate * plan.privacy.clip)
@@ -84,17 +89,19 @@ def _update(
     *,
     present: bool,
 ) -> NDArray[np.float64]:
-    cohort = PatientData((patient.expand(COPIES, -1, -1, -1),), target) if present else PatientData((), target[:0])
+    copies = (patient[None].expand(COPIES, *patient.shape),)
+    cohort = PatientData(copies, target) if present else PatientData((), target[:0])
     trainer = mechanism(network, loss, cohort, plan.privacy, plan.training, SecureStream())
     return trainer.train_round(start, 1).consume()
 
 
-def _worst_label(network: nn.Module, loss: Loss, patient: Tensor) -> tuple[Tensor, NDArray[np.float64]]:
-    """The label, (1,), with the longer gradient, and that gradient; by plain autograd, not by the audited code."""
+def _worst_target(
+    network: nn.Module, loss: Loss, patient: Tensor, examples: Sequence[Tensor]
+) -> tuple[Tensor, NDArray[np.float64]]:
+    """The target, (1, ...), with the longest gradient, and that gradient; by plain autograd, not the audited code."""
     found = []
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    for label in (0.0, 1.0):
-        target = torch.tensor([label])
+    for target in (example[None] for example in examples):
         gradient = torch.autograd.grad(loss(network(patient[None]), target), parameters)
         found.append((target, torch.cat([part.flatten() for part in gradient]).double().numpy()))
     return max(found, key=lambda pair: float(np.linalg.norm(pair[1])))

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from privacy.dp.audit import finding, guessing
 from privacy.dp.audit.finding import Finding, Plan
 from privacy.dp.audit.guessing import Floats
-from privacy.dp.training import Loss, PatientData, PatientTrainer, model_vector
+from privacy.dp.gradients import Loss, model_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
 

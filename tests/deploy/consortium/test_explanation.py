@@ -12,7 +12,7 @@ from deploy.consortium import explanation
 from deploy.consortium.app import app
 from deploy.consortium.explanation import BOX_BYTES, SIGNED_BYTES, UNMASK_BYTES_A_SILO
 from deploy.consortium.signing import sign_draft
-from imaging import metrics
+from imaging.tasks import ranking
 from privacy.errors import ConfigError, StudyError
 from privacy.he.params import RINGS, CiphertextParams
 from privacy.study import dump
@@ -43,7 +43,7 @@ def test_a_draft_is_explained_before_anybody_is_admitted(tmp_path: Path) -> None
 
 
 def test_a_length_counts_the_tensors_that_the_parameters_do_not_tell(tmp_path: Path) -> None:
-    length = 6000 + metrics.FIELDS(64) + 18
+    length = 6000 + ranking.fields(64) + 18
     assert explained(tmp_path, "--parameters", 6000, encryption={"length": length})["traffic"]["values"] == length
 
 
@@ -71,7 +71,7 @@ def test_bytes_are_those_of_the_ciphertexts(tmp_path: Path) -> None:
     params, traffic = CiphertextParams.choose(8, DENSENET121), found["traffic"]
     changes["encryption"]["length"] = traffic["values"]
     assert explained(tmp_path, **changes) == found
-    values = DENSENET121 + metrics.FIELDS(64) + 1  # one count a tensor, of at least one
+    values = DENSENET121 + ranking.fields(64) + 1  # one count a tensor, of at least one
     assert (found["fields"], found["degree"], found["primes"], traffic["values"]) == (10, 16384, 4, values)
     assert 0 < traffic["upload_bytes"] - params.upload_bytes(values) < 50_000
     assert 0.62 < traffic["upload_ratio"] < 0.65
@@ -129,7 +129,7 @@ def test_two_silos_are_told_what_masks_do_for_them(tmp_path: Path) -> None:
         ({"roster": {"aggregator": "hub", "silos": SILOS, "steward": "hub"}}, (), "steward must be one of the silos"),
         ({}, ("--parameters", DENSENET121), "set encryption.ring to large"),
         ({"encryption": {"ring": "large"}}, ("--parameters", 6000), "set encryption.ring to small"),
-        ({"encryption": {"length": 6000 + metrics.FIELDS(64)}}, ("--parameters", 6000), "here; ask the consortium"),
+        ({"encryption": {"length": 6000 + ranking.fields(64)}}, ("--parameters", 6000), "here; ask the consortium"),
     ],
 )
 def test_what_the_rules_refuse_is_refused(

@@ -7,11 +7,12 @@ import torch
 import yaml
 
 from deploy.consortium.signing import sign_draft
-from imaging import models
-from privacy.dp.training import tensor_shapes
+from imaging.networks import building
+from imaging.tasks import ranking
+from privacy.dp.gradients import tensor_shapes
 from privacy.errors import ConfigError, DataError, IdentityError, StudyError
 from privacy.study import Encryption, Evaluation, dump, load_signed
-from silo_node import layout
+from privacy.update import UpdateLayout
 from tests.consortium import Consortium
 
 CLASSIFIER = {"size": [32, 32], "widths": [8, 16], "strides": [2, 2], "norm_groups": 4}
@@ -86,8 +87,8 @@ def test_noise_is_computed_for_the_whole_study(full: Consortium, tmp_path: Path)
 def test_the_length_of_an_upload_is_that_of_every_silos_layout(full: Consortium, tmp_path: Path) -> None:
     study = sign_draft(full.authority, draft(tmp_path)).signed.study
     with torch.device("meta"):
-        network = models.build("classifier", CLASSIFIER, seed=7)
-    length = layout.of_tensors(tensor_shapes(network), Evaluation()).length
+        network = building.build("classifier", CLASSIFIER, seed=7)
+    length = UpdateLayout(tensor_shapes(network), ranking.fields(Evaluation().bins)).length
     assert length > sum(parameter.numel() for parameter in network.parameters())
     assert study.upload_length == length
     study.check_length(length)

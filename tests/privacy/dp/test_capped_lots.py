@@ -10,7 +10,9 @@ from torch import nn
 
 from privacy.dp.accounting import epsilon_pld
 from privacy.dp.events import DpSgdEvent
-from privacy.dp.training import CHUNK, PatientData, PatientTrainer, model_vector
+from privacy.dp.gradients import CHUNK, model_vector
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
 

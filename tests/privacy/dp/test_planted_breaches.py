@@ -4,7 +4,7 @@ BatchNorm without affine and a NaN patient without its guard are in `test_prefli
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
@@ -16,8 +16,10 @@ from opacus.utils.fast_gradient_clipping_utils import DPLossFastGradientClipping
 from torch import Tensor, nn
 
 from privacy.dp import preflight as module
+from privacy.dp.gradients import Example, Loss, PatientGradients
+from privacy.dp.patients import PatientData
 from privacy.dp.preflight import preflight
-from privacy.dp.training import Loss, PatientData, PatientGradients, PatientTrainer, SecureDPOptimizer
+from privacy.dp.training import PatientTrainer, SecureDPOptimizer
 from privacy.errors import PreflightFailed
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
@@ -83,8 +85,9 @@ class KeepsModel(PatientGradients):
         self.model, self.loss = model, loss
 
 
-def ghost_step(optimizer: SecureDPOptimizer, gradients: KeepsModel, images: Tensor, targets: Tensor) -> None:
+def ghost_step(optimizer: SecureDPOptimizer, gradients: KeepsModel, lot: Iterable[Example]) -> None:
     """The sum as Opacus' ghost clipping makes it with MONAI's Dice: factors (B,) meet a loss (B, 1, 1, 1)."""
+    images, targets = (torch.stack(parts) for parts in zip(*lot, strict=True))
     model = copy.deepcopy(gradients.model)
     wrapped = GradSampleModuleFastGradientClipping(model, max_grad_norm=optimizer.max_grad_norm, loss_reduction="sum")
     inner = DPOptimizerFastGradientClipping(

@@ -8,8 +8,9 @@ from monai.networks.nets import AttentionUnet, DenseNet, UNet
 from torch import Tensor, nn
 
 from privacy.dp import preflight as module
+from privacy.dp.gradients import PatientGradients, model_vector
 from privacy.dp.preflight import preflight
-from privacy.dp.training import PatientGradients, SecureDPOptimizer, model_vector
+from privacy.dp.training import SecureDPOptimizer
 from privacy.errors import PreflightFailed
 
 SHAPE = (1, 32, 32)

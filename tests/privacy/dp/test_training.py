@@ -1,5 +1,5 @@
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pytest
@@ -10,19 +10,12 @@ from monai.networks.nets import DenseNet
 from scipy import stats
 from torch import Tensor, nn
 
+from privacy.dp import gradients as module
 from privacy.dp import training
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent
-from privacy.dp.training import (
-    PatientData,
-    PatientGradients,
-    PatientTrainer,
-    SecureDPOptimizer,
-    check_network,
-    model_vector,
-    private_step,
-    set_vector,
-    tensor_shapes,
-)
+from privacy.dp.gradients import Example, PatientGradients, model_vector, set_vector, tensor_shapes
+from privacy.dp.patients import PatientData
+from privacy.dp.training import PatientTrainer, SecureDPOptimizer, check_network, private_step
 from privacy.errors import ConfigError, DataError, PreflightFailed
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
@@ -46,6 +39,14 @@ def network() -> nn.Module:
             nn.Flatten(),
             nn.Linear(36, 1),
         )
+
+
+def stacked(lot: Iterable[Example]) -> tuple[Tensor, Tensor]:
+    images, targets = [torch.empty(0)], [torch.empty(0)]
+    for image, target in lot:
+        images.append(image[None])
+        targets.append(target[None])
+    return torch.cat(images[1:] or images), torch.cat(targets)
 
 
 def cohort(patients: int, seed: int = 0) -> PatientData:
@@ -139,14 +140,14 @@ class TestGradients:
 
     def test_chunks_follow_public_sizes(self) -> None:
         gradients = PatientGradients(network(), loss)
-        assert gradients.chunk(torch.empty(1, 1, 64, 64)) == training.CHUNK
+        assert gradients.chunk(torch.empty(1, 1, 64, 64)) == module.CHUNK
         assert gradients.chunk(torch.empty(1, 1, 1024, 1024)) == 4
         assert gradients.chunk(torch.empty(1, 1, 4096, 4096)) == 1
         assert PatientGradients(nn.Linear(20_000_000, 1), loss).chunk(torch.empty(1, 1)) == 1
 
     @pytest.mark.parametrize("chunk", [1, 3, 7, 64])
     def test_the_chunk_does_not_change_the_sum(self, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-        monkeypatch.setattr(training, "CHUNK", chunk)
+        monkeypatch.setattr(module, "CHUNK", chunk)
         data = one_image_each(cohort(9))
         expected = -clipped_mean(network(), data, 0.5, 8)
         np.testing.assert_allclose(update(data, no_dp()), expected, atol=1e-6)
@@ -219,7 +220,7 @@ class TestSampling:
         self, monkeypatch: pytest.MonkeyPatch, data: PatientData, rate: float, steps: int
     ) -> list[tuple[Tensor, Tensor]]:
         seen: list[tuple[Tensor, Tensor]] = []
-        monkeypatch.setattr(training, "private_step", lambda _o, _g, images, targets: seen.append((images, targets)))
+        monkeypatch.setattr(training, "private_step", lambda _o, _g, lot: seen.append(stacked(lot)))
         trainer(data, dp_sgd(rate), steps).train_round(model_vector(network()), 1)
         return seen
 
@@ -415,9 +416,9 @@ class TestPatientData:
             ((torch.zeros(0, 1, 4, 4),), torch.zeros(1)),
             ((torch.zeros(1, 4, 4),), torch.zeros(1)),
             ((torch.zeros(1, 1, 4, 4).double(),), torch.zeros(1)),
-            ((torch.zeros(1, 1, 4, 4),), torch.zeros(1, dtype=torch.int64)),
+            ((torch.zeros(1, 1, 4, 4),), torch.zeros(1, dtype=torch.float64)),
             ((torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 5)), torch.zeros(2)),
-            ((torch.zeros(1, 1, 4, 4),), torch.zeros(1, 1)),
+            ((torch.zeros(1, 1, 4, 4),), torch.zeros(())),
         ],
     )
     def test_what_does_not_fit_together_is_refused(self, images: tuple[Tensor, ...], targets: Tensor) -> None:
@@ -430,5 +431,5 @@ def test_an_empty_lot_needs_no_gradients() -> None:
     gradients = PatientGradients(model, loss)
     optimizer = TestOptimizer().optimizer(model, noise=1.0)
     before = model_vector(model)
-    private_step(optimizer, gradients, torch.empty(0), torch.empty(0))
+    private_step(optimizer, gradients, [])
     assert (model_vector(model) != before).all()

@@ -1,6 +1,6 @@
 """Training mechanisms that are broken on purpose, each as a defect of the real code."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 from torch import Tensor
 
+from privacy.dp.gradients import Example
 from privacy.dp.training import PatientTrainer, SecureDPOptimizer
 from privacy.randomness import SecureStream
 
@@ -32,13 +33,13 @@ def tripled_clip(patch: Patch) -> None:
 
 
 def clipped_by_image(patch: Patch) -> None:
-    def lot(self: PatientTrainer) -> tuple[Tensor, Tensor]:
+    def lot(self: PatientTrainer) -> Iterator[Example]:
         taken = self._stream.uniforms(self._counts.size) < self._privacy.sampling_rate
-        patients = np.flatnonzero(taken)
-        if not patients.size:
-            return torch.empty(0), torch.empty(0)
-        images = torch.cat([self._data.images[patient] for patient in patients])
-        return images, self._data.targets[torch.from_numpy(patients.repeat(self._counts[patients]))]
+        return (
+            self._data.load(int(patient), image)
+            for patient in np.flatnonzero(taken)
+            for image in range(self._counts[patient])
+        )
 
     patch.setattr(PatientTrainer, "_lot", lot)
 
@@ -61,7 +62,7 @@ def noise_of_torch(patch: Patch) -> None:
 def everyone_sampled(patch: Patch) -> None:
     lot = PatientTrainer._lot
 
-    def whole(self: PatientTrainer) -> tuple[Tensor, Tensor]:
+    def whole(self: PatientTrainer) -> Iterator[Example]:
         privacy = self._privacy
         self._privacy = privacy.model_copy(update={"sampling_rate": 1.0})
         try:

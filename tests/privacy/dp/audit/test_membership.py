@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from privacy.dp.audit import finding, membership
 from privacy.dp.audit.finding import Finding
-from privacy.dp.training import model_vector
+from privacy.dp.gradients import model_vector
 from privacy.randomness import SecureStream
 from tests.privacy.dp.audit import broken
 from tests.privacy.dp.audit.studies import SHAPE, loss, network, privacy, training

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.func import functional_call, grad, vmap
 
-from imaging import models, tasks
 from imaging.errors import ImagingError
+from imaging.networks import building
+from imaging.tasks import kinds
 
 SMALL = [
     ("resnet", {"layers": [1, 1, 1, 1], "widths": [8, 8, 16, 16], "stem_kernel": 3, "max_pool": False}),
@@ -18,8 +19,8 @@ SMALL = [
 
 @pytest.mark.parametrize(("name", "parameters"), SMALL)
 def test_gradient_under_vmap_is_each_patients_own(name, parameters):
-    network = models.build(name, parameters, seed=1).double()
-    loss = tasks.loss("binary_classification")
+    network = building.build(name, parameters, seed=1).double()
+    loss = kinds.task("binary_classification").loss
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(3, 1, 32, 32, dtype=torch.float64, generator=generator)
     targets = torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
@@ -38,8 +39,8 @@ def test_gradient_under_vmap_is_each_patients_own(name, parameters):
 
 @pytest.mark.parametrize(("name", "parameters"), SMALL)
 def test_network_has_no_batch_statistics_no_state_and_nothing_in_place(name, parameters):
-    network = models.build(name, parameters, seed=1)
-    models.check(network, (1, 32, 32))
+    network = building.build(name, parameters, seed=1)
+    building.check(network, (1, 32, 32))
     assert network.training
     assert not list(network.buffers())
     assert all(parameter.dtype == torch.float32 and parameter.requires_grad for parameter in network.parameters())
@@ -52,7 +53,7 @@ def test_network_has_no_batch_statistics_no_state_and_nothing_in_place(name, par
 @pytest.mark.parametrize("name", ["resnet", "densenet", "efficientnet"])
 def test_defaults_build_the_published_network(name):
     millions = {"resnet": 11.2, "densenet": 6.9, "efficientnet": 4.0}[name]
-    network = models.build(name, {}, seed=0)
+    network = building.build(name, {}, seed=0)
     assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(millions, abs=0.1)
 
 
@@ -60,11 +61,11 @@ def test_the_seed_alone_decides_the_weights_and_global_randomness_is_untouched()
     name, parameters = SMALL[2]
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    first = models.build(name, parameters, seed=7).state_dict()
+    first = building.build(name, parameters, seed=7).state_dict()
     assert torch.equal(torch.random.get_rng_state(), before)
     torch.manual_seed(6)
-    second = models.build(name, parameters, seed=7).state_dict()
-    other = models.build(name, parameters, seed=8).state_dict()
+    second = building.build(name, parameters, seed=7).state_dict()
+    other = building.build(name, parameters, seed=8).state_dict()
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert any(not torch.equal(first[key], other[key]) for key in first)
 
@@ -72,7 +73,8 @@ def test_the_seed_alone_decides_the_weights_and_global_randomness_is_untouched()
 @pytest.mark.parametrize(
     ("name", "parameters", "code"),
     [
-        ("unet", {}, "models.unknown"),
+        ("unet", {}, "models.task"),
+        ("senet", {}, "models.unknown"),
         ("__import__", {}, "models.unknown"),
         ("densenet", {"pretrained": True}, "parameters.unknown"),
         ("densenet", {"growth_rate": 0}, "parameters.invalid"),
@@ -87,18 +89,18 @@ def test_the_seed_alone_decides_the_weights_and_global_randomness_is_untouched()
 )
 def test_what_is_not_allowed_is_refused(name, parameters, code):
     with pytest.raises(ImagingError) as caught:
-        models.build(name, parameters, seed=0)
+        building.build(name, parameters, seed=0)
     assert caught.value.code == code
 
 
 def test_a_size_that_does_not_fit_is_refused():
     with pytest.raises(ImagingError, match="does not take images of 64 x 64") as caught:
-        models.check(models.build(*SMALL[4], seed=0), (1, 64, 64))
+        building.check(building.build(*SMALL[4], seed=0), (1, 64, 64))
     assert caught.value.code == "models.shape"
 
 
 def test_a_norm_that_would_erase_its_input_is_refused():
-    network = models.build("resnet", {"layers": [1, 1, 1, 1], "widths": [8, 8, 8, 8]}, seed=0)
-    models.check(network, (1, 64, 64))
+    network = building.build("resnet", {"layers": [1, 1, 1, 1], "widths": [8, 8, 8, 8]}, seed=0)
+    building.check(network, (1, 64, 64))
     with pytest.raises(ImagingError, match="one value a group"):
-        models.check(network, (1, 32, 32))
+        building.check(network, (1, 32, 32))

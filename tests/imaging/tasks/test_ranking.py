@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging import metrics
 from imaging.errors import ImagingError
+from imaging.tasks import ranking, sums
+from imaging.tasks.task import Metrics
 
 
 def exact_auc(scores, targets):
@@ -26,10 +27,10 @@ def patients(seed, count, separation=2.0):
 @pytest.mark.parametrize("bins", [32, 64, 512])
 def test_auc_loss_and_accuracy_agree_with_the_exact_ones(separation, bins):
     scores, targets, losses = patients(3, 3000, separation)
-    result = metrics.summarise(metrics.counts(scores, targets, losses, bins))
-    assert result.auc == pytest.approx(exact_auc(scores, targets), abs=0.2 / bins)
+    result = ranking.summarise(ranking.counts(scores, targets, losses, bins), bins)
+    assert result.values["auc"] == pytest.approx(exact_auc(scores, targets), abs=0.2 / bins)
     assert result.loss == pytest.approx(losses.mean(), abs=1e-5)
-    assert result.accuracy == pytest.approx(((scores > 0.5) == (targets == 1)).mean(), abs=1e-12)
+    assert result.values["accuracy"] == pytest.approx(((scores > 0.5) == (targets == 1)).mean(), abs=1e-12)
     assert result.patients == 3000
 
 
@@ -37,27 +38,27 @@ def test_auc_loss_and_accuracy_agree_with_the_exact_ones(separation, bins):
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=16), st.integers(8, 128))
 def test_the_sum_over_silos_is_that_of_all_patients_together(sizes, bins):
     silos = [patients(seed, size) for seed, size in enumerate(sizes)]
-    vectors = [metrics.counts(*silo, bins) for silo in silos]
-    together = metrics.counts(*(np.concatenate(column) for column in zip(*silos, strict=True)), bins)
+    vectors = [ranking.counts(*silo, bins) for silo in silos]
+    together = ranking.counts(*(np.concatenate(column) for column in zip(*silos, strict=True)), bins)
     for vector in vectors:
-        assert vector.shape == (metrics.FIELDS(bins),)
+        assert vector.shape == (ranking.fields(bins),)
         assert vector.dtype == np.int64
-        assert 0 <= vector.min() <= vector.max() <= metrics.LIMIT
-    assert metrics.summarise(np.sum(vectors, axis=0)) == metrics.summarise(together)
+        assert 0 <= vector.min() <= vector.max() <= sums.LIMIT
+    assert ranking.summarise(np.sum(vectors, axis=0), bins) == ranking.summarise(together, bins)
 
 
 def test_sixteen_full_silos_at_the_largest_loss_are_exact():
-    count = metrics.LIMIT
-    vector = metrics.counts(np.zeros(count), np.ones(count, dtype=np.float32), np.full(count, 99.0), 8)
-    assert vector.max() <= metrics.LIMIT
-    result = metrics.summarise(16 * vector)
-    assert result == metrics.Metrics(loss=metrics.MAX_LOSS, auc=None, accuracy=0.0, patients=16 * count)
+    count = sums.LIMIT
+    vector = ranking.counts(np.zeros(count), np.ones(count, dtype=np.float32), np.full(count, 99.0), 8)
+    assert vector.max() <= sums.LIMIT
+    result = ranking.summarise(16 * vector, 8)
+    assert result == Metrics(sums.MAX_LOSS, 16 * count, {"auc": None, "accuracy": 0.0})
 
 
 def test_scores_at_both_ends_fall_into_the_outer_bins():
-    vector = metrics.counts(np.array([0.0, 1.0]), np.array([0, 1], dtype=np.float32), np.zeros(2), 8)
+    vector = ranking.counts(np.array([0.0, 1.0]), np.array([0, 1], dtype=np.float32), np.zeros(2), 8)
     assert vector[0] == vector[15] == 1
-    assert metrics.summarise(vector).auc == 1.0
+    assert ranking.summarise(vector, 8).values["auc"] == 1.0
 
 
 @pytest.mark.parametrize(
@@ -66,19 +67,19 @@ def test_scores_at_both_ends_fall_into_the_outer_bins():
 )
 def test_values_out_of_range_are_refused(score, target, loss):
     with pytest.raises(ImagingError) as caught:
-        metrics.counts(np.array([score]), np.array([target], dtype=np.float32), np.array([float(loss)]), 8)
+        ranking.counts(np.array([score]), np.array([target], dtype=np.float32), np.array([float(loss)]), 8)
     assert caught.value.code == "metrics.value"
 
 
 def test_too_many_patients_for_the_fields_are_refused():
-    count = metrics.LIMIT + 1
+    count = sums.LIMIT + 1
     with pytest.raises(ImagingError) as caught:
-        metrics.counts(np.zeros(count), np.zeros(count, dtype=np.float32), np.zeros(count), 8)
+        ranking.counts(np.zeros(count), np.zeros(count, dtype=np.float32), np.zeros(count), 8)
     assert caught.value.code == "metrics.patients"
 
 
 def tampered(position, amount):
-    vector = metrics.counts(*patients(0, 50), 8)
+    vector = ranking.counts(*patients(0, 50), 8)
     vector[position] += amount
     return vector
 
@@ -96,11 +97,11 @@ def tampered(position, amount):
 )
 def test_a_sum_that_contradicts_itself_is_refused(total):
     with pytest.raises(ImagingError) as caught:
-        metrics.summarise(total)
+        ranking.summarise(total, 8)
     assert caught.value.code == "metrics.corrupt"
 
 
 def test_no_patients_is_refused():
     with pytest.raises(ImagingError) as caught:
-        metrics.summarise(np.zeros(metrics.FIELDS(8), dtype=np.int64))
+        ranking.summarise(np.zeros(ranking.fields(8), dtype=np.int64), 8)
     assert caught.value.code == "metrics.empty"

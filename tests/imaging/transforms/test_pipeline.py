@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imaging import transforms
 from imaging.errors import ImagingError
+from imaging.transforms import pipeline as transforms
 
 IMAGE = np.arange(40 * 30, dtype=np.uint16).reshape(40, 30)
 

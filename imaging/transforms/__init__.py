@@ -1,0 +1,1 @@
+"""From a stored image and its mask to what a network takes."""
