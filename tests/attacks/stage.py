@@ -56,9 +56,19 @@ class HidesRejects(Coordinator):
         """What the present silo is shown in the place of an honest board."""
         return board
 
-    def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
-        reject = bodies.open_signed(message, Reject, public_key)
-        self._store.round(reject.round_number).put(f"hidden-{index}", message)
+    def submit(self, peer: str, message: Signed) -> None:
+        index, public_key = self._member(peer, message)
+        with self._changed:
+            if not self.keeps_back(index, public_key, message):
+                super().submit(peer, message)
+            self._changed.notify_all()
+
+    def keeps_back(self, index: int, public_key: bytes, message: Signed) -> bool:
+        """Whether it has kept a message to itself, which an honest aggregator would take."""
+        if message.kind == bodies.kind_of(Reject):
+            reject = bodies.open_signed(message, Reject, public_key)
+            self._store.round(reject.round_number).put(f"hidden-{index}", message)
+        return message.kind == bodies.kind_of(Reject)
 
 
 class DeclaresDropped(HidesRejects):
@@ -67,10 +77,10 @@ class DeclaresDropped(HidesRejects):
     def finish_upload(self, arriving: Arriving) -> None:
         with self._changed:
             super().finish_upload(arriving)
-            number, others = arriving.upload.header.round_number, self._rules.silos - 1
-            state = self._states[number]
+            number, others = arriving.upload.header.round_number, self._course.rules.silos - 1
+            state = self._course.states[number]
             if number == 1 and isinstance(state, Uploading) and len(state.uploads) == others:
-                self._move(1, Folding(state.setup, state.uploads))
+                self._course.move(1, Folding(state.setup, state.uploads))
 
 
 @dataclass

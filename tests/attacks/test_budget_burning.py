@@ -22,8 +22,8 @@ class Burns(HidesRejects):
         with self._changed:
             super().finish_upload(arriving)
             number = arriving.upload.header.round_number
-            if not isinstance(self._states[number], Uploading):
-                self._move(number, Abandoned("bad_luck"))
+            if not isinstance(self._course.states[number], Uploading):
+                self._course.move(number, Abandoned("bad_luck"))
 
 
 def test_attack_budget_burning_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

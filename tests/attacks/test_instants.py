@@ -91,7 +91,7 @@ class NotesArrivals(HidesRejects):
         arriving = super().begin_upload(peer, message)
         header = arriving.upload.header
         if header.round_number == 1:
-            state = self._states[1]
+            state = self._course.states[1]
             instant = time.monotonic() - state.at  # type: ignore[union-attr]
             type(self).arrivals.setdefault(header.silo_index, instant)
         return arriving

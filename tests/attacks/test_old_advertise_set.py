@@ -35,12 +35,13 @@ class ShowsOldKeys(HidesRejects):
             return board
         return replace(board, messages=tuple(message for _, message in self._store.round(1).all("advertise")))
 
-    def _share(self, index: int, public_key: bytes, message: Signed) -> None:
-        shares = bodies.open_signed(message, Shares, public_key)
-        if shares.round_number == 1:
-            super()._share(index, public_key, message)
-        else:
-            self._store.round(2).put(f"shares-{index}", message)
+    def keeps_back(self, index: int, public_key: bytes, message: Signed) -> bool:
+        if message.kind != bodies.kind_of(Shares):
+            return super().keeps_back(index, public_key, message)
+        if bodies.open_signed(message, Shares, public_key).round_number == 1:
+            return False
+        self._store.round(2).put(f"shares-{index}", message)
+        return True
 
 
 def dies_after_sharing(agent: Agent) -> None:

@@ -81,7 +81,7 @@ class ChangesSurvivors(HidesRejects):
     signed: ClassVar[set[bytes]] = set()
 
     def shown(self, request: AwaitRequest, board: Board) -> Board:
-        state = self._states[1]
+        state = self._course.states[1]
         if request.phase != Phase.SURVIVORS or not isinstance(state, Published) or not state.signs:
             return board
         shown = bodies.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
@@ -92,10 +92,11 @@ class ChangesSurvivors(HidesRejects):
         # The victim has the last index: its header and seeds are the last.
         return replace(board, messages=(message, *board.messages[1 : 1 + len(kept)]), seeds=board.seeds[: len(kept)])
 
-    def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
+    def keeps_back(self, index: int, public_key: bytes, message: Signed) -> bool:
+        if message.kind != bodies.kind_of(Sign):
+            return super().keeps_back(index, public_key, message)
         type(self).signed.add(bodies.open_signed(message, Sign, public_key).survivors_hash)
-        if len(type(self).signed) == 1:
-            super()._sign(index, public_key, message)
+        return len(type(self).signed) > 1
 
 
 class Killed(Exception):

@@ -25,7 +25,7 @@ class Impatient(HidesRejects):
 
     def finish_upload(self, arriving: Arriving) -> None:
         if arriving.upload.header.round_number == 2:
-            self._rules = replace(self._rules, deadline=0.2, patience=0.2)
+            self._course.rules = replace(self._course.rules, deadline=0.2, patience=0.2)
         super().finish_upload(arriving)
 
 

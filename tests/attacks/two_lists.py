@@ -71,11 +71,14 @@ class ShowsTwoLists(HidesRejects):
             colluders = tuple(self._signed_by(agent, second=second) for agent in self.answers.colluders)
             return Board(True, Phase.SIGNED, (*colluders, *signs.values()))
 
-    def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
-        self.answers.signs[bodies.open_signed(message, Sign, public_key).survivors_hash][index] = message
-
-    def _unmask(self, index: int, public_key: bytes, message: Signed) -> None:
-        self.answers.unmasks[bodies.open_signed(message, Unmask, public_key).survivors_hash][index] = message
+    def keeps_back(self, index: int, public_key: bytes, message: Signed) -> bool:
+        if message.kind == bodies.kind_of(Sign):
+            self.answers.signs[bodies.open_signed(message, Sign, public_key).survivors_hash][index] = message
+        elif message.kind == bodies.kind_of(Unmask):
+            self.answers.unmasks[bodies.open_signed(message, Unmask, public_key).survivors_hash][index] = message
+        else:
+            return super().keeps_back(index, public_key, message)
+        return True
 
     def _signed_by(self, agent: Agent, *, second: bool) -> Signed:
         ctx = bodies.open_signed(self.answers.lists[second], Survivors, self._key.public_key().public_bytes_raw()).ctx
