@@ -1,5 +1,6 @@
 """`collegium-consortium`: the ceremony of the consortium, offline, on one directory."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -221,6 +222,26 @@ def study_explain(
     study, signed_by = explanation.read(file)
     found = explanation.explain(study, signed_by, parameters)
     console.emit(explanation.as_json(found) if as_json else explanation.in_words(found), as_json=as_json)
+
+
+@study_app.command("from-bundle")
+def study_from_bundle(
+    configuration: Annotated[Path, typer.Argument(help="Of a MONAI Bundle, such as configs/inference.json.")],
+    weights: Annotated[Path | None, typer.Option(help="A safetensors file to start from.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a draft's model must be for the network of a MONAI Bundle. Executes nothing of the bundle; needs no key.
+
+    \b
+    Example:
+    collegium-consortium study from-bundle spleen/configs/inference.json --json
+    """
+    from deploy.consortium import starting  # torch, which no other command needs
+
+    found = starting.model(configuration, weights)
+    if not as_json:
+        found["model"] = json.dumps(found["model"])
+    console.emit(found, as_json=as_json)
 
 
 def _state(signed: Signed, output: Path, as_json: bool) -> None:

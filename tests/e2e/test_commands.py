@@ -63,7 +63,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
         ("silo", "pacs", "echo"),
         *(("aggregator", word) for word in ("init", "enrol", "serve")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
-        *(("consortium", "study", word) for word in ("sign", "explain")),
+        *(("consortium", "study", word) for word in ("sign", "explain", "from-bundle")),
         *(("compliance", word) for word in ("report", "sign", "verify", "export")),
         ("sandbox", "run"),
     }
