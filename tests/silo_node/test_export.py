@@ -38,7 +38,7 @@ class Entries:
 
 @pytest.fixture(scope="module")
 def weights():
-    count = layout.of_model(STUDY.model, STUDY.evaluation).parameters
+    count = layout.of_study(STUDY).parameters
     return np.random.default_rng(1).normal(scale=0.1, size=count)
 
 
