@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from imaging.tasks import ranking
 from privacy import study
+from privacy.channel.cosigning_key import cosigning_keys
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent
 from privacy.he.workers import cores
@@ -98,6 +99,7 @@ def take_part(state: Path, study_file: Path, target: str, parameters: int, proce
                 progress=progress,
                 runtime=runtime,
                 roster=RosterWatch(signed, identity, directory.statements(identity), client, progress),
+                cosigner=cosigning_keys(state, identity),
                 processes=processes,
             ).run()
     finally:
