@@ -14,7 +14,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def ingest(
-    source: Annotated[Path, typer.Argument(help="Folder of DICOM files.")],
+    source: Annotated[Path, typer.Argument(help="Folder of DICOM files, or a CSV that lists pictures or NIfTI files.")],
     labels: Annotated[Path, typer.Option(help="CSV with the columns patient, label, split (train, val or test).")],
     cohort: Annotated[str, typer.Option(help="Name for the cohort.")],
     state: State,
@@ -25,7 +25,7 @@ def ingest(
     workers: Annotated[int, typer.Option(help="Processes that read headers of many files.", min=1, max=64)] = 1,
     as_json: AsJson = False,
 ) -> None:
-    """Read a DICOM folder into a de-identified cohort; what cannot be used is listed and stops nothing.
+    """Read images into a de-identified cohort; what cannot be used is listed and stops nothing.
 
     Example: collegium-silo ingest /data/chest --labels labels.csv --cohort chest --state /var/lib/collegium
     """

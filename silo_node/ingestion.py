@@ -13,12 +13,13 @@ from imaging.cohorts import ingest as cohorts
 from imaging.cohorts.cohort import Cohort
 from imaging.cohorts.dicom_source import EVERY_IMAGE, DicomFolder
 from imaging.cohorts.labelling import BINARY, Labelling
+from imaging.cohorts.listing_source import Listing
 from imaging.deidentification import Pseudonyms
 from imaging.labels.table import SPLITS
 from imaging.sources.query import Query
 from privacy import configuration, durable
 from privacy.console import user_name
-from privacy.errors import CollegiumError, DataError
+from privacy.errors import CollegiumError, ConfigError, DataError
 from privacy.ledger.store import Ledger
 from silo_node.imaging_errors import imaging_errors
 from silo_node.patients import PatientSets
@@ -39,7 +40,7 @@ class Request:
 
     Attributes:
         name: of the cohort.
-        source: folder of DICOM files.
+        source: folder of DICOM files, or a listing of pictures or NIfTI files.
         labels: the label table.
         labelling: file that says what labels are; None: 0 or 1.
         query: file that says which series are meant; None: every image.
@@ -86,7 +87,11 @@ def ingest(
     key = directory.pseudonym_key()
     sets = PatientSets(directory.patients, key)
     _forget(folder, sets, name)
-    source = DicomFolder(request.source, directory.catalogue(request.source), query, workers=request.workers)
+    source: cohorts.Source = Listing(request.source)
+    if not request.source.is_file():
+        source = DicomFolder(request.source, directory.catalogue(request.source), query, workers=request.workers)
+    elif request.query:
+        raise ConfigError("a query is for folders of DICOM files; a listing names its files itself")
     with imaging_errors():
         summary = cohorts.ingest(
             source,

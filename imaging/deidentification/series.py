@@ -24,6 +24,8 @@ FACE: Final = "face.not_cleaned"
 """The scan may show a face, which is not masked: the cohort must not leave the site."""
 BLANKED: Final = "pixels.blanked"
 """Parts of the picture were blanked."""
+UNJUDGED: Final = "pixels.no_header"
+"""No header says what is burned into the picture, nor of which part of the body it is."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class CleanSeries:
     Attributes:
         patient, study, series: pseudonyms.
         volume: what is seen.
-        warnings: `FACE`, `BLANKED`.
+        warnings: `FACE`, `BLANKED`, `UNJUDGED`.
     """
 
     patient: str
@@ -57,7 +59,8 @@ def clean(source: SourceVolume, names: Naming, profile: Profile = BASIC) -> Clea
     if face and profile.pixels.faces == "quarantine":
         raise Quarantined(Quarantine.FACE)
     volume = _blanked(source, verdicts, profile)
-    warnings = [code for code, holds in ((FACE, face), (BLANKED, volume is not source.volume)) if holds]
+    found = {FACE: face, BLANKED: volume is not source.volume, UNJUDGED: not source.datasets}
+    warnings = [code for code, holds in found.items() if holds]
     return CleanSeries(
         patient=names.patient(source.patient),
         study=names.uid(source.study),

@@ -1,8 +1,8 @@
 """A CSV that says of whom pictures and NIfTI files are: they carry no patient of their own.
 
-Columns `file` and `patient`; `study` and `spacing` where they are wanted. `file` is a path below the listing's
-own folder; one that leaves it, goes through a link or is named twice refuses the listing, which is taken whole
-or not at all. Only names are judged here: what is in the files is for `imaging.volumes`.
+Columns `file` and `patient`; `study`, `mask` and `spacing` where they are wanted. `file` and `mask` are paths below the
+listing's own folder; one that leaves it, goes through a link or is named twice refuses the listing, which is taken
+whole or not at all. Only names are judged here: what is in the files is for `imaging.volumes`.
 """
 
 import csv
@@ -16,13 +16,14 @@ from pathlib import Path, PurePosixPath
 from imaging.errors import ImagingError
 
 REQUIRED = ("file", "patient")
-OPTIONAL = ("study", "spacing")
+OPTIONAL = ("study", "mask", "spacing")
 MAX_BYTES = 256 * 2**20
 MAX_SPACING = 1000.0
 """Millimetres."""
 MAX_NAME = 1024
 """Characters of a patient's or study's name."""
 SUFFIXES = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg")
+MASK_SUFFIXES = (".nii", ".nii.gz")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class ListedFile:
         path: the file.
         patient: as the hospital calls them; not for printing.
         study: what else is one examination with it; empty = the file is one by itself.
+        mask: NIfTI file of its mask; None = it has none.
         spacing: mm, one a dimension in the order of the file's axes; None = the file says, or nobody does.
         row: in the listing, from 1; row 1 is the header.
     """
@@ -40,6 +42,7 @@ class ListedFile:
     path: Path = field(repr=False)
     patient: str = field(repr=False)
     study: str = field(repr=False)
+    mask: Path | None = field(repr=False)
     spacing: tuple[float, ...] | None
     row: int
 
@@ -63,6 +66,7 @@ def read(listing: Path) -> tuple[ListedFile, ...]:
         raise ImagingError(f"the listing is larger than {MAX_BYTES} bytes", "listing.unreadable")
     rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     found: dict[Path, ListedFile] = {}
+    named: dict[Path, int] = {}
     number = 0
     try:
         header = next(rows, [])
@@ -74,12 +78,13 @@ def read(listing: Path) -> tuple[ListedFile, ...]:
         for number, cells in enumerate(rows, start=2):
             if cells:
                 one = _row(listing.parent, number, header, cells)
-                earlier = found.setdefault(one.path, one)
-                if earlier is not one:
-                    raise ImagingError(
-                        f"row {number} of the listing repeats the file of row {earlier.row}; keep one of them",
-                        "listing.duplicate",
-                    )
+                for path in (one.path, *((one.mask,) if one.mask else ())):
+                    if named.setdefault(path, number) != number or path in found:
+                        raise ImagingError(
+                            f"row {number} of the listing repeats a file of row {named[path]}; keep one of them",
+                            "listing.duplicate",
+                        )
+                found[one.path] = one
     except csv.Error as error:
         raise ImagingError(f"row {number + 1} of the listing is not valid CSV", "listing.row") from error
     if not found:
@@ -95,15 +100,20 @@ def _row(folder: Path, number: int, header: list[str], cells: list[str]) -> List
     patient, study = values["patient"], values.get("study", "")
     if not patient or max(len(patient), len(study)) > MAX_NAME:
         raise ImagingError(f"{where} has no patient, or a name that is too long", "listing.row")
-    return ListedFile(_resolved(folder, where, values["file"]), patient, study, _spacing(where, values), number)
+    path = _resolved(folder, where, values["file"], SUFFIXES)
+    drawn = values.get("mask", "")
+    mask = _resolved(folder, where, drawn, MASK_SUFFIXES) if drawn else None
+    if path == mask:
+        raise ImagingError(f"{where}: the mask is the file itself", "listing.duplicate")
+    return ListedFile(path, patient, study, mask, _spacing(where, values), number)
 
 
-def _resolved(folder: Path, where: str, name: str) -> Path:
+def _resolved(folder: Path, where: str, name: str, suffixes: tuple[str, ...]) -> Path:
     parts = PurePosixPath(name).parts
     if not parts or name.startswith("/") or ".." in parts or "\0" in name or "\\" in name:
         raise ImagingError(f"{where}: the file must lie below the listing's folder", "listing.outside")
-    if not name.lower().endswith(SUFFIXES):
-        raise ImagingError(f"{where}: the file must end in one of {', '.join(SUFFIXES)}", "listing.kind")
+    if not name.lower().endswith(suffixes):
+        raise ImagingError(f"{where}: the file must end in one of {', '.join(suffixes)}", "listing.kind")
     path = folder
     for part in parts:
         path = path / part

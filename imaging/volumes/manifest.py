@@ -25,7 +25,7 @@ class Manifest:
         spacing: millimetres between voxel centres along each axis of the array; None if unknown.
         spacing_source: "patient" (positions in the frame of reference), "detector" (ImagerPixelSpacing:
             at the detector, not in the patient), "calibrated" (PixelSpacing of a projection), "assumed" (a NIfTI
-            file that states no unit, read as millimetres) or "none".
+            file that states no unit, read as millimetres), "listing" (who listed the file says so) or "none".
         orientation: where the index of each axis grows to, as in "LPS"; None if unknown.
         photometric: "as stored", "inverted" (so that larger is brighter) or "luminance".
         rescale: "none", "linear", "linear by slice" or "table" (modality LUT).

@@ -7,7 +7,7 @@ from imaging.sources import listing
 @pytest.fixture
 def folder(tmp_path):
     (tmp_path / "list" / "deep").mkdir(parents=True)
-    for name in ("a.png", "b.nii.gz", "deep/c.JPG", "d.txt"):
+    for name in ("a.png", "b.nii.gz", "deep/c.JPG", "deep/m.nii", "d.txt"):
         (tmp_path / "list" / name).write_bytes(b"x")
     (tmp_path / "secret.png").write_bytes(b"x")
     (tmp_path / "list" / "link.png").symlink_to(tmp_path / "secret.png")
@@ -78,3 +78,18 @@ def test_what_is_no_text_is_refused(folder):
         listing.read(folder / "list.csv")
     with pytest.raises(ImagingError, match="UTF-8"):
         listing.read(folder / "none.csv")
+
+
+def test_masks_are_named_with_their_files_and_once(folder):
+    rows = read(folder, "file,patient,mask\nb.nii.gz,P-1,\na.png,P-2,deep/m.nii\n")
+    assert [row.mask for row in rows] == [None, folder / "deep/m.nii"]
+    for text, code in (
+        ("file,patient,mask\na.png,P,b.png\n", "listing.kind"),
+        ("file,patient,mask\na.png,P,../m.nii\n", "listing.outside"),
+        ("file,patient,mask\nb.nii.gz,P,b.nii.gz\n", "listing.duplicate"),
+        ("file,patient,mask\na.png,P,deep/m.nii\nb.nii.gz,P,deep/m.nii\n", "listing.duplicate"),
+        ("file,patient,mask\na.png,P,b.nii.gz\nb.nii.gz,P,deep/m.nii\n", "listing.duplicate"),
+    ):
+        with pytest.raises(ImagingError) as caught:
+            read(folder, text)
+        assert caught.value.code == code
