@@ -9,6 +9,7 @@ from pydantic_core import PydanticUndefined
 
 from aggregator.configuration import AggregatorConfig
 from deploy.consortium.signing import Draft
+from imaging.cohorts.labelling import Labelling
 from imaging.sources.archive import ArchiveFile
 from imaging.sources.query import Query
 from silo_node.configuration import SiloConfig
@@ -22,6 +23,11 @@ FILES = (
         "In an aggregator's state directory, optional; sample: `deploy/samples/aggregator.yaml`.",
     ),
     ("An archive", ArchiveFile, "What `collegium-silo pull --pacs` reads; sample: `deploy/samples/pacs.yaml`."),
+    (
+        "A labelling",
+        Labelling,
+        "What `collegium-silo ingest --labelling` reads; sample: `deploy/samples/labelling.yaml`.",
+    ),
     ("A query", Query, "What `collegium-silo pull --query` reads; sample: `deploy/samples/query.yaml`."),
 )
 

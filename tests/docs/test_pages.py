@@ -124,7 +124,10 @@ def test_sample_files_are_read_by_their_programs() -> None:
         "pacs.yaml",
         "query.yaml",
         "deidentify.yaml",
+        "labelling.yaml",
     }
+    labelling = load(samples / "labelling.yaml", importlib.import_module("imaging.cohorts.labelling").Labelling)
+    assert labelling.numbers == {"anterior": (1,), "posterior": (2,)}
     archive = load(samples / "pacs.yaml", importlib.import_module("imaging.sources.archive").ArchiveFile)
     assert archive.dimse is not None
     assert archive.dimse.retrieve == "get"
