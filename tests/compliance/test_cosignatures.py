@@ -22,6 +22,7 @@ NAME = "cosignatures"
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Consortium, Path]:
     """A consortium and its report; not to be changed."""
     consortium = history(tmp_path_factory.mktemp("whole") / "evidence")
+    cosign(consortium)
     return consortium, make(consortium, consortium.root.parent / "report")
 
 

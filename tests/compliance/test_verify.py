@@ -106,7 +106,6 @@ def history(root: Path, endings: Callable[[str, int], str] = lambda silo, number
         consortium.write("adder", "closed", **about, outcome="closed", chain=CHAIN)
     for party in ("adder", "alpha"):
         witness(consortium, party)
-    cosign(consortium)
     return consortium
 
 
@@ -114,6 +113,7 @@ def history(root: Path, endings: Callable[[str, int], str] = lambda silo, number
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Consortium, Path]:
     """A consortium and its report; not to be changed."""
     consortium = history(tmp_path_factory.mktemp("whole") / "evidence")
+    cosign(consortium)
     return consortium, make(consortium, consortium.root.parent / "report")
 
 
@@ -186,7 +186,7 @@ def test_an_entry_left_out_by_its_own_party_is_found(tmp_path: Path, anchors: An
     honest.train("beta", 1)
     honest.train("beta", 3)
     found = failed(verify(make(honest, tmp_path / "report"), Anchors(), quick()))
-    assert set(found) == {"witnesses", "cosignatures", "rounds"}
+    assert set(found) == {"witnesses", "rounds"}
     assert "beta took part in round 2 according to adder" in found["rounds"]
 
 
