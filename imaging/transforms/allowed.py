@@ -58,7 +58,7 @@ def _crop_or_pad(monai: Any, p: Values) -> Transform:
 
 
 def _orient(monai: Any, p: Values) -> Transform:
-    turned: Transform = monai.Orientation(axcodes="RAS")
+    turned: Transform = monai.Orientation(axcodes="RAS", labels=None)
     return turned
 
 
