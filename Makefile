@@ -18,7 +18,7 @@ PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all simulate soak lint format proto proto-check reference benchmark-cxr clean
+.PHONY: help install demo test test-all simulate soak lint format proto proto-check reference benchmark-cxr benchmark-segmentation clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -85,6 +85,9 @@ reference: $(VENV)/.installed ## write the generated parts of the documentation 
 
 benchmark-cxr: $(VENV)/.installed ## train on real chest X-rays; prints one JSON object (use make -s)
 	@$(BIN)/python -m benchmarks.cxr $(ARGUMENTS)
+
+benchmark-segmentation: $(VENV)/.installed ## segment real MRI volumes; prints one JSON object (use make -s)
+	@$(BIN)/python -m benchmarks.segmentation $(ARGUMENTS)
 
 clean: ## remove the virtual environment and the demo
 	@rm -rf $(VENV) demo *.egg-info
