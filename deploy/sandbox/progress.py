@@ -16,6 +16,9 @@ from rich.table import Table
 
 from deploy.sandbox.spending import Meter
 
+PLACE = ("event", "time", "round", "rounds", "after_round")
+"""Keys of every event, beside which stand the metrics of the study's task."""
+
 LINE_EVERY = 10.0
 """Seconds between lines where the output is not a terminal."""
 
@@ -61,8 +64,8 @@ class SiloProgress:
             if self.first_round_closed is None:
                 self.first_round_closed = float(event["time"] or 0)
         elif kind == "evaluated":
-            keys = ("auc", "accuracy", "loss", "patients")
-            self.evaluations[int(event["after_round"] or 0)] = {key: float(event[key] or 0) for key in keys}
+            metrics = {key: float(value or 0) for key, value in event.items() if key not in PLACE}
+            self.evaluations[int(event["after_round"] or 0)] = metrics
         elif kind == "finished":
             self.phase = "finished"
 
@@ -108,7 +111,7 @@ class Display:
         for heading in ("silo", "phase", "rounds", "", "epsilon spent", "sent", "AUC, all silos"):
             table.add_column(heading, justify="right" if heading in ("epsilon spent", "sent") else "left")
         for silo in silos:
-            auc = silo.evaluations[max(silo.evaluations)]["auc"] if silo.evaluations else None
+            auc = silo.evaluations[max(silo.evaluations)].get("auc") if silo.evaluations else None
             table.add_row(
                 silo.name,
                 silo.phase,

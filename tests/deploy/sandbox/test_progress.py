@@ -33,6 +33,14 @@ def test_events_are_added_up(tmp_path: Path) -> None:
     assert silo.evaluations[0]["auc"] == 0.5
 
 
+def test_metrics_of_any_task_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "silo"
+    path.write_text(line("evaluated", 1, after_round=0, dice=0.5, dice_lesion=None, loss=0.7, patients=50))
+    silo = SiloProgress("north", path)
+    silo.read()
+    assert silo.evaluations == {0: {"dice": 0.5, "dice_lesion": 0.0, "loss": 0.7, "patients": 50.0}}
+
+
 def test_the_round_that_only_carries_metrics_is_not_counted(tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     path.write_text(line("round_closed", 4, upload_bytes=10) + line("finished", 4))
