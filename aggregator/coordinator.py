@@ -151,7 +151,7 @@ class Coordinator:
             if (
                 request.wait_milliseconds
                 and Phase.KEYS_GRANTED < request.phase <= Phase.ABANDONED
-                and request.round_number in self._course.states
+                and request.round_number
             ):
                 self._course.awaited(request.round_number, index)
             self._changed.wait_for(

@@ -71,9 +71,14 @@ class Course:
         self._present.add(silo)
 
     def awaited(self, number: int, silo: int) -> None:
-        """A silo waits for this round, which starts the patience."""
+        """A silo waits for this round, which starts the patience.
+
+        One that waits for a later round than there is remembers more than an aggregator whose old copy was put back:
+        the rounds up to it are abandoned, one patience each, and the study goes on.
+        """
         self.postpone()
         self.here(silo)
+        number = min(number, self.newest)
         self.states[number] = deadlines.awaited(self.states[number], self._clock())
         self._changed()  # there may be a deadline now
 

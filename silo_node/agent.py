@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.dp.events import to_json
 from privacy.errors import IdentityError, ProtocolError, RoundAbandoned
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
@@ -47,6 +48,7 @@ from privacy.wire.messages import UNOPENABLE, Abandon, Close
 from privacy.wire.requests import Phase
 from silo_node import server_optimizer, tasks
 from silo_node.agreement import Agreement
+from silo_node.approval import round_event
 from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.cosigning import Cosigning
@@ -68,6 +70,9 @@ from silo_node.witnesses import Witnesses
 
 ABANDONED_IN_A_ROW = 2
 """After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
+
+MAY_HAVE_TRAINED = "round.may_have_trained"
+"""The incident of a round that is charged because nobody can say that it was not trained."""
 
 
 @dataclass
@@ -192,6 +197,7 @@ class Agent:
             model.chain,
         )
         place = Place(self.study.roster, ctx, number, self._index)
+        self._charge_if_unsure(number, ctx)
         vault = RoundVault(self.runtime, ctx)
         mac = RoundMac(self._material.group_secret, ctx, self._params, self._layout.length)
         try:
@@ -206,6 +212,19 @@ class Agent:
                     raise
                 return self._caught_up(number)
         return self._abandon(model, place, self.client.wait(number, Phase.ABANDONED).messages)
+
+    def _charge_if_unsure(self, number: int, ctx: bytes) -> None:
+        """Charge a round that was begun before this start, unless it is certain that no patient was read for it.
+
+        The ledger may be a copy from within the round: its witnesses know that it was opened, and not what followed.
+        """
+        begun = self._records.has("round_opened", number) and self._records.chain_after(number) is None
+        trains = number <= self.study.training.rounds
+        if not (begun and trains) or self._records.has("reserved", number):
+            return
+        if not RoundVault.shows_untrained(self.runtime, ctx):
+            self._records.incident(MAY_HAVE_TRAINED, f"round {number}: begun before a stop, it is sat out and charged")
+            self._records.add("reserved", number, cohort=self.cohort, event=to_json(round_event(self.study)))
 
     def _caught_up(self, number: int) -> GlobalModel:
         """Round `number` is over and no longer kept: go on from the state after it, or after a later one."""

@@ -46,6 +46,15 @@ class RoundVault:
             self.clear(self.folder)
             durable.write(mark, self.ctx)
 
+    @staticmethod
+    def shows_untrained(folder: Path, ctx: bytes) -> bool:
+        """Whether what is here is of this round and from before its training; nothing here shows nothing.
+
+        Ask before a vault is made, which marks the folder as of its round. No backup has this folder: it is never old.
+        """
+        mark = folder / "ctx"
+        return mark.exists() and mark.read_bytes() == ctx and not (folder / "held").exists()
+
     def keep_secrets(self, secrets: RoundSecrets) -> None:
         """Store b, k and c."""
         durable.write(self.folder / "secrets", secrets.to_bytes())

@@ -59,7 +59,9 @@ def _sums(world: World) -> Iterator[str]:
 def _one_history(world: World) -> Iterator[str]:
     """All that have a round have the same end, chain and model; the aggregator says the same."""
     ends: dict[int, tuple[object, object]] = {}
-    for number in (*world.silos, 0):
+    # An aggregator that forgot is as good as one that lies: silos stop where they see it, and not all finish.
+    forgot = any(isinstance(op, Restore) and op.party == 0 for op in world.operations)
+    for number in () if forgot else (*world.silos, 0):
         for entry in world.entries(number):
             if entry.kind == "closed":
                 chain = entry.body["chain"] or None
@@ -95,12 +97,13 @@ def _ends(world: World) -> Iterator[str]:
 
 
 def _waits(world: World) -> Iterator[str]:
-    """Nobody waits for ever while enough silos are there."""
+    """Nobody waits for ever while t silos are there that lost nothing; more than n - t that did are not tolerated."""
     waiting = [silo for silo in world.silos if silo not in world.ended]
     keyless = not any(_entries(world, silo, "key_granted") for silo in waiting)
     if keyless and STEWARD not in waiting:
         return  # the steward is gone, and nobody else has the key
-    if waiting and _able(world) >= world.cast.study.roster.threshold:
+    lost = {op.party for op in world.operations if isinstance(op, Restore)}
+    if waiting and _able(world) - len(lost - {0}) >= world.cast.study.roster.threshold:
         yield f"silos {waiting} wait for ever; so far {world.reasons}"
 
 

@@ -44,7 +44,7 @@ from tests.simulation.silo import Opened, SimulatedAgent
 
 AGAIN = 30.0
 """Seconds after which a supervisor starts a program again that ended with an error."""
-STARTS = 12
+STARTS = 8
 """A silo that ended so often is given up."""
 QUIET = 300.0
 """When nothing durable happened for so long, and nothing more will be done to anybody, nothing ever happens."""
