@@ -35,6 +35,7 @@ from silo_node import server_optimizer
 from silo_node.ingestion import open_cohort
 from silo_node.learner import Learner
 from silo_node.state import StateDirectory
+from silo_node.transformed import TransformedImages
 
 HERE = Path(__file__).parent
 SILOS = ("north", "harbour", "hill")
@@ -102,7 +103,9 @@ def _measure(
 def _alone(outcome: Outcome, state: Path, test: TestSplit) -> float:
     """Test AUC (over images) of a model that one silo trains by itself with the same study."""
     study: Study = outcome.study
-    learner = Learner(study, open_cohort(StateDirectory(state), COHORT), SecureStream())
+    directory = StateDirectory(state)
+    disk = TransformedImages(directory.study(study.name).transformed, directory.cohort_key(), study.digest())
+    learner = Learner(study, open_cohort(directory, COHORT), SecureStream(), disk)
     model = server_optimizer.OptimizerState.initial(learner.initial_vector())
     for number in range(1, study.training.rounds + 1):
         model = server_optimizer.step(model, learner.train(model.weights, number).consume(), study.aggregation)

@@ -22,6 +22,9 @@ def ingest(
         Path | None, typer.Option(help="What labels are, from the study's researcher.", show_default="0 or 1")
     ] = None,
     query: Annotated[Path | None, typer.Option(help="Which series are meant.", show_default="every image")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(help="YAML file that says which pixels may pass.", show_default="the Basic Profile")
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that read headers of many files.", min=1, max=64)] = 1,
     as_json: AsJson = False,
 ) -> None:
@@ -32,7 +35,7 @@ def ingest(
     from silo_node import ingestion
 
     directory = StateDirectory(state)
-    request = ingestion.Request(cohort, source, labels, labelling, query, workers)
+    request = ingestion.Request(cohort, source, labels, labelling, query, profile, workers)
     with (
         durable.lock(state),
         directory.open_ledger(directory.identity()) as ledger,

@@ -14,9 +14,11 @@ from imaging.cohorts.cohort import Cohort
 from imaging.cohorts.dicom_source import EVERY_IMAGE, DicomFolder
 from imaging.cohorts.labelling import BINARY, Labelling
 from imaging.cohorts.listing_source import Listing
-from imaging.deidentification import Pseudonyms
+from imaging.deidentification import BASIC, Pseudonyms
+from imaging.deidentification import profile as profiles
 from imaging.labels.table import SPLITS
 from imaging.sources.query import Query
+from imaging.volumes.cache import VolumeCache
 from privacy import configuration, durable
 from privacy.console import user_name
 from privacy.errors import CollegiumError, ConfigError, DataError
@@ -44,6 +46,7 @@ class Request:
         labels: the label table.
         labelling: file that says what labels are; None: 0 or 1.
         query: file that says which series are meant; None: every image.
+        profile: file that says which pixels may pass; None: the Basic Profile.
         workers: processes that read headers.
     """
 
@@ -52,6 +55,7 @@ class Request:
     labels: Path
     labelling: Path | None = None
     query: Path | None = None
+    profile: Path | None = None
     workers: int = 1
 
 
@@ -77,6 +81,8 @@ def ingest(
     name, folder = request.name, directory.cohort(request.name)
     labelling = configuration.load(request.labelling, Labelling) if request.labelling else BINARY
     query = configuration.load(request.query, Query) if request.query else EVERY_IMAGE
+    with imaging_errors():
+        profile = profiles.read(request.profile) if request.profile else BASIC
     if any(e.kind == "cohort" and e.body["cohort"] == name for e in ledger.entries):
         raise DataError(
             f"the ledger has a cohort '{name}', and a name is used once; choose another name, the patients' budget "
@@ -88,8 +94,10 @@ def ingest(
     sets = PatientSets(directory.patients, key)
     _forget(folder, sets, name)
     source: cohorts.Source = Listing(request.source)
+    cache = VolumeCache(directory.volumes, directory.cohort_key())
     if not request.source.is_file():
-        source = DicomFolder(request.source, directory.catalogue(request.source), query, workers=request.workers)
+        catalogue = directory.catalogue(request.source)
+        source = DicomFolder(request.source, catalogue, query, workers=request.workers, cache=cache)
     elif request.query:
         raise ConfigError("a query is for folders of DICOM files; a listing names its files itself")
     with imaging_errors():
@@ -101,6 +109,7 @@ def ingest(
             directory.cohort_key(),
             name,
             labelling=labelling,
+            profile=profile,
             on_progress=on_progress,
         )
     try:
@@ -125,6 +134,7 @@ def ingest(
     except CollegiumError:
         _forget(folder, sets, name)
         raise
+    cache.prune()
     return Ingested(summary, overlaps)
 
 

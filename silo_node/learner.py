@@ -19,6 +19,7 @@ from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node import layout, tasks
 from silo_node.examples import Examples, StoredCohort
 from silo_node.imaging_errors import imaging_errors
+from silo_node.transformed import TransformedImages
 
 
 class Learner:
@@ -28,12 +29,13 @@ class Learner:
         study: the approved study.
         cohort: the silo's de-identified cohort.
         stream: the silo's CSPRNG.
+        disk: for images that do not fit into memory.
 
     Raises:
         DataError: the model, transforms or cohort cannot be used.
     """
 
-    def __init__(self, study: Study, cohort: StoredCohort, stream: SecureStream) -> None:
+    def __init__(self, study: Study, cohort: StoredCohort, stream: SecureStream, disk: TransformedImages) -> None:
         self._study = study
         self._task = tasks.task(study)
         self._network = tasks.network(study)
@@ -43,8 +45,8 @@ class Learner:
             building.check(self._network, self._pipeline.shape, self._task.problem)
             if window is not None:
                 building.check(self._network, (1, *window), self._task.problem)
-        training = Examples(cohort.patients("train"), self._pipeline, self._task)
-        self._held_out = Examples(cohort.patients(study.evaluation.split), self._pipeline, self._task)
+        training = Examples(cohort.patients("train"), self._pipeline, self._task, disk)
+        self._held_out = Examples(cohort.patients(study.evaluation.split), self._pipeline, self._task, disk)
         if not len(training):
             raise DataError("the cohort has no patient to train on; check the split column of its labels")
         self._trainer = PatientTrainer(self._network, self._task.loss, training, study.privacy, study.training, stream)

@@ -21,6 +21,7 @@ from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
+from silo_node.transformed import TransformedImages
 
 PACKAGES = ("imaging", "privacy", "silo_node")
 """What a silo's code is, for the ledger."""
@@ -63,7 +64,8 @@ def take_part(
             approval.check_claims(signed)
             approval.check_spent(approved.cohort, policy, ledger)
             torch.set_num_threads(threads)
-            learner = Learner(signed, cohort, SecureStream())
+            disk = TransformedImages(folder.transformed, directory.cohort_key(), signed.digest())
+            learner = Learner(signed, cohort, SecureStream(), disk)
             progress.say("phase", 0, phase="preflight")
             learner.preflight()
             Agent(
@@ -85,6 +87,7 @@ def take_part(
                 processes=cores(),
                 witnesses_required=policy.witnesses_required,
             ).run()
+            disk.forget()
         except CollegiumError as error:
             _record(ledger, signed.digest(), error)
             raise

@@ -5,9 +5,9 @@ silo.yaml   local policy                  pseudonym.key, cohort.key  secrets of 
 roster-statement-<consortium>.json  the newest that was seen
 pseudonyms.sqlite, pseudonyms-<project>.sqlite  names drawn at random, where a de-identification profile wants them
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
-catalogues/  indices of the folders that images are read from
+catalogues/, volumes/  indices of the folders that images are read from, and what was decoded of them
 studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back}, and of the round
-                {upload/, sum/, snapshot/, audit}
+                {upload/, sum/, snapshot/, audit}, and transformed/ while it trains
 """
 
 import hmac
@@ -92,6 +92,11 @@ class StateDirectory:
         make_folder(folder)
         return folder / f"{name[:16].hex()}.sqlite"
 
+    @property
+    def volumes(self) -> Path:
+        """Folder of decoded volumes, sealed; it may be removed at any time."""
+        return self.root / "volumes"
+
     def _secret(self, name: str) -> bytes:
         path = self.root / name
         if not path.exists():
@@ -151,6 +156,7 @@ class StudyDirectory:
         self.close_file = root / "close"
         self.halted = root / "halted"
         self.rolled_back = root / "rolled-back"
+        self.transformed = root / "transformed"
 
     def make(self) -> None:
         """Create the folder."""

@@ -39,6 +39,11 @@ class StoredImage:
     _stored: Stored = field(repr=False)
     _store: ImageStore = field(repr=False)
 
+    @property
+    def content(self) -> str:
+        """SHA-256 of its bytes in clear, hex."""
+        return self._stored.sha256
+
     def read(self) -> CohortImage:
         """Read it from the disk, checked each time.
 
@@ -65,15 +70,22 @@ class CohortPatient:
         """Images, at least one."""
         return len(self.images)
 
-    def load(self, image: int) -> tuple[NDArray[Any], NDArray[np.float64] | None, Value | NDArray[Any]]:
-        """An image's array, its affine, and what is learned of it: its mask, or else its label.
+    def load(self, image: int) -> tuple[NDArray[Any], NDArray[np.float64] | None, NDArray[Any] | None]:
+        """An image's array, its affine and its mask.
 
         Raises:
             ImagingError: `cohort.damaged`.
         """
         found = self.images[image].read()
-        learned = self.images[image].label if found.mask is None else found.mask
-        return found.volume.array, found.volume.affine, learned
+        return found.volume.array, found.volume.affine, found.mask
+
+    def label(self, image: int) -> Value:
+        """What the table says of an image."""
+        return self.images[image].label
+
+    def content(self, image: int) -> str:
+        """SHA-256 of an image with its mask and manifest, hex."""
+        return self.images[image].content
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ Headers are read once (`imaging.sources.catalogue`); what nobody labelled is not
 structure sets in the folder are matched with the images that they refer to.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -23,6 +23,7 @@ from imaging.labels.opening import Reference
 from imaging.labels.table import Image
 from imaging.sources.catalogue import Catalogue, CataloguedSeries
 from imaging.sources.query import Limits, Query
+from imaging.volumes.cache import VolumeCache
 from imaging.volumes.radiograph import Colour
 from imaging.volumes.reading import decode
 from imaging.volumes.scanning import SourceStack, scan
@@ -72,6 +73,7 @@ class DicomFolder:
         query: which of its series are meant.
         colour: what becomes of coloured images.
         workers: processes that read headers.
+        cache: of decoded volumes; None: each is decoded anew.
     """
 
     folder: Path
@@ -79,10 +81,11 @@ class DicomFolder:
     query: Query = EVERY_IMAGE
     colour: Colour = "reject"
     workers: int = 1
+    cache: VolumeCache | None = field(default=None, repr=False)
 
     def candidates(
         self, names: Naming, labelling: Labelling, wanted: Callable[[str], bool], on_progress: Callable[[int], None]
-    ) -> Iterator[Candidate | Refused]:
+    ) -> Generator[Candidate | Refused, None, None]:
         """All candidates and refusals, patient by patient; memory for the headers of one series.
 
         Args:
@@ -123,7 +126,7 @@ class DicomFolder:
             except ImagingError as error:
                 yield Refused(image, paths, error.code)
                 continue
-            yield Candidate(image, paths, partial(decode, stack, self.colour), draw)
+            yield Candidate(image, paths, partial(decode, stack, self.colour, self.cache), draw)
 
     def _below(self, path: Path) -> str:
         return str(path.relative_to(self.folder))

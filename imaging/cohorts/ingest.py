@@ -9,8 +9,9 @@ caller holds the silo's lock.
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +33,7 @@ class Source(Protocol):
 
     def candidates(
         self, names: Naming, labelling: Labelling, wanted: Callable[[str], bool], on_progress: Callable[[int], None]
-    ) -> Iterator[Candidate | Refused]:
+    ) -> Generator[Candidate | Refused, None, None]:
         """See `dicom_source.DicomFolder`."""
 
     def contains(self, path: Path) -> bool:
@@ -113,9 +114,10 @@ def ingest(
         found = source.candidates(
             names, labelling, table.splits.__contains__, lambda done: on_progress("headers", done)
         )
-        for done, candidate in enumerate(found, start=1):
-            intake.take(candidate)
-            on_progress("images", done)
+        with closing(found):
+            for done, candidate in enumerate(found, start=1):
+                intake.take(candidate)
+                on_progress("images", done)
         _check(intake, table)
         summary = _finish(intake, table, partial, key, name)
         _flush(partial)

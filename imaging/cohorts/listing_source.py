@@ -3,7 +3,7 @@
 Such files carry no header: whom they are of, and that nothing is burned into them, says the hospital that lists them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -47,7 +47,7 @@ class Listing:
 
     def candidates(
         self, names: Naming, labelling: Labelling, wanted: Callable[[str], bool], on_progress: Callable[[int], None]
-    ) -> Iterator[Candidate | Refused]:
+    ) -> Generator[Candidate | Refused, None, None]:
         """All rows, in their order.
 
         Args:

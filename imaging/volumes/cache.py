@@ -11,7 +11,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -54,6 +54,7 @@ class VolumeCache:
         self._folder, self._key = folder, key
         self._naming = hmac.digest(key, b"collegium/v1/volume-cache/name", "sha256")
         self.repaired = 0
+        self._used: set[str] = set()
         folder.mkdir(mode=0o700, exist_ok=True)
 
     def volume(self, digest: str, parameters: Parameters, make: Callable[[], Volume]) -> Volume:
@@ -86,6 +87,7 @@ class VolumeCache:
         """
         name = self._name(digest, parameters)
         path = self._folder / name
+        self._used.add(name)
         if not path.exists():
             return None
         try:
@@ -101,6 +103,7 @@ class VolumeCache:
             ImagingError: `cache.storage`.
         """
         name = self._name(digest, parameters)
+        self._used.add(name)
         partial = self._folder / f"{name}.{secrets.token_hex(8)}{_PARTIAL}"
         try:
             try:
@@ -115,16 +118,14 @@ class VolumeCache:
                 f"the disk refused an entry of the volume cache ({error.strerror}); make room", "cache.storage"
             ) from error
 
-    def prune(self, kept: Iterable[tuple[str, Parameters]]) -> int:
-        """Remove every entry but those of these sources and parameters, and what a kill left half written.
+    def prune(self) -> int:
+        """Remove every entry that was not asked for since this object was made, and what a kill left half written.
 
         Returns:
             How many files were removed: entries of older pipelines and of sources that went.
         """
-        names = {self._name(digest, parameters) for digest, parameters in kept}
-        stale = [
-            path for path in self._folder.iterdir() if path.suffix in (_SUFFIX, _PARTIAL) and path.name not in names
-        ]
+        found = (path for path in self._folder.iterdir() if path.suffix in (_SUFFIX, _PARTIAL))
+        stale = [path for path in found if path.name not in self._used]
         for path in stale:
             path.unlink(missing_ok=True)
         return len(stale)

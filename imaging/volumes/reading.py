@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from imaging.volumes import codecs, radiograph, values
+from imaging.volumes.cache import VolumeCache
 from imaging.volumes.geometry import Placement
 from imaging.volumes.headers import foreign_errors, load, parse, text
 from imaging.volumes.manifest import Manifest
@@ -43,13 +44,18 @@ def read(paths: Sequence[Path], colour: Colour = "reject") -> Reading:
     return Reading(tuple(found), tuple(sorted(rejected, key=lambda one: order[one.path])))
 
 
-def decode(stack: SourceStack, colour: Colour = "reject") -> SourceVolume:
-    """Decode the pixels of a stack.
+def decode(stack: SourceStack, colour: Colour = "reject", cache: VolumeCache | None = None) -> SourceVolume:
+    """Decode the pixels of a stack, or take them from a cache where it was decoded before.
 
     Raises:
         ImageRejected: a file cannot be decoded (`codecs.decode`), or CHANGED since the scan.
+        ImagingError: `cache.storage`.
     """
-    volume = _image(stack, colour) if stack.placement is None else _volume(stack, stack.placement)
+
+    def decoded() -> Volume:
+        return _image(stack, colour) if stack.placement is None else _volume(stack, stack.placement)
+
+    volume = decoded() if cache is None else cache.volume(stack.digest, {"colour": colour}, decoded)
     with foreign_errors():  # the first look at an attribute decodes it
         return _identified(volume, stack)
 

@@ -286,11 +286,11 @@ def kinds(entries: tuple[Entry, ...]) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, tuple[int, str]]:
-    """Mode and SHA-256 of every file below a folder, without locks and the indices of folders that were read."""
+    """Mode and SHA-256 of every file below a folder, without locks and what is kept of folders that were read."""
     return {
         str(path.relative_to(folder)): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "lock" and path.parent.name != "catalogues"
+        if path.is_file() and path.name != "lock" and path.parent.name not in ("catalogues", "volumes")
     }
 
 

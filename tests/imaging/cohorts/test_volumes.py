@@ -10,6 +10,8 @@ from imaging.cohorts.ingest import ingest
 from imaging.cohorts.labelling import Labelling, Outlined
 from imaging.deidentification import Pseudonyms
 from imaging.errors import ImagingError
+from imaging.volumes import reading
+from imaging.volumes.cache import VolumeCache
 from tests.imaging.labels.conftest import COLUMNS, ROWS, SLICES, Scan
 from tests.imaging.series import item
 
@@ -30,6 +32,7 @@ class Archive:
         self.root, self.folder = root, root / "source"
         self.folder.mkdir()
         self.rows = ["patient,split"]
+        self.cache = None
 
     def scan(self, patient, split="train"):
         folder = self.folder / patient
@@ -47,7 +50,7 @@ class Archive:
     def ingest(self, labelling=LIVER):
         table = self.root / "labels.csv"
         table.write_text("\n".join(self.rows) + "\n")
-        source = DicomFolder(self.folder, self.root / "catalogue")
+        source = DicomFolder(self.folder, self.root / "catalogue", cache=self.cache)
         summary = ingest(source, table, self.root / "cohort", Pseudonyms(KEY), KEY, "livers", labelling=labelling)
         return summary, Cohort.open(self.root / "cohort", KEY)
 
@@ -78,6 +81,20 @@ def test_volumes_come_with_the_masks_that_refer_to_them(archive):
         np.testing.assert_allclose(affine, scan.grid.affine, atol=1e-6)
         assert array.min() >= -1024
         assert patient.images[0].shape == SHAPE
+
+
+def test_what_was_decoded_once_is_not_decoded_again(archive, monkeypatch):
+    archive.scan("P-1").segment(drawn(1).clip(0, 1), ["Liver"])
+    archive.cache = VolumeCache(archive.root / "volumes", KEY)
+    archive.rows.append("P-2,train")
+    with pytest.raises(ImagingError) as caught:  # after everything was decoded
+        archive.ingest()
+    assert caught.value.code == "labels.no_such_patient"
+    archive.rows.pop()
+    monkeypatch.setattr(reading, "_volume", lambda *_: pytest.fail("decoded again"))
+    summary, _ = archive.ingest()
+    assert summary.images == 1
+    assert VolumeCache(archive.root / "volumes", KEY).prune() == 1
 
 
 def test_a_structure_set_is_a_mask_too(archive):
@@ -120,7 +137,7 @@ def test_a_label_table_may_give_volumes_classes(archive):
     archive.rows = ["patient,label,split", "P-1,high,val"]
     grades = Labelling(format="collegium-labelling/1", kind="multi_class_classification", classes=("low", "high"))
     _, cohort = archive.ingest(grades)
-    assert cohort.patients("val")[0].load(0)[2] == 1
+    assert cohort.patients("val")[0].label(0) == 1
 
 
 @pytest.mark.parametrize(
