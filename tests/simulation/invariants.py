@@ -108,14 +108,13 @@ def _waits(world: World) -> Iterator[str]:
 
 
 def _excluded(world: World) -> Iterator[str]:
-    """A silo that nothing happened to is in every sum of a round that it began, or an entry says why not."""
+    """A silo that nothing happened to is in every sum, or an entry says why not."""
     for entry in world.entries(0):
         if entry.kind != "survivors":
             continue
         number = _round(entry)
         for silo in world.silos:
-            began = number in _rounds(world, silo, "round_opened")
-            if silo in entry.body["silos"] or not began or any(_concerns(op, silo) for op in world.operations):  # type: ignore[operator]
+            if silo in entry.body["silos"] or any(_concerns(op, silo) for op in world.operations):  # type: ignore[operator]
                 continue
             told = [e.body["detail"] for e in world.entries(silo) if e.kind == "incident"]
             if not any(f"round {number}:" in str(detail) for detail in told):

@@ -39,7 +39,7 @@ from tests.simulation.consortium import Cast
 from tests.simulation.network import Aggregator, Channel, Line, Server
 from tests.simulation.operations import Cut, Expire, Fault, Join, Jump, Operation, Revoke, Slow
 from tests.simulation.party import Party
-from tests.simulation.scheduler import Condition, Killed, Scheduler
+from tests.simulation.scheduler import Condition, Killed, Scheduler, Task
 from tests.simulation.silo import Opened, SimulatedAgent
 
 AGAIN = 30.0
@@ -78,6 +78,7 @@ class World:
         self.expired: set[int] = set()
         self.revoked: set[int] = set()
         self._training: dict[int, float] = {}
+        self._worker: Task | None = None
         self._locks: dict[int, Party] = {}
         self._entries: dict[int, tuple[Entry, ...]] = {}
 
@@ -86,7 +87,7 @@ class World:
         with self._patched():
             self._publish_statement()
             self._schedule()
-            self.scheduler.spawn("aggregator", self._serve)
+            self._worker = self.scheduler.spawn("aggregator", self._serve)
             for index in self.silos:
                 joins = [op.at for op in self.operations if isinstance(op, Join) and op.silo == index]
                 self.scheduler.spawn(f"silo {index}", partial(self._live, index), float(max(joins, default=0)))
@@ -95,6 +96,8 @@ class World:
             finally:
                 for party in (self.hub, *self.silos.values()):
                     self._release(party)
+                    incidents = [entry.body for entry in self.entries(party.number) if entry.kind == "incident"]
+                    self.log += [f"{party} notes: {body['detail']} [{body['code']}]" for body in incidents]
 
     def entries(self, number: int) -> tuple[Entry, ...]:
         """What is in a party's ledger at the end, verified."""
@@ -273,7 +276,11 @@ class World:
         moment = virtual_datetime(
             lambda: scheduler.now, lambda: cast(Party, scheduler.acting).offset if scheduler.acting else timedelta()
         )
-        hold = durable.hold
+        hold, conditions = durable.hold, list[Condition]()
+
+        def condition() -> Condition:
+            conditions.append(Condition(scheduler))
+            return conditions[-1]
 
         def holding(descriptor: int) -> None:
             hold(descriptor)
@@ -282,6 +289,8 @@ class World:
         def fsync(descriptor: int) -> None:
             if scheduler.acting is not None:
                 cast(Party, scheduler.acting).fsync(descriptor)
+                if scheduler.current is self._worker and not any(condition.held for condition in conditions):
+                    scheduler.sleep(0.001)  # calls are served while the aggregator folds and publishes
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
@@ -289,7 +298,7 @@ class World:
             patch.setattr(aggregator.app, "time", time)
             patch.setattr(aggregator.app, "datetime", moment)
             patch.setattr(aggregator.app.software, "enter", lambda *_: None)
-            patch.setattr(aggregator.coordinator, "threading", SimpleNamespace(Condition=lambda: Condition(scheduler)))
+            patch.setattr(aggregator.coordinator, "threading", SimpleNamespace(Condition=condition))
             patch.setattr(aggregator.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)

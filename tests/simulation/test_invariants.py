@@ -1,0 +1,85 @@
+"""Each invariant fails where what it guards is taken out of the programs."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import aggregator.deadlines
+from privacy.secagg.survivors import CheckedSurvivors
+from silo_node.agent import Agent
+from silo_node.global_model import GlobalModel
+from silo_node.records import RoundRecords
+from tests.simulation.conftest import Stage
+from tests.simulation.operations import Kill, Leave, Operation
+from tests.simulation.silo import MarkingLearner, SimulatedAgent
+
+
+def breaks(stage: Stage, finding: str, *operations: Operation) -> None:
+    play = stage(4, 1)
+    with pytest.raises(AssertionError, match=finding):
+        play(operations)
+
+
+def test_a_debit_that_is_left_out(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = RoundRecords.add
+
+    def forgetful(records: RoundRecords, kind: str, round_number: int, **more: Any) -> None:
+        if kind != "reserved":
+            add(records, kind, round_number, **more)
+
+    monkeypatch.setattr(RoundRecords, "add", forgetful)
+    breaks(stage, "reads patients for round 1 before it is charged")
+
+
+def test_an_update_that_leaves_before_it_is_spent(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    add = RoundRecords.add
+    monkeypatch.setattr(
+        RoundRecords, "add", lambda self, kind, number, **more: kind == "spent" or add(self, kind, number, **more)
+    )
+    breaks(stage, "sends an update of round 1 that is not spent")
+
+
+def test_a_round_that_is_trained_again_after_a_kill(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = RoundRecords.has
+    forgotten = ("round_opened", "reserved")
+    monkeypatch.setattr(
+        RoundRecords, "has", lambda self, kind, number: kind not in forgotten and has(self, kind, number)
+    )
+    breaks(stage, r"silo 2 has 'round_opened' \d times for round 1", Kill(party=2, step=70))
+
+
+def test_a_silo_that_counts_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluate = MarkingLearner.evaluate
+
+    def doubling(learner: MarkingLearner, weights: NDArray[np.float64]) -> NDArray[np.int64]:
+        return evaluate(learner, weights) * (2 if learner._index == 2 else 1)
+
+    monkeypatch.setattr(MarkingLearner, "evaluate", doubling)
+    breaks(stage, "silo 1 opened 10001 in round 1, not 1111")
+
+
+def test_a_silo_that_goes_on_with_another_model(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    apply = SimulatedAgent._apply
+
+    def otherwise(agent: Any, model: GlobalModel, sums: Any, checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
+        applied = apply(agent, model, sums, checked, ctx)
+        if agent._index != 3:
+            return applied
+        return replace(applied, optimizer=replace(applied.optimizer, weights=applied.optimizer.weights + 1))
+
+    monkeypatch.setattr(SimulatedAgent, "_apply", otherwise)
+    breaks(stage, "silos finished with different models")
+
+
+def test_a_wait_without_an_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregator.deadlines, "due_at", lambda *_: None)
+    breaks(stage, "wait for ever", Leave(silo=4, step=60))
+
+
+def test_a_silo_that_stays_away_and_says_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    frozen = Agent._is_frozen
+    monkeypatch.setattr(Agent, "_is_frozen", lambda self, number: self._index == 2 or frozen(self, number))
+    breaks(stage, "silo 2 is not in the sum of round 1 and its ledger does not say why")
