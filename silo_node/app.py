@@ -59,7 +59,7 @@ def approve(
             approval.check_policy(signed, cohort, policy)
             approval.check_claims(signed)
             approval.check_spent(cohort, policy, ledger)
-            patients = _patients(directory, cohort)
+            patients = _patients(directory, cohort, signed)
             print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger)))
             approval.check_budget(signed, cohort, policy, ledger)
             if not yes and not typer.confirm("Approve this study?"):
@@ -162,10 +162,13 @@ def _confirmed(pairs: list[str]) -> dict[str, str]:
     return confirmed
 
 
-def _patients(directory: StateDirectory, cohort: str) -> int:
+def _patients(directory: StateDirectory, cohort: str, signed: studies.Study) -> int:
+    """How many patients the cohort has, which must be labelled for the study's task. Raises DataError."""
+    from silo_node import tasks
     from silo_node.ingestion import open_cohort
 
     opened = open_cohort(directory, cohort)
+    tasks.check_cohort(signed, opened)
     return sum(len(opened.patients(split)) for split in ("train", "val", "test"))
 
 

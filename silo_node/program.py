@@ -10,7 +10,7 @@ from privacy.he.workers import cores
 from privacy.ledger import software
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
-from silo_node import approval, configuration
+from silo_node import approval, configuration, tasks
 from silo_node import export as exporting
 from silo_node.agent import Agent
 from silo_node.client import AggregatorClient
@@ -56,6 +56,7 @@ def take_part(
             progress.say("phase", 0, phase="loading")
             cohort = open_cohort(directory, approved.cohort)
             _check_recorded(ledger, cohort, approved.cohort)
+            tasks.check_cohort(signed, cohort)
             import torch  # seconds to import, which a refusal need not wait for
 
             from silo_node.learner import Learner

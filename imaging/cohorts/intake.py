@@ -102,7 +102,7 @@ class Intake:
             raise ImagingError("an image is there twice", DUPLICATE_PIXELS)
         mask = self._mask(found, source)
         drawn = mask.warnings if mask else ()
-        warnings = tuple(sorted({*quality.check(volume.array, volume.manifest), *cleaned.warnings, *drawn}))
+        warnings = tuple(sorted({*quality.check(volume), *cleaned.warnings, *drawn}))
         stored = self.store.add(pack(CohortImage(volume, mask.array if mask else None)))
         self._pixels.add(pixels.digest())
         self._instances.update(dict.fromkeys(instances, found.image))
