@@ -20,6 +20,8 @@ from privacy.configuration import load
 from privacy.study import SignedStudy, Study
 
 ADDRESS = "localhost"
+LISTING = "listing.csv"
+LABELLING = "labelling.yaml"
 START_PATIENCE = 30.0
 """Seconds the aggregator has to start serving."""
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
@@ -28,7 +30,11 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED
 
 @dataclass(frozen=True)
 class Order:
-    """What to run: `sources` has a folder with `dicom/` and `labels.csv` for every silo, in order."""
+    """What to run.
+
+    `sources` has a folder for every silo, in order: `labels.csv`, with `dicom/` or `listing.csv`, and `labelling.yaml` if
+    labels are not 0 or 1.
+    """
 
     out: Path
     silos: tuple[str, ...]
@@ -124,14 +130,15 @@ class Consortium:
         )
 
     def _ingest(self) -> None:
-        self._display.step("reading DICOM at every silo: de-identified, indexed, broken files put aside")
-        self._run(
-            *(
-                self._silo(
-                    name, "ingest", str(source / "dicom"), "--labels", str(source / "labels.csv"), "--cohort", COHORT
-                )
-                for name, source in zip(self._order.silos, self._order.sources, strict=True)
-            )
+        self._display.step("reading images at every silo: de-identified, indexed, broken files put aside")
+        self._run(*map(self._ingest_one, self._order.silos, self._order.sources))
+
+    def _ingest_one(self, name: str, source: Path) -> Step:
+        listing, labelling = source / LISTING, source / LABELLING
+        images = listing if listing.exists() else source / "dicom"
+        meaning = ("--labelling", str(labelling)) if labelling.exists() else ()
+        return self._silo(
+            name, "ingest", str(images), "--labels", str(source / "labels.csv"), "--cohort", COHORT, *meaning
         )
 
     def _agree(self) -> Study:
