@@ -1,4 +1,4 @@
-"""Dice on real MRI volumes, learned by three silos and an aggregator as processes, without differential privacy and with.
+"""Dice on real MRI volumes, learned by three silos and an aggregator as processes, with and without privacy.
 
 Prints one JSON object. The unit of privacy is the volume: the data has no patient key. Volumes are dealt to splits and
 silos by SHA-256 of their file's name. Each silo ingests its own NIfTI files and masks from a listing; updates and
@@ -62,10 +62,8 @@ def deal(data: Path, destination: Path) -> tuple[tuple[Path, ...], dict[str, lis
         for name, lines in ((LISTING, listed), ("labels.csv", labelled)):
             with (source / name).open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(lines)
-    counts = {
-        split: [sum(row[2] == split for row in members) for members in rows] for split in ("train", "val", "test")
-    }
-    return sources, counts
+    splits = ("train", "val", "test")
+    return sources, {split: [sum(row[2] == split for row in members) for members in rows] for split in splits}
 
 
 def run(out: Path, sources: tuple[Path, ...], epsilon: str, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -32,8 +32,8 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PYTHONUNBUFFERED
 class Order:
     """What to run.
 
-    `sources` has a folder for every silo, in order: `labels.csv`, with `dicom/` or `listing.csv`, and `labelling.yaml` if
-    labels are not 0 or 1.
+    `sources` has a folder for every silo, in order: `labels.csv`, with `dicom/` or `listing.csv`, and `labelling.yaml`
+    if labels are not 0 or 1.
     """
 
     out: Path
