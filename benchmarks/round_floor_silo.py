@@ -26,6 +26,7 @@ from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
+from silo_node.egress.log import EgressLog
 from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
@@ -82,7 +83,9 @@ def take_part(state: Path, study_file: Path, target: str, parameters: int, proce
     folder.make()
     cap = Cap(signed.privacy.epsilon or 0.0, signed.privacy.delta or 0.0)
     runtime = default_folder(state)
-    client = AggregatorClient(identity, target, signed.digest(), PATIENCE_SECONDS)
+    client = AggregatorClient(
+        identity, target, signed.digest(), PATIENCE_SECONDS, EgressLog(state, signed.digest().hex(), "")
+    )
     progress = Progress(state / "progress.jsonl", signed.training.rounds)
     try:
         with directory.open_ledger(identity) as ledger:

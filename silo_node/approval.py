@@ -5,12 +5,14 @@ it and how each hospital of the roster was confirmed, and is an entry of the led
 The hospital's policy and the study's epsilon, by two accountants, are checked here and again before each run.
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from privacy import durable, study
 from privacy.configuration import Strict
+from privacy.digest import canonical_json
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
 from privacy.errors import BudgetExceeded, CorruptState, PolicyRefused, PreflightFailed, StudyError
@@ -30,6 +32,11 @@ class Approval(Strict):
     study_digest: str
     cohort: str
     by: str
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of its canonical JSON, hex: what the log of what left names it by."""
+        return hashlib.sha256(canonical_json(self.model_dump())).hexdigest()
 
 
 @dataclass(frozen=True)

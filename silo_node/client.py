@@ -18,7 +18,6 @@ from typing import TypeVar
 import grpc
 
 from privacy import durable
-from privacy.channel import tls
 from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
@@ -28,6 +27,9 @@ from privacy.wire import bodies, convert, exchange
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
+from silo_node.egress.channel import open_channel
+from silo_node.egress.classes import CONNECTION_CHECK
+from silo_node.egress.log import EgressLog
 from silo_node.stored_upload import StoredUpload
 
 POLL_MILLISECONDS = 20_000
@@ -54,13 +56,16 @@ class AggregatorClient:
         target: HOST:PORT.
         study_digest: the study that all calls are about.
         patience: seconds without any answer after which a call gives up.
+        egress: where everything that is sent is counted.
     """
 
-    def __init__(self, identity: Identity, target: str, study_digest: bytes, patience: float) -> None:
+    def __init__(
+        self, identity: Identity, target: str, study_digest: bytes, patience: float, egress: EgressLog
+    ) -> None:
         self._identity, self._target = identity, target
         self._peer = f"the aggregator at {target}"
-        self._digest, self._patience = study_digest, patience
-        self._channel = tls.channel(identity, target)
+        self._digest, self._patience, self._egress = study_digest, patience, egress
+        self._channel = open_channel(identity, target, egress)
         prefix = f"/{convert.SERVICE.full_name}/"
         self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
         self._await = self._channel.unary_stream(prefix + "Await", bytes, bytes)
@@ -79,8 +84,9 @@ class AggregatorClient:
         self._attend = answer
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and the log of what left."""
         self._channel.close()
+        self._egress.close()
 
     def ask_head(self, nonce: bytes) -> Signed:
         """What the aggregator knows of this silo's ledger: a HeadAnswer, not checked here."""
@@ -220,6 +226,7 @@ class AggregatorClient:
                     if error.code == PEER_STORAGE:
                         raise
                     # gRPC says "Socket closed" to everything; a person needs to know why.
+                    self._egress.count(CONNECTION_CHECK, 0)
                     raise diagnose(self._identity, self._target) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)

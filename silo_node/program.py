@@ -14,6 +14,7 @@ from silo_node import approval, configuration, tasks
 from silo_node import export as exporting
 from silo_node.agent import Agent
 from silo_node.client import AggregatorClient
+from silo_node.egress.log import EgressLog
 from silo_node.export import Card
 from silo_node.global_model import GlobalModel
 from silo_node.ingestion import open_cohort
@@ -47,7 +48,8 @@ def take_part(
     signed, approved = approval.load_approved(folder, identity.study_key)
     progress = Progress(progress_file, signed.training.rounds)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
-    client = AggregatorClient(identity, target, signed.digest(), patience)
+    egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
+    client = AggregatorClient(identity, target, signed.digest(), patience, egress)
     with closing(client), closing(progress), directory.open_ledger(identity) as ledger:
         software.enter(ledger, PACKAGES)
         try:

@@ -31,6 +31,7 @@ OTHERWISE_TESTED = {
     ("silo", "ledger", "recover"),
     ("silo", "pacs", "echo"),
     ("silo", "pull"),
+    ("silo", "what-leaves"),
 }
 """Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node`, `tests/privacy/ledger` and
 `tests/imaging/sources`."""
@@ -56,7 +57,7 @@ WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts f
 def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "pull", "ingest", "approve", "run", "export", "audit")),
-        *(("silo", word) for word in ("deidentify", "review")),
+        *(("silo", word) for word in ("deidentify", "review", "what-leaves")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),

@@ -29,6 +29,7 @@ from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
+from silo_node.egress.log import EgressLog
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
@@ -187,7 +188,9 @@ class Federation:
         directory = StateDirectory(root)
         folder = directory.study(signed.name)
         folder.make()
-        client = AggregatorClient(identity, f"localhost:{port}", signed.digest(), patience)
+        client = AggregatorClient(
+            identity, f"localhost:{port}", signed.digest(), patience, EgressLog(root, signed.digest().hex(), "")
+        )
         progress = Progress(root / "progress.jsonl", signed.training.rounds)
         return Agent(
             study=signed,

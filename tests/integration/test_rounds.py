@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from silo_node.agent import Agent
+from silo_node.egress.classes import CLASSES
+from silo_node.egress.log import read
 from silo_node.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
@@ -34,6 +36,14 @@ def test_a_study_runs_to_its_end_with_one_model_and_one_chain(federation: Federa
     for model in models:
         np.testing.assert_array_equal(model.optimizer.weights, models[0].optimizer.weights)
         np.testing.assert_allclose(model.optimizer.weights, wanted, atol=1e-3)
+    for index in (1, 2, 3):
+        folder = federation.folder / f"silo-{index}"
+        left = list(read(folder))
+        told = [json.loads(line) for line in (folder / "progress.jsonl").read_text().splitlines()]
+        uploaded = sum(line["upload_bytes"] for line in told if line["event"] == "round_closed")
+        assert sum(sent.size for sent in left if sent.name == "Upload") == uploaded > 0
+        assert {sent.name for sent in left} <= CLASSES.keys()
+        assert {"Submit/advertise", "Submit/shares", "Submit/sign", "Submit/unmask", "Await"} <= {s.name for s in left}
 
 
 def kinds(agent: Agent) -> list[str]:

@@ -19,6 +19,7 @@ from privacy.wire import convert
 from privacy.wire.requests import SumRequest
 from silo_node import client as clients
 from silo_node.client import AggregatorClient
+from silo_node.egress.log import EgressLog
 from silo_node.stored_upload import StoredUpload
 from tests.aggregator.hub import Hub, MadeUpUpload, Members
 from tests.e2e.relay import Relay
@@ -72,7 +73,11 @@ class Sender:
     def client(self, port: int, patience: float = 20.0) -> Iterator[AggregatorClient]:
         silo = self.made.header.silo_index
         client = AggregatorClient(
-            self.hub.members.of(silo), f"localhost:{port}", self.hub.members.study.digest(), patience
+            self.hub.members.of(silo),
+            f"localhost:{port}",
+            self.hub.members.study.digest(),
+            patience,
+            EgressLog(self.hub.root, self.hub.members.study.digest().hex(), ""),
         )
         try:
             yield client

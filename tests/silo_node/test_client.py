@@ -14,14 +14,17 @@ from privacy.wire import convert
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotOffer
 from silo_node.client import AggregatorClient
+from silo_node.egress.log import EgressLog
 from tests.aggregator.hub import Members
 
 
 @pytest.fixture
-def client(members: Members) -> Iterator[AggregatorClient]:
+def client(members: Members, tmp_path: Path) -> Iterator[AggregatorClient]:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        made = AggregatorClient(members.of(1), f"127.0.0.1:{unused.getsockname()[1]}", bytes(32), 1.0)
+        made = AggregatorClient(
+            members.of(1), f"127.0.0.1:{unused.getsockname()[1]}", bytes(32), 1.0, EgressLog(tmp_path, "", "")
+        )
         yield made
         made.close()
 

@@ -21,6 +21,7 @@ from privacy.update import PrivateUpdate
 from silo_node.agent import Agent
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
+from silo_node.egress.log import EgressLog
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress
 from silo_node.recovery import Recovery
@@ -90,6 +91,13 @@ class SimulatedAgent(Agent):
         return super()._apply(model, sums, checked, ctx)
 
 
+class Uncounted(EgressLog):
+    """Writes nothing: the log is its process's own affair, and no instant of its writing is to be simulated."""
+
+    def count(self, name: str, size: int) -> None:
+        pass
+
+
 def agent(world: "World", index: int) -> SimulatedAgent:
     """The program of a silo over its folder, as `silo_node.program` puts it together.
 
@@ -102,7 +110,7 @@ def agent(world: "World", index: int) -> SimulatedAgent:
     directory = StateDirectory(party.root)
     folder = directory.study(study.name)
     folder.make()
-    client = AggregatorClient(identity, f"{index}", study.digest(), PATIENCE)
+    client = AggregatorClient(identity, f"{index}", study.digest(), PATIENCE, Uncounted(party.root, "", ""))
     progress = Progress(None, study.training.rounds)
     now = virtual_datetime(lambda: world.scheduler.now, lambda: party.offset).now
     statements = directory.statements(identity)

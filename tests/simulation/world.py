@@ -304,7 +304,7 @@ class World:
             patch.setattr(privacy.ledger.store, "datetime", moment)
             patch.setattr(silo_node.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
             patch.setattr(silo_node.client, "diagnose", lambda *_: Unreachable("the aggregator does not answer"))
-            patch.setattr(silo_node.client.tls, "channel", lambda _, target: Channel(self.lines[int(target)]))
+            patch.setattr(silo_node.client, "open_channel", lambda _, target, __: Channel(self.lines[int(target)]))
             for module in (silo_node.client, silo_node.cosigning, silo_node.roster_watch):
                 patch.setattr(module, "time", time)
             patch.setattr(durable, "hold", holding)

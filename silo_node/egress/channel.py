@@ -1,0 +1,81 @@
+"""The only door to the aggregator: a channel on which nothing is sent that was not counted before.
+
+`open_channel` is the one place in `silo_node` that makes a gRPC channel (tests/architecture/test_egress.py); the
+count is an interceptor of the channel itself, so no caller can leave it out. A message that cannot be entered in the
+log is not sent.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+
+from privacy.channel import tls
+from privacy.channel.identity import Identity
+from privacy.errors import StorageError
+from silo_node.egress.classes import class_of
+from silo_node.egress.log import EgressLog
+
+
+def open_channel(identity: Identity, target: str, egress: EgressLog) -> grpc.Channel:
+    """A channel of this silo to `HOST:PORT` that counts; the caller closes it. Raises as `tls.channel`."""
+    return grpc.intercept_channel(tls.channel(identity, target), _Counter(egress))
+
+
+class _Counter(
+    grpc.UnaryUnaryClientInterceptor,  # type: ignore[type-arg]  # generic in the stubs alone
+    grpc.UnaryStreamClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamUnaryClientInterceptor,  # type: ignore[type-arg]
+    grpc.StreamStreamClientInterceptor,  # type: ignore[type-arg]
+):
+    """Enters each message of each call in the log before it goes on."""
+
+    def __init__(self, egress: EgressLog) -> None:
+        self._egress = egress
+
+    def intercept_unary_unary(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        """Count one message."""
+        self._count(details, request)
+        return continuation(details, request)
+
+    def intercept_unary_stream(self, continuation: Callable[..., Any], details: Any, request: Any) -> Any:
+        """Count one message."""
+        self._count(details, request)
+        return continuation(details, request)
+
+    def intercept_stream_unary(self, continuation: Callable[..., Any], details: Any, request_iterator: Any) -> Any:
+        """Count each message of a stream as it goes; gRPC hides what stopped it, so that is raised afterwards."""
+        counted = _Counted(self, details, request_iterator)
+        outcome = continuation(details, counted)
+        if counted.refused is not None:
+            raise counted.refused
+        return outcome
+
+    def intercept_stream_stream(self, continuation: Callable[..., Any], details: Any, request_iterator: Any) -> Any:
+        """Count each message of a stream as it goes."""
+        return continuation(details, _Counted(self, details, request_iterator))
+
+    def _count(self, details: Any, request: Any) -> None:
+        if not isinstance(request, bytes):
+            raise RuntimeError("only bytes are sent on this channel")
+        method = details.method.decode() if isinstance(details.method, bytes) else details.method
+        self._egress.count(class_of(method, request), len(request))
+
+
+class _Counted(Iterator[bytes]):
+    """The messages of a stream, each counted before it is handed on; remembers a disk that refused."""
+
+    def __init__(self, counter: _Counter, details: Any, messages: Iterator[Any]) -> None:
+        self._counter, self._details, self._messages = counter, details, messages
+        self.refused: StorageError | None = None
+
+    def __next__(self) -> bytes:
+        message = next(self._messages)
+        try:
+            self._counter._count(self._details, message)
+        except StorageError as error:
+            self.refused = error
+            raise
+        if not isinstance(message, bytes):
+            raise RuntimeError("only bytes are sent on this channel")
+        return message

@@ -1,0 +1,10 @@
+from pathlib import Path
+
+import pytest
+
+from tests.silo_node.operations.site import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site.make(tmp_path)
