@@ -71,6 +71,23 @@ def is_lossy(dataset: Dataset) -> bool:
     return said == "01" or syntax in _LOSSY or (syntax in _MAYBE_LOSSY and said != "00")
 
 
+def check_complete(dataset: Dataset, size: int) -> None:
+    """Check that a file is as long as the uncompressed pixels that its header declares; of others nothing is said.
+
+    Args:
+        dataset: its header.
+        size: of the whole file, bytes.
+
+    Raises:
+        ImageRejected: TRUNCATED.
+    """
+    if "Rows" not in dataset or dataset.file_meta.TransferSyntaxUID.is_compressed:
+        return
+    pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * frame_count(dataset)
+    if pixels * int(dataset.BitsAllocated) // 8 > size:
+        raise ImageRejected(Rejection.TRUNCATED)
+
+
 def check_size(dataset: Dataset) -> None:
     """Check the declared size and format of the pixels, before they are decoded.
 

@@ -109,6 +109,7 @@ class _Scanner:
             with foreign_errors():
                 dataset = parse(data, pixels=False)
                 found = _planes(dataset, self._colour)
+                codecs.check_complete(dataset, len(data))  # or a cut copy would speak against its original
                 key = _key(dataset)
         except ImageRejected as error:
             self._rejected.append(Rejected(path, error.rejection))

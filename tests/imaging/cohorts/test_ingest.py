@@ -94,11 +94,11 @@ def test_bad_files_are_put_aside_and_stop_nothing(hospital):
     hospital.file("notes.txt", b"SECRET PAT-A")
     hospital.image("PAT-A/ct.dcm", "PAT-A", Modality="CT")
     hospital.image("PAT-A/flat.dcm", "PAT-A", pixels=np.zeros((16, 12), np.uint8))
-    hospital.image("PAT-A/cut.dcm", "PAT-A")
-    hospital.file("PAT-A/cut.dcm", (hospital.source / "PAT-A/cut.dcm").read_bytes()[:-9])
+    hospital.image("PAT-A/whole.dcm", "PAT-A", pixels=np.arange(4096, dtype=np.uint16).reshape(64, 64))
+    hospital.file("PAT-A/cut.dcm", (hospital.source / "PAT-A/whole.dcm").read_bytes()[:-4096])
     (hospital.source / "link").symlink_to("/etc/passwd")
     summary = hospital.ingest()
-    assert summary.images == 3
+    assert summary.images == 4
     assert summary.quarantined == {
         "dicom.constant": 1,
         "dicom.not_a_radiograph": 1,
