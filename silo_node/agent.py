@@ -71,6 +71,8 @@ from silo_node.witnesses import Witnesses
 ABANDONED_IN_A_ROW = 2
 """After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
 
+CAME_TOO_LATE = "round.came_too_late"
+"""The incident of a round that went on without this silo, which had begun it and read no patient for it."""
 MAY_HAVE_TRAINED = "round.may_have_trained"
 """The incident of a round that is charged because nobody can say that it was not trained."""
 
@@ -249,7 +251,11 @@ class Agent:
             exchanged = exchange.take_part()
             started = self._slot.clock()
             if exchanged.keys is not None:
-                upload = self._contributor.make(model, number, ctx, exchanged, mac)
+                upload = self._contributor.make(model, number, vault, exchanged, mac)
+            else:
+                self._records.incident(
+                    CAME_TOO_LATE, f"round {number}: our keys or shares came too late for the others"
+                )
         else:
             exchanged = exchange.follow()
             started = self._slot.clock()

@@ -32,6 +32,7 @@ from silo_node.global_model import GlobalModel
 from silo_node.key_exchange import Exchanged
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
+from silo_node.round_vault import RoundVault
 from silo_node.server_optimizer import Vector
 from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload, UnsignedUpload
@@ -71,8 +72,10 @@ class Contributor:
     stream: SecureStream
     progress: Progress
 
-    def make(self, model: GlobalModel, number: int, ctx: bytes, exchanged: Exchanged, mac: RoundMac) -> StoredUpload:
-        """Make and store the upload of round `number`, whose context is `ctx`, from the state before it.
+    def make(
+        self, model: GlobalModel, number: int, vault: RoundVault, exchanged: Exchanged, mac: RoundMac
+    ) -> StoredUpload:
+        """Make and store the upload of round `number`, whose secrets are in `vault`, from the state before it.
 
         The key exchange is over: `exchanged` has this silo's masks.
 
@@ -90,14 +93,14 @@ class Contributor:
                 self.records.add("release", number, what=self._released_metrics(), protected=False)
                 values[layout.metrics] = self.learner.evaluate(model.optimizer.released(self.study.aggregation))
             if number <= self.study.training.rounds:
-                values[layout.model], saturated = self._train(model, number)
+                values[layout.model], saturated = self._train(model, number, vault)
                 values[layout.saturated] = np.minimum(saturated, COUNT_LIMIT)
             self.progress.say("phase", number, phase="encrypting")
             made = UnsignedUpload(self.folder.upload)
             for frame in protect(self.keyholder, values, exchanged.keys, mac, self.processes, prepared):
                 made.add(frame)
         header = UploadHeader(
-            ctx=ctx,
+            ctx=vault.ctx,
             round_number=number,
             silo_index=self.index,
             frame_bytes=made.frame_bytes,
@@ -113,13 +116,16 @@ class Contributor:
         several = self.params.frame_count(length) > 1
         return Prepared(self.keyholder, length, keys, self.processes) if several else nullcontext()
 
-    def _train(self, model: GlobalModel, number: int) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    def _train(
+        self, model: GlobalModel, number: int, vault: RoundVault
+    ) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
         """The update as integers, and how many values of each tensor saturated: of the noisy update, as it is sent."""
         event = round_event(self.study)
         left = self.study.training.rounds - number + 1
         self.budget.authorise(
             self.records.entries, self.cohort, event, horizon_steps=left * self.study.training.local_steps
         )
+        vault.training_begins()
         self.records.add("reserved", number, cohort=self.cohort, event=to_json(event))
         self.progress.say("phase", number, phase="training")
         update = self.learner.train(model.optimizer.weights, number)

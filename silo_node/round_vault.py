@@ -53,7 +53,11 @@ class RoundVault:
         Ask before a vault is made, which marks the folder as of its round. No backup has this folder: it is never old.
         """
         mark = folder / "ctx"
-        return mark.exists() and mark.read_bytes() == ctx and not (folder / "held").exists()
+        return mark.exists() and mark.read_bytes() == ctx and not (folder / "trained").exists()
+
+    def training_begins(self) -> None:
+        """Mark that patients may be read for this round from now on."""
+        durable.write(self.folder / "trained", b"")
 
     def keep_secrets(self, secrets: RoundSecrets) -> None:
         """Store b, k and c."""

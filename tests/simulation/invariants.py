@@ -52,6 +52,9 @@ def _sums(world: World) -> Iterator[str]:
             yield f"silo {one.silo} opened {one.patients:b} in round {one.round_number}, not {expected:b}"
         if seen.setdefault(one.round_number, one.members) != one.members:
             yield f"round {one.round_number} was opened with {one.members} and with {seen[one.round_number]}"
+        listed = [e.body["silos"] for e in world.entries(0) if e.kind == "survivors" and _round(e) == one.round_number]
+        if not _forgot(world) and listed != [list(one.members)]:
+            yield f"round {one.round_number} was opened with {one.members}; the aggregator's ledger has {listed}"
         if len(one.members) < world.cast.study.roster.threshold:
             yield f"round {one.round_number} was opened with {one.members}, fewer than the threshold"
 
@@ -59,9 +62,7 @@ def _sums(world: World) -> Iterator[str]:
 def _one_history(world: World) -> Iterator[str]:
     """All that have a round have the same end, chain and model; the aggregator says the same."""
     ends: dict[int, tuple[object, object]] = {}
-    # An aggregator that forgot is as good as one that lies: silos stop where they see it, and not all finish.
-    forgot = any(isinstance(op, Restore) and op.party == 0 for op in world.operations)
-    for number in () if forgot else (*world.silos, 0):
+    for number in () if _forgot(world) else (*world.silos, 0):
         for entry in world.entries(number):
             if entry.kind == "closed":
                 chain = entry.body["chain"] or None
@@ -70,7 +71,7 @@ def _one_history(world: World) -> Iterator[str]:
                 if known[0] != end[0] or (None not in (known[1], chain) and known != end):
                     yield f"party {number} has round {entry.body['round']} {end}, others {known}"
     models = {(model.round_number, model.chain, model.optimizer.weights.tobytes()) for model in world.finished.values()}
-    if len(models) > 1:
+    if len(models) > 1 and not _forgot(world):
         yield "silos finished with different models"
 
 
@@ -81,6 +82,8 @@ def _ends(world: World) -> Iterator[str]:
         own = [op for op in world.operations if _concerns(op, silo)]
         if silo not in world.ended or last == "finished":
             continue
+        if "finished" in reasons and last == "peer.unreachable":
+            continue  # started again for another silo, and not yet through
         explained = (
             (last == "gone" and any(isinstance(op, Leave) for op in own))
             or (last == "identity.revoked" and silo in world.revoked)
@@ -109,9 +112,7 @@ def _waits(world: World) -> Iterator[str]:
 
 def _excluded(world: World) -> Iterator[str]:
     """A silo that nothing happened to is in every sum, or an entry says why not."""
-    for entry in world.entries(0):
-        if entry.kind != "survivors":
-            continue
+    for entry in [] if _forgot(world) else _entries(world, 0, "survivors"):
         number = _round(entry)
         for silo in world.silos:
             if silo in entry.body["silos"] or any(_concerns(op, silo) for op in world.operations):  # type: ignore[operator]
@@ -119,6 +120,11 @@ def _excluded(world: World) -> Iterator[str]:
             told = [e.body["detail"] for e in world.entries(silo) if e.kind == "incident"]
             if not any(f"round {number}:" in str(detail) for detail in told):
                 yield f"silo {silo} is not in the sum of round {number} and its ledger does not say why"
+
+
+def _forgot(world: World) -> bool:
+    """Whether the aggregator got an old copy: then it is as good as one that lies, and silos that see it stop."""
+    return any(isinstance(op, Restore) and op.party == 0 for op in world.operations)
 
 
 def _able(world: World) -> int:

@@ -232,6 +232,7 @@ class Channel:
         except Killed as killed:
             if killed.process is not process:
                 raise
+            line.aggregator.server = None
             raise Broken(grpc.StatusCode.UNAVAILABLE) from None
 
     def _note(self, method: str, context: Context, error: BaseException) -> None:

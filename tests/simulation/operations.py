@@ -141,6 +141,6 @@ def histories(silos: int, most: int = 6) -> SearchStrategy[tuple[Operation, ...]
         st.builds(Restore, party, step, step),
         st.builds(Jump, party, at, st.integers(-1000, 1000)),
         st.builds(Revoke, silo, at),
-        st.builds(Expire, silo, at, st.integers(1, 200)),
+        st.builds(Expire, silo, at, st.integers(1, 120)),
     )
     return st.lists(one, max_size=most).map(tuple)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.simulation.conftest import Play, Stage
-from tests.simulation.operations import Disk, Operation, Restore
+from tests.simulation.operations import Cut, Disk, Join, Kill, Operation, Restore
 from tests.simulation.world import World
 
 
@@ -46,3 +46,17 @@ def test_an_old_copy_of_the_aggregator_does_not_keep_all_silos_waiting(stage: St
     """It waited for silos to begin the first round again, and they for a round that it did not know."""
     world = meeting(stage(4, 1), [(Restore(party=0, copied=1, step=197),)], "an old copy comes back")
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
+
+
+def test_a_silo_that_is_killed_before_it_trains_is_not_charged(stage: Stage) -> None:
+    """The round's secrets, which are there after a kill, show that no patient was read."""
+    world = meeting(stage(4, 1), [(Kill(party=4, step=64, after=25),)], "silo 4, step 64: killed")
+    assert (4, 1) not in world.trained
+    assert not [entry for entry in world.entries(4) if entry.kind == "reserved"]
+
+
+def test_a_silo_that_comes_too_late_with_its_shares_says_so_in_its_ledger(stage: Stage) -> None:
+    """The round went on without it, and nothing told why."""
+    history = (Join(silo=3, at=10), Cut(silo=4, at=9, seconds=40))
+    world = meeting(stage(4, 1), [history], "silo 4 notes: round 1: our keys or shares came too late")
+    assert (4, 1) not in world.trained

@@ -44,9 +44,9 @@ from tests.simulation.silo import Opened, SimulatedAgent
 
 AGAIN = 30.0
 """Seconds after which a supervisor starts a program again that ended with an error."""
-STARTS = 8
+STARTS = 12
 """A silo that ended so often is given up."""
-QUIET = 300.0
+QUIET = 400.0
 """When nothing durable happened for so long, and nothing more will be done to anybody, nothing ever happens."""
 ASKED = 100.0
 """A silo that finished is started again after so long while another has not: that one may need its key or its model."""
