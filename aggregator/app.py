@@ -21,6 +21,8 @@ from aggregator import enrolment
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
+from aggregator.operations.live_status import LiveStatus
+from aggregator.operations.status import status
 from aggregator.records import Records
 from aggregator.roster_file import RosterFile
 from aggregator.service import METHODS, Service
@@ -38,6 +40,7 @@ from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
 from privacy.ledger import certificates, commands, software
 from privacy.ledger.store import Ledger
+from privacy.operations.live import LiveFile
 from privacy.study import Study
 from privacy.wire import convert
 
@@ -45,6 +48,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="The blind ad
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-aggregator"), name="ledger")
+app.command()(status)
 
 STOP_GRACE_SECONDS = 2.0
 PACKAGES = ("aggregator", "privacy")
@@ -133,6 +137,7 @@ def serve(
     signed = study.load_signed(study_file, identity.study_key)
     with lock(state):
         program = build(state, identity, signed, listen, roster_statement)
+        watched = LiveStatus(program.coordinator, LiveFile(state))
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: program.coordinator.end())
         program.server.start()
@@ -140,9 +145,11 @@ def serve(
             if port_file is not None:
                 _tell(port_file, program.port)
             print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
+            watched.start()
             program.coordinator.work()
         finally:
             program.coordinator.end()
+            watched.stop()
             program.server.stop(STOP_GRACE_SECONDS).wait()
             program.ledger.close()
 

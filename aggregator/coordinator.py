@@ -17,6 +17,7 @@ from aggregator.course import Course
 from aggregator.fold import fold
 from aggregator.intake import Intake
 from aggregator.key_board import KeyBoard
+from aggregator.operations.view import View, view
 from aggregator.records import Records
 from aggregator.recovery import Recovery
 from aggregator.setup import Rules
@@ -243,6 +244,12 @@ class Coordinator:
         with self._changed:
             number = self._course.newest
             return number, rounds.phase(self._course.states[number])
+
+    def view(self) -> View:
+        """The newest round, for those who watch."""
+        with self._changed:
+            course, number = self._course, self._course.newest
+            return view(self._study, number, course.states[number], course.revoked, course.seconds_left())
 
     # ---- the sum
 

@@ -12,6 +12,7 @@ from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
 from silo_node import archives, budget, cohort_commands, configuration, deidentification, enrolment
 from silo_node.audit import audit
+from silo_node.operations.status import status
 from silo_node.operations.what_leaves import what_leaves
 from silo_node.state import StateDirectory
 
@@ -32,6 +33,7 @@ app.add_typer(budget.app, name="budget")
 app.add_typer(archives.app, name="pacs")
 app.command()(archives.pull)
 app.command()(what_leaves)
+app.command()(status)
 
 
 @app.command()

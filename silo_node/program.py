@@ -9,6 +9,7 @@ from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
 from privacy.ledger import software
 from privacy.ledger.store import Ledger
+from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration, tasks
 from silo_node import export as exporting
@@ -46,7 +47,7 @@ def take_part(
     policy = configuration.read(directory.root).policy
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
-    progress = Progress(progress_file, signed.training.rounds)
+    progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root))
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
     client = AggregatorClient(identity, target, signed.digest(), patience, egress)

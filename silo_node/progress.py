@@ -1,4 +1,4 @@
-"""Progress for a person or a program that watches: one JSON line an event, appended to a file.
+"""Progress for a person or a program that watches: one JSON line an event, appended to a file, and the live status.
 
 Local only: nothing of it is sent. It holds no patient data and no training metric; the global
 metrics in it are those that every silo of the study sees.
@@ -6,17 +6,26 @@ metrics in it are those that every silo of the study sees.
 
 import json
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from privacy.digest import Json
 from privacy.durable import storage_error
+from privacy.operations.live import LiveFile
 
 
 class Progress:
-    """Appends events to a file, or drops them when there is none. Raises StorageError when the disk refuses."""
+    """Appends events to a file, or drops them when there is none. Raises StorageError when the disk refuses.
 
-    def __init__(self, path: Path | None, rounds: int) -> None:
-        self._path, self._rounds = path, rounds
+    Args:
+        path: the file of events, if one is wanted.
+        rounds: of the study, for those who watch.
+        study: its name.
+        live: where the phase is told that the silo is in now.
+    """
+
+    def __init__(self, path: Path | None, rounds: int, study: str = "", live: LiveFile | None = None) -> None:
+        self._path, self._rounds, self._study, self._live = path, rounds, study, live
         try:
             # Unbuffered: what the disk refuses is refused here, and not again when the file is closed.
             self._file = path.open("ab", buffering=0) if path else None
@@ -25,6 +34,7 @@ class Progress:
 
     def say(self, event: str, round_number: int, **more: Json) -> None:
         """Write one event."""
+        self._tell(event, round_number, more.get("phase"))
         if self._file is None:
             return
         line = {"time": time.time(), "event": event, "round": round_number, "rounds": self._rounds, **more}
@@ -37,3 +47,16 @@ class Progress:
         """Close the file."""
         if self._file is not None:
             self._file.close()
+
+    def _tell(self, event: str, round_number: int, phase: Json) -> None:
+        if self._live is None or event not in ("phase", "finished"):
+            return
+        self._live.write(
+            {
+                "study": self._study,
+                "round": round_number,
+                "rounds": self._rounds + 1,  # the last one only evaluates
+                "phase": phase if event == "phase" else event,
+                "since": datetime.now(UTC).isoformat(),
+            }
+        )

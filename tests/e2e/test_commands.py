@@ -31,9 +31,10 @@ OTHERWISE_TESTED = {
     ("silo", "ledger", "recover"),
     ("silo", "pacs", "echo"),
     ("silo", "pull"),
-    ("silo", "what-leaves"),
+    *(("silo", word) for word in ("what-leaves", "status")),
+    ("aggregator", "status"),
 }
-"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node`, `tests/privacy/ledger` and
+"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node`, `tests/aggregator`, `tests/privacy/ledger` and
 `tests/imaging/sources`."""
 
 
@@ -57,12 +58,12 @@ WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts f
 def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "pull", "ingest", "approve", "run", "export", "audit")),
-        *(("silo", word) for word in ("deidentify", "review", "what-leaves")),
+        *(("silo", word) for word in ("deidentify", "review", "what-leaves", "status")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),
         ("silo", "pacs", "echo"),
-        *(("aggregator", word) for word in ("init", "enrol", "serve")),
+        *(("aggregator", word) for word in ("init", "enrol", "serve", "status")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain", "from-bundle")),
         *(("compliance", word) for word in ("report", "sign", "verify", "export")),

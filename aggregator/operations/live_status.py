@@ -1,0 +1,58 @@
+"""Writes how far the running aggregator is, once a second where it changed, to `status.json` in its state directory."""
+
+import sys
+import threading
+from datetime import UTC, datetime
+
+from aggregator.coordinator import Coordinator
+from aggregator.operations.view import View
+from privacy.errors import StorageError
+from privacy.operations.live import LiveFile
+
+EVERY_SECONDS = 1.0
+HEARTBEAT_SECONDS = 15.0
+
+
+class LiveStatus:
+    """A thread that looks at a coordinator and writes what it sees. A disk that refuses is told of once."""
+
+    def __init__(self, coordinator: Coordinator, file: LiveFile) -> None:
+        self._coordinator, self._file = coordinator, file
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="status", daemon=True)
+        self._since = datetime.now(UTC)
+        self._told: tuple[int, str] | None = None
+        self._refused = False
+
+    def start(self) -> None:
+        """Begin; the file is there when this returns, unless the disk refused."""
+        self._write(self._coordinator.view())
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write a last time and end."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _watch(self) -> None:
+        written, before = 0.0, None
+        while not self._stop.wait(EVERY_SECONDS):
+            written += EVERY_SECONDS
+            seen = self._coordinator.view()
+            now = (seen.round, seen.phase, seen.done, seen.begun, seen.revoked)
+            if now != before or written >= HEARTBEAT_SECONDS:
+                self._write(seen)
+                before, written = now, 0.0
+        self._write(self._coordinator.view())
+
+    def _write(self, seen: View) -> None:
+        if self._told != (seen.round, seen.phase):
+            self._told, self._since = (seen.round, seen.phase), datetime.now(UTC)
+        try:
+            self._file.write({**seen.to_json(), "since": self._since.isoformat()})
+            self._refused = False
+        except StorageError as error:
+            if not self._refused:
+                print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
+            self._refused = True

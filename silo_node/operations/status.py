@@ -1,0 +1,135 @@
+"""`collegium-silo status`: in which phase this silo is, how far, how long, what it waits for, and what is left.
+
+Reads what the running silo wrote, its ledger, its policy and its certificate, and disturbs nothing: no lock, no call.
+What it waits for is told as this silo sees it; only the aggregator knows which hospital is late.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privacy import console
+from privacy.digest import Json
+from privacy.ledger.entry import Entry
+from privacy.ledger.reader import read as read_ledger
+from privacy.operations import live
+from silo_node import configuration
+from silo_node.state import StateDirectory, StudyDirectory
+
+AWAITED: Mapping[str, str] = {
+    "asking witnesses": "the aggregator, which is asked what it knows of this silo's ledger",
+    "keys": "the study's key, from the steward or any silo that has it",
+    "exchanging keys": "the other silos' keys",
+    "waiting for a roster statement": "the consortium's newest roster statement, from the aggregator",
+    "waiting for the slot": "the instant at which uploads may leave",
+    "sending": "the aggregator, which takes the upload",
+    "waiting": "the other silos' uploads, or the aggregator's deadline",
+    "opening": "enough silos' shares",
+    "waiting for a snapshot": "another silo that has the present model",
+}
+"""By phase, what a silo waits for; in the others it is busy itself."""
+
+
+def status(
+    state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """How far this silo is, what it waits for, and what is left of budget and certificate. Does not disturb it.
+
+    Example: collegium-silo status --state /var/lib/collegium
+    """
+    shown = collect(StateDirectory(state), datetime.now(UTC))
+    if as_json:
+        console.emit(shown, as_json=True)
+    else:
+        print(text(shown))
+
+
+def collect(directory: StateDirectory, now: datetime) -> dict[str, Json]:
+    """Everything that is known, as plain data.
+
+    Raises:
+        IdentityError: not enrolled. ConfigError: no policy. CorruptState: ledger or status file is damaged.
+    """
+    identity = directory.identity()
+    folder = directory.root / "ledger"
+    entries = read_ledger(folder).entries if (folder / "origin.json").exists() else ()
+    found = live.read(directory.root)
+    said: dict[str, Json] = dict(found.said) if found else {}
+    since = said.get("since")
+    in_phase = (now - datetime.fromisoformat(since)).total_seconds() if isinstance(since, str) else None
+    return {
+        "silo": identity.member.name,
+        "running": bool(found and found.running),
+        "said_at": found.at.isoformat() if found else None,
+        "seconds_in_phase": None if in_phase is None else round(in_phase, 1),
+        **said,
+        "awaited": AWAITED.get(str(said.get("phase"))),
+        "certificate_days_left": (identity.certificate.not_valid_after_utc - now).days,
+        "studies": [_study(directory.study(name), name, entries) for name in directory.approved_studies()],
+        "budgets": _budgets(directory, entries),
+    }
+
+
+def _study(folder: StudyDirectory, name: str, entries: Sequence[Entry]) -> Json:
+    approvals = [entry for entry in entries if entry.kind == "approved" and entry.body["study"] == name]
+    digest = approvals[-1].body["study_digest"] if approvals else None
+    ends = [entry for entry in entries if entry.kind == "closed" and entry.body["study_digest"] == digest]
+    return {
+        "study": name,
+        "cohort": approvals[-1].body["cohort"] if approvals else None,
+        "rounds_closed": sum(entry.body["outcome"] == "closed" for entry in ends),
+        "rounds_abandoned": sum(entry.body["outcome"] == "abandoned" for entry in ends),
+        "newest_round": max((int(str(entry.body["round"])) for entry in ends), default=0),
+        "halted": folder.halted.exists(),
+        "rolled_back": folder.rolled_back.exists(),
+    }
+
+
+def _budgets(directory: StateDirectory, entries: Sequence[Entry]) -> list[Json]:
+    from privacy.dp import accounting
+    from silo_node import approval
+
+    guard = approval.budget_filter(configuration.read(directory.root).policy)
+    shown: list[Json] = []
+    for cohort in dict.fromkeys(str(entry.body["cohort"]) for entry in entries if entry.kind == "cohort"):
+        account = next(guard.accounts(tuple(entries), cohort))
+        spent = accounting.epsilon_pld(account.events, account.cap.delta)
+        known = math.isfinite(spent)
+        shown.append(
+            {
+                "cohort": cohort,
+                "cap": account.cap.epsilon,
+                "delta": account.cap.delta,
+                "spent": spent if known else None,
+                "left": max(0.0, account.cap.epsilon - spent) if known else 0.0,
+            }
+        )
+    return shown
+
+
+def text(shown: Mapping[str, Json]) -> str:
+    """The same for a person."""
+    lines = [f"silo          {shown['silo']}, " + ("running" if shown["running"] else "NOT running")]
+    if "phase" in shown:
+        lines.append(f"study         {shown['study']}, round {shown['round']} of {shown['rounds']}")
+        lines.append(f"phase         {shown['phase']}, for {shown['seconds_in_phase']} s")
+        lines.append(f"awaited       {shown['awaited'] or 'nothing: this silo is busy'}")
+    for one in _dicts(shown["studies"]):
+        words = [f"round {one['newest_round']} was the newest, {one['rounds_abandoned']} abandoned"]
+        words += ["HALTED after a refused sum"] if one["halted"] else []
+        words += ["the ledger is older than witnesses know it"] if one["rolled_back"] else []
+        lines.append(f"approved      {one['study']} on cohort {one['cohort']}: {'; '.join(words)}")
+    for one in _dicts(shown["budgets"]):
+        spent = f"{one['spent']:.2f}" if isinstance(one["spent"], float) else "unlimited"
+        lines.append(f"budget        cohort {one['cohort']}: epsilon {spent} of {one['cap']} spent")
+    lines.append(f"certificate   {shown['certificate_days_left']} days left")
+    return "\n".join(lines)
+
+
+def _dicts(values: Json) -> list[dict[str, Json]]:
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
