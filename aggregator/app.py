@@ -32,6 +32,7 @@ from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, check_complete, on_roster
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.identity import Identity
+from privacy.channel.limits import Limits, threads_for
 from privacy.channel.member import Member
 from privacy.channel.statement_memory import StatementMemory
 from privacy.channel.status import Translation
@@ -108,11 +109,11 @@ def build(state: Path, identity: Identity, signed: Study, listen: str, statement
 
     check_complete(METHODS, [convert.SERVICE])
     server = grpc.server(
-        futures.ThreadPoolExecutor(config.threads),
-        interceptors=[Translation(), Authorisation(signed.consortium, METHODS, admit)],
+        futures.ThreadPoolExecutor(threads_for(len(signed.roster.silos), config.allowance)),
+        interceptors=[Translation(), Authorisation(signed.consortium, METHODS, admit), Limits(config.allowance)],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers((Service(coordinator, heads, config.stall_seconds).handler(),))
+    server.add_generic_rpc_handlers((Service(coordinator, heads).handler(),))
     return Program(server, coordinator, ledger, tls.listen(server, identity, listen))
 
 

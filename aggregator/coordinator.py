@@ -39,6 +39,8 @@ from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumR
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 
 Clock = Callable[[], float]
+LOOK_SECONDS = 1.0
+"""How often a long poll looks whether its silo is still there."""
 
 
 class Coordinator:
@@ -140,10 +142,11 @@ class Coordinator:
             arriving.commit()
             self._course.move(number, state)
 
-    def wait(self, peer: str, request: AwaitRequest) -> Board:
+    def wait(self, peer: str, request: AwaitRequest, wanted: Callable[[], bool]) -> Board:
         """Long poll: the board of a round once it has reached a phase, or as it is after the wait.
 
-        One that is attentive ends also when another silo waits for what any holder can give.
+        One that is attentive ends also when another silo waits for what any holder can give, and each soon after it is
+        `wanted` no more: a silo that was killed and started again would otherwise have its old polls beside the new.
         """
         self._check_study(request.study_digest)
         index = self._study.roster.index(peer)
@@ -155,10 +158,14 @@ class Coordinator:
                 and request.round_number
             ):
                 self._course.awaited(request.round_number, index)
-            self._changed.wait_for(
+            left = request.wait_milliseconds / 1000
+            while not self._changed.wait_for(
                 lambda: self._ending or self._boards.reached(request, index) or self._boards.wanted(request),
-                request.wait_milliseconds / 1000,
-            )
+                min(left, LOOK_SECONDS),
+            ):
+                left -= LOOK_SECONDS
+                if left <= 0 or not wanted():
+                    break
             return self._boards.board(request, index)
 
     def take_snapshot_frame(self, frame: SnapshotFrame) -> None:

@@ -1,7 +1,8 @@
 """The gRPC face of the aggregator: bytes in, coordinator, bytes out.
 
-Who may call is decided before (privacy.channel.authorisation), errors become statuses around it
-(privacy.channel.status). Handlers take raw bytes so that every parser is `privacy.wire.convert`'s.
+Who may call is decided before (privacy.channel.authorisation), how often, how slowly and how much too (limits beside
+it), and errors become statuses around it (privacy.channel.status). Handlers take raw bytes so that every parser is
+`privacy.wire.convert`'s.
 """
 
 import threading
@@ -15,7 +16,7 @@ from aggregator.head_board import HeadBoard
 from privacy.channel.authorisation import MethodTable, caller
 from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
-from privacy.errors import ProtocolError, Unreachable
+from privacy.errors import ProtocolError
 from privacy.wire import bodies, convert, exchange
 from privacy.wire.requests import Arrived, Piece
 
@@ -36,13 +37,10 @@ METHODS: MethodTable = {
 
 
 class Service:
-    """Handlers of the service `collegium.v1.Aggregator` over one coordinator and one board of ledgers' heads.
+    """Handlers of the service `collegium.v1.Aggregator` over one coordinator and one board of ledgers' heads."""
 
-    `stall_seconds` bounds how long an upload or download may stand still before its call is ended.
-    """
-
-    def __init__(self, coordinator: Coordinator, heads: HeadBoard, stall_seconds: float) -> None:
-        self._coordinator, self._heads, self._stall_seconds = coordinator, heads, stall_seconds
+    def __init__(self, coordinator: Coordinator, heads: HeadBoard) -> None:
+        self._coordinator, self._heads = coordinator, heads
         self._lock = threading.Lock()
         self._uploading: dict[str, grpc.ServicerContext] = {}
 
@@ -74,13 +72,13 @@ class Service:
         return convert.RECEIPT
 
     def _await(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        for part in convert.board_parts(self._coordinator.wait(caller(context).name, convert.decode_await(request))):
+        board = self._coordinator.wait(caller(context).name, convert.decode_await(request), context.is_active)
+        for part in convert.board_parts(board):
             yield convert.encode_board(part)
 
     def _download(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         for frame in self._coordinator.sum_frames(convert.decode_sum_request(request)):
-            with self._not_stuck(context):
-                yield convert.encode_frame(frame)
+            yield convert.encode_frame(frame)
 
     def _download_upload_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         return convert.encode_frame(self._coordinator.upload_frame(convert.decode_frame_request(request)))
@@ -91,8 +89,7 @@ class Service:
 
     def _download_snapshot(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
         for frame in self._coordinator.snapshot_frames(convert.decode_snapshot_download(request)):
-            with self._not_stuck(context):
-                yield convert.encode_frame(frame)
+            yield convert.encode_frame(frame)
 
     def _ask_head(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         return bodies.encode_signed(self._heads.answer(caller(context).name, convert.decode_head_query(request)))
@@ -105,15 +102,14 @@ class Service:
         return convert.encode_arrived(Arrived(arriving.stored))
 
     def _upload(self, parts: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
-        flowing = self._flowing(parts, context)
-        message = convert.decode_part(next(flowing, b""))
+        message = convert.decode_part(next(parts, b""))
         if not isinstance(message, Signed):
             raise ProtocolError("an upload starts with its header", code="upload.order")
         peer = caller(context).name
         arriving = self._coordinator.begin_upload(peer, message)
         with self._newest(peer, context):
             before: Piece | None = None
-            for part in flowing:
+            for part in parts:
                 piece = convert.decode_part(part)
                 if isinstance(piece, Signed) or (before is not None and piece.number != before.number + 1):
                     raise ProtocolError("the parts of the upload are out of order", code="upload.order")
@@ -121,29 +117,6 @@ class Service:
                 before = piece
             self._coordinator.finish_upload(arriving)
         return convert.RECEIPT
-
-    def _flowing(self, parts: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
-        """The parts of a stream while they come."""
-        while True:
-            try:
-                with self._not_stuck(context):
-                    part = next(parts, None)
-            except grpc.RpcError as error:
-                raise Unreachable("an upload broke off, or stood still for too long", code="upload.broken") from error
-            if part is None:
-                return
-            yield part
-
-    @contextmanager
-    def _not_stuck(self, context: grpc.ServicerContext) -> Iterator[None]:
-        """End the call if what is within takes longer than a stream may stand still."""
-        timer = threading.Timer(self._stall_seconds, context.cancel)
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
 
     @contextmanager
     def _newest(self, peer: str, context: grpc.ServicerContext) -> Iterator[None]:

@@ -18,6 +18,7 @@ from typing import TypeVar
 import grpc
 
 from privacy import durable
+from privacy.channel import limits
 from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
@@ -223,7 +224,7 @@ class AggregatorClient:
                 if failing_since is None or progress() != seen:
                     seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
                 if time.monotonic() + backoff > failing_since + self._patience:
-                    if error.code == PEER_STORAGE:
+                    if error.code in (PEER_STORAGE, limits.BUSY):
                         raise
                     # gRPC says "Socket closed" to everything; a person needs to know why.
                     self._egress.count(CONNECTION_CHECK, 0)

@@ -35,6 +35,11 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_ping_strikes", 2),
     ("grpc.max_connection_age_ms", 15 * 60_000),  # so that renewed certificates come into use; calls may finish
     ("grpc.max_metadata_size", 16 * 1024),
+    # What may be open before any code of ours runs: connections (of all peers, and of strangers until their handshake
+    # ends in time), and calls of one connection.
+    ("grpc.max_allowed_incoming_connections", 1024),
+    ("grpc.server_handshake_timeout_ms", 20_000),
+    ("grpc.max_concurrent_streams", 32),
 )
 """For `grpc.server(..., options=...)`."""
 

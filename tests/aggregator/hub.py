@@ -26,6 +26,7 @@ from privacy.channel.authorisation import Authorisation, on_roster
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.channel.limits import Allowance, Limits, threads_for
 from privacy.channel.status import Translation
 from privacy.digest import protocol_hash
 from privacy.he import frames
@@ -51,6 +52,9 @@ class Caller:
 
     def cancel(self) -> None:
         """A made-up call cannot be ended from outside; tests of that have real ones."""
+
+    def is_active(self) -> bool:
+        return True
 
     def auth_context(self) -> dict[str, list[bytes]]:
         return {"peer_spiffe_id": [self._uri.encode()]}
@@ -176,7 +180,7 @@ class Hub:
             Records(self.ledger, study.digest(), study.roster.epoch),
             lambda: datetime.now(UTC),
         )
-        self._service = Service(self.coordinator, self.heads, self.stall)
+        self._service = Service(self.coordinator, self.heads)
 
     def restart(self) -> None:
         self.ledger.close()
@@ -187,10 +191,15 @@ class Hub:
     def serving(self, port: int = 0) -> Iterator[int]:
         """Over real gRPC and TLS, on a port of loopback (0: a free one); ended without a word to those who call."""
         study = self.members.study
-        pool = ThreadPoolExecutor(8)
+        allowance = Allowance(stall_seconds=self.stall)
+        pool = ThreadPoolExecutor(threads_for(len(study.roster.silos), allowance))
         server = grpc.server(
             pool,
-            interceptors=[Translation(), Authorisation(study.consortium, METHODS, on_roster(study))],
+            interceptors=[
+                Translation(),
+                Authorisation(study.consortium, METHODS, on_roster(study)),
+                Limits(allowance),
+            ],
             options=tls.SERVER_OPTIONS,
         )
         server.add_generic_rpc_handlers((self._service.handler(),))

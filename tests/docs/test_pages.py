@@ -115,7 +115,7 @@ def test_sample_files_are_read_by_their_programs() -> None:
     assert load(samples / "study.yaml", Draft).roster.aggregator == "adder"
     assert load(samples / "silo.yaml", SiloConfig).policy.allow_without_dp is False
     config = importlib.import_module("aggregator.configuration").AggregatorConfig
-    assert load(samples / "aggregator.yaml", config).threads == 64
+    assert load(samples / "aggregator.yaml", config).calls_at_a_time == 8
     assert importlib.import_module("imaging.deidentification.profile").read(samples / "deidentify.yaml").version == 1
     assert {path.name for path in samples.iterdir() if path.suffix == ".yaml"} == {
         "study.yaml",

@@ -10,6 +10,7 @@ import grpc
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, caller
 from privacy.channel.identity import Identity
+from privacy.channel.limits import Allowance, Limits, threads_for
 from privacy.channel.member import Member, Role
 from privacy.channel.status import Translation
 
@@ -65,11 +66,18 @@ def serving(
     answer: Callable[[grpc.ServicerContext], bytes] = lambda context: caller(context).uri.encode(),
     admit: Callable[[Member], None] = lambda member: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    allowance: Allowance | None = None,
 ) -> Iterator[tuple[int, Echo]]:
     """A real server on loopback over real TLS: its port and its service."""
     echo = Echo(answer)
-    interceptors = (Translation(), Authorisation(identity.member.consortium, Echo.TABLE, admit, clock))
-    server = grpc.server(ThreadPoolExecutor(4), interceptors=interceptors, options=tls.SERVER_OPTIONS)
+    allowed = allowance or Allowance()
+    interceptors = (
+        Translation(),
+        Authorisation(identity.member.consortium, Echo.TABLE, admit, clock),
+        Limits(allowed),
+    )
+    pool = ThreadPoolExecutor(threads_for(2, allowed))
+    server = grpc.server(pool, interceptors=interceptors, options=tls.SERVER_OPTIONS)
     server.add_generic_rpc_handlers((echo.handlers(),))
     port = tls.listen(server, identity, "127.0.0.1:0")
     server.start()

@@ -1,0 +1,99 @@
+"""A member that means ill: HTTP/2 by hand over its good certificate, so that no client of grpcio holds it back."""
+
+import socket
+import ssl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from privacy.channel.identity import Identity
+
+DATA, HEADERS, RESET, SETTINGS, PING, WINDOW = 0, 1, 3, 4, 6, 8
+END_STREAM, END_HEADERS, ACK = 1, 4, 1
+
+
+class Line:
+    """One connection; `call` opens streams on it, `frame` sends what it is told."""
+
+    def __init__(self, line: ssl.SSLSocket) -> None:
+        self._line, self._next = line, 1
+        self._line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0))
+
+    def call(self, method: str, more: bytes = b"") -> int:
+        """Send the headers of a call, and `more` in the same write; the number of its stream."""
+        stream, self._next = self._next, self._next + 2
+        self._line.sendall(_frame(HEADERS, END_HEADERS, stream, _block(method)) + more)
+        return stream
+
+    def reset_many(self, method: str, count: int) -> None:
+        """Open calls and reset each at once."""
+        block = _block(method)
+        made = []
+        for _ in range(count):
+            made.append(_frame(HEADERS, END_HEADERS, self._next, block) + _frame(RESET, 0, self._next, b"\0\0\0\x08"))
+            self._next += 2
+        self._line.sendall(b"".join(made))
+
+    def send(self, stream: int, *parts: bytes) -> None:
+        """DATA frames, one a part."""
+        self._line.sendall(b"".join(_frame(DATA, 0, stream, part) for part in parts))
+
+    def end(self, stream: int) -> None:
+        """Nothing more comes on this stream."""
+        self._line.sendall(_frame(DATA, END_STREAM, stream))
+
+    def read(self, wanted: bytes, seconds: float = 10.0) -> bool:
+        """Whether `wanted` comes within the time; False also when the other end closes."""
+        self._line.settimeout(seconds)
+        seen = b""
+        try:
+            while wanted not in seen:
+                part = self._line.recv(65536)
+                if not part:
+                    return False
+                seen = seen[-1000:] + part
+        except OSError:
+            return False
+        return True
+
+
+@contextmanager
+def connected(identity: Identity, port: int) -> Iterator[Line]:
+    """A connection of a member."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=identity.authority_pem.decode())
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(identity.certificate_pem + identity.tls_key_pem)
+        context.load_cert_chain(file.name)
+    context.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as line,
+    ):
+        yield Line(line)
+
+
+def message(size: int, claimed: int | None = None) -> bytes:
+    """A gRPC message of zeros, which claims to be of another size if told."""
+    return b"\0" + (size if claimed is None else claimed).to_bytes(4, "big") + bytes(size)
+
+
+def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def _block(method: str) -> bytes:
+    headers = {
+        ":method": "POST",
+        ":scheme": "https",
+        ":path": method,
+        ":authority": "localhost",
+        "content-type": "application/grpc",
+        "te": "trailers",
+    }
+    return b"".join(
+        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in headers.items()
+    )
