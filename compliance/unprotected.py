@@ -74,7 +74,7 @@ _STANDING = (
 
 def exposures(evidence: Evidence) -> tuple[Exposure, ...]:
     """All of them, the recorded ones first."""
-    return (*_untrained(evidence), *_released(evidence), *_instants(evidence), *_STANDING)
+    return (*_untrained(evidence), *_released(evidence), *_instants(evidence), *_started(evidence), *_STANDING)
 
 
 def _untrained(evidence: Evidence) -> Iterator[Exposure]:
@@ -132,6 +132,20 @@ def _instants(evidence: Evidence) -> Iterator[Exposure]:
             "network saw that this round's training was a long one. A longer slot would have hidden it.",
             _times(missed),
         )
+
+
+def _started(evidence: Evidence) -> Iterator[Exposure]:
+    """Public weights that a study started from."""
+    for found in evidence.studies:
+        start = found.study.model.pretrained
+        if start is not None:
+            yield Exposure(
+                f"What study '{found.study.name}' started from",
+                f"Its training started from public weights, the file with the SHA-256 {start.sha256}. Whoever the data "
+                "was of that these were made of is not covered by any budget here: the figures are about patients of "
+                "the hospitals' cohorts alone.",
+                "",
+            )
 
 
 def _times(counts: dict[str, int]) -> str:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from imaging.errors import ImagingError
 from imaging.networks import building
 from imaging.networks.allowed import IMAGES, Problem
+from imaging.networks.pretrained import Start
 from imaging.parameters import Parameter
 
 WEIGHTS = "model.safetensors"
@@ -49,6 +50,7 @@ def write(
     problem: Problem = IMAGES,
     seed: int = 0,
     freeze: Sequence[str] = (),
+    start: Start | None = None,
 ) -> None:
     """Write the two files into an existing folder.
 
@@ -58,8 +60,9 @@ def write(
         vector: all trained weights, flat, in the order of `named_parameters`; rounded to float32.
         destination: folder; the files must not be there yet.
         problem: what the study's task asks of a network.
-        seed: of the study's model; decides the weights that were frozen.
+        seed: of the study's model; decides the weights that were frozen, where `start` does not.
         freeze: the study's prefixes of parameters that were not trained.
+        start: the weights that the study started from.
 
     Raises:
         ImagingError: as `building.build`; `export.length`: the vector is not this network's;
@@ -67,7 +70,7 @@ def write(
     """
     from safetensors.numpy import save
 
-    network = building.build(name, parameters, seed, problem, freeze)
+    network = building.build(name, parameters, seed, problem, freeze, start)
     trained = [weight for weight in network.parameters() if weight.requires_grad]
     sizes = [weight.numel() for weight in trained]
     if vector.shape != (sum(sizes),):

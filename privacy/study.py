@@ -236,13 +236,6 @@ class Study(Strict):
         return value
 
     @model_validator(mode="after")
-    def _all_starts_from_the_seed(self) -> "Study":
-        # Until a silo can be given the file, a study that names one must not run as if it did not.
-        if self.model.pretrained is not None:
-            raise ValueError("model.pretrained is not used by this version; leave it out")
-        return self
-
-    @model_validator(mode="after")
     def _window_fits_the_task(self) -> "Study":
         window = self.evaluation.window
         if window is not None and (self.task.kind != "segmentation" or len(window) != self.task.dimensions):

@@ -45,6 +45,9 @@ def approve(
     confirm: Annotated[
         list[str] | None, typer.Option(help="NAME=HOW: how the roster code was confirmed with a hospital; repeat.")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The safetensors file that the study starts from, if it names one.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; the terms are printed all the same.")] = False,
 ) -> None:
     """Show what a study reads, sends and costs, and approve it. Nothing is trained without this.
@@ -62,6 +65,7 @@ def approve(
             signed.roster.index(identity.member.name)
             approval.check_policy(signed, cohort, policy)
             approval.check_claims(signed)
+            approval.check_weights(signed, weights)
             approval.check_spent(cohort, policy, ledger)
             patients = _patients(directory, cohort, signed)
             print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger)))
@@ -69,7 +73,15 @@ def approve(
             if not yes and not typer.confirm("Approve this study?"):
                 raise PolicyRefused("the study was not approved; nothing was changed", code="policy.declined")
             approval.record(
-                study, signed, cohort, by, _confirmed(confirm or []), policy, directory.study(signed.name), ledger
+                study,
+                signed,
+                cohort,
+                by,
+                _confirmed(confirm or []),
+                policy,
+                directory.study(signed.name),
+                ledger,
+                weights,
             )
         except CollegiumError as error:
             ledger.append("refused", {"study_digest": signed.digest().hex(), "code": error.code, "reason": str(error)})

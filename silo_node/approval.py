@@ -22,6 +22,7 @@ from privacy.ledger.budget import BudgetFilter, Cap, charged
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.study import Roster, Study
+from silo_node import tasks
 from silo_node.configuration import Policy
 from silo_node.state import StudyDirectory
 
@@ -104,6 +105,16 @@ def check_claims(signed: Study) -> None:
             "the study's noise does not give the epsilon it claims; ask the consortium to sign it again",
             code="study.false_epsilon",
         )
+
+
+def check_weights(signed: Study, weights: Path | None) -> None:
+    """See that the weights that a study starts from are given, are the pinned ones, and fit its model.
+
+    Raises:
+        ConfigError: not given, or given to a study that starts from its seed. DataError: others, or they do not fit.
+    """
+    if tasks.starting_file(signed, weights) is not None:
+        tasks.network(signed, weights)  # torch is imported only for a study that has such weights
 
 
 def check_audits(ledger: Ledger) -> None:
@@ -199,6 +210,7 @@ Study         {signed.name} of consortium {signed.consortium}
 Will be read  cohort '{cohort}': {patients} patients, de-identified images and the label '{signed.task.label}'
 Will train    {signed.model.name}, {training.rounds} rounds of {training.local_steps} step(s); each patient is drawn
               with probability {privacy.sampling_rate:g} a step
+Starts from   {_start(signed)}
 Will leave    a masked and encrypted model update a round, and how many of its values were out of range; only the sum
               over the silos can be opened, by the silos.
               Counts of correct and wrong predictions on held-out patients ({signed.evaluation.split}), in the same
@@ -211,6 +223,21 @@ Roster        code {signed.roster.code} (read it to the other hospitals; all mus
 Revocation    {_revocation(signed.roster)}
 Threshold     {_threshold(signed.roster)}
 """
+
+
+def _start(signed: Study) -> str:
+    """Where the first weights are from, and what stays as it is."""
+    model = signed.model
+    start = "weights made of the study's public seed"
+    if model.pretrained is not None:
+        start = (
+            f"public weights, compared: SHA-256 {model.pretrained.sha256[:32]}\n"
+            f"              {model.pretrained.sha256[32:]}. Whose data they were made of is not covered by\n"
+            "              this budget."
+        )
+    if model.freeze:
+        start += f"\n              Not trained, never sent: all that begins with {', '.join(model.freeze)}."
+    return start
 
 
 def _revocation(roster: Roster) -> str:
@@ -241,10 +268,12 @@ def record(
     policy: Policy,
     folder: StudyDirectory,
     ledger: Ledger,
+    weights: Path | None = None,
 ) -> None:
-    """Write the approval: ledger first, then the files that `run` looks for.
+    """Write the approval: ledger first, then the files that `run` looks for; a copy of `weights` among them.
 
     Raises:
+        ConfigError, DataError: the weights that the study starts from are not given, or are others.
         PolicyRefused: not every other hospital of the roster was confirmed.
         StudyError: another study of this name was approved before.
     """
@@ -264,6 +293,7 @@ def record(
             f"another study named '{signed.name}' was approved here before; the consortium must give a new name",
             code="study.name_taken",
         )
+    start = tasks.starting_content(signed, weights)
     cap = budget_filter(policy).cap(ledger.entries, cohort)
     ledger.append(
         "approved",
@@ -280,6 +310,8 @@ def record(
         },
     )
     folder.make()
+    if start is not None:
+        durable.write(folder.weights_file, start)
     durable.write(folder.study_file, source.read_bytes())
     approval = Approval(study_digest=signed.digest().hex(), cohort=cohort, by=by)
     durable.write(folder.approval_file, json.dumps(approval.model_dump()).encode())

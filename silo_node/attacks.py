@@ -7,6 +7,7 @@ one; gradient inversion meets the study's own noise. No cohort is opened.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -50,7 +51,11 @@ FULL: Final = Effort()
 
 
 def perform(
-    study: Study, effort: Effort, progress: Callable[[str, int, int], None], threads: int
+    study: Study,
+    effort: Effort,
+    progress: Callable[[str, int, int], None],
+    threads: int,
+    weights: Path | None = None,
 ) -> tuple[tuple[Finding, ...], Inversion]:
     """Run all attacks.
 
@@ -59,15 +64,17 @@ def perform(
         effort: how much.
         progress: told the attack, what of it is done, and of how much.
         threads: of the processor.
+        weights: file of the weights that the study starts from, if it does.
 
     Raises:
-        ConfigError: the study trains without differential privacy (`audit.unprotected`).
-        DataError: its model or transforms cannot be used.
+        ConfigError: the study trains without differential privacy (`audit.unprotected`), or the file of weights that
+            it starts from is not there.
+        DataError: its model, transforms or starting weights cannot be used.
     """
     torch.set_num_threads(threads)
     whole = finding.single_step(study.privacy, study.training, sampling_rate=1.0)
     sampled = finding.plan(study.privacy, study.training)
-    task, network, pipeline = tasks.task(study), tasks.network(study), tasks.transforms(study)
+    task, network, pipeline = tasks.task(study), tasks.network(study, weights), tasks.transforms(study)
     with imaging_errors():
         building.check(network, pipeline.shape, task.problem)
     loss, examples = task.loss, task.examples(pipeline.shape[1:])

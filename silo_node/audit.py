@@ -74,7 +74,7 @@ def audit(
     with durable.lock(state), directory.open_ledger(identity) as ledger:
         folder = directory.study(directory.chosen(study))
         signed, _ = approval.load_approved(folder, identity.study_key)
-        done = _perform(signed, threads)
+        done = _perform(signed, threads, folder.weights)
         software.enter(ledger, PACKAGES)
         name = write(done, folder, ledger)
     if as_json:
@@ -84,7 +84,7 @@ def audit(
     check(done, name)
 
 
-def _perform(signed: Study, threads: int) -> Audit:
+def _perform(signed: Study, threads: int, weights: Path | None) -> Audit:
     from silo_node import attacks
 
     tasks: dict[str, TaskID] = {}
@@ -95,7 +95,7 @@ def _perform(signed: Study, threads: int) -> Audit:
                 tasks[what] = bars.add_task(what, total=of)
             bars.update(tasks[what], completed=made)
 
-        findings, drawn = attacks.perform(signed, attacks.FULL, progress, threads)
+        findings, drawn = attacks.perform(signed, attacks.FULL, progress, threads, weights)
     return Audit(signed.name, signed.digest().hex(), findings, drawn)
 
 

@@ -52,6 +52,7 @@ class Card:
             f"- Weights: `model.safetensors`, SHA-256 `{data['weights_sha256']}`",
             f"- Study digest: `{data['study_digest']}`",
             f"- Privacy: {privacy}",
+            *(f"- {line}" for line in _beginning(data["starting_weights"])),
             "",
             "## Load it",
             "",
@@ -65,6 +66,16 @@ class Card:
             "",
         ]
         return "\n".join(lines)
+
+
+def _beginning(sha256: Json) -> tuple[str, ...]:
+    """What is to say of public weights that training started from; of what they were made, nobody here knows."""
+    if sha256 is None:
+        return ()
+    return (
+        f"Started from: public weights, safetensors file with SHA-256 `{sha256}`; the data that these were trained on "
+        "is not covered by the privacy stated here",
+    )
 
 
 def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str) -> Card:
@@ -94,6 +105,8 @@ def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str)
             "silos": len(study.roster.silos),
             "chain": model.chain.hex(),
             "weights_sha256": weights_sha256,
+            "starting_weights": study.model.pretrained.sha256 if study.model.pretrained else None,
+            "frozen": list(study.model.freeze),
             "privacy": guarantee,
             "privacy_event": to_json(round_event(study, study.training.rounds)),
             "limits": [
@@ -106,10 +119,15 @@ def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str)
     )
 
 
-def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) -> Card:
+def export(
+    study: Study, model: GlobalModel, ledger: Ledger, destination: Path, starting_weights: Path | None = None
+) -> Card:
     """Write `model.safetensors`, `model.json`, `card.json`, `card.md` and `bundle/`; the export is a ledger entry.
 
+    The weights are whole: frozen ones, which were never sent, come from `starting_weights` or the study's seed.
+
     Raises:
+        DataError: the starting weights are not those of the study.
         ConfigError: the study is not finished, or the destination has files in it.
         StorageError: the disk refused.
     """
@@ -120,6 +138,7 @@ def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) 
         )
     if destination.exists() and any(destination.iterdir()):
         raise ConfigError("the destination folder is not empty; name a new one", code="export.not_empty")
+    begin = tasks.start(study, starting_weights)
     durable.make_folder(destination)
     weights = model.optimizer.released(study.aggregation)
     model_of = study.model
@@ -132,6 +151,7 @@ def export(study: Study, model: GlobalModel, ledger: Ledger, destination: Path) 
             tasks.task(study).problem,
             model_of.seed,
             model_of.freeze,
+            begin,
         )
     sha256 = hashlib.sha256((destination / "model.safetensors").read_bytes()).hexdigest()
     made = card(study, model, weights.size, sha256)

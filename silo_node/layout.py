@@ -3,21 +3,24 @@
 Torch is imported only where a network is built. How many bytes the values become is for `privacy.he.params`.
 """
 
+from pathlib import Path
+
 from privacy.study import Study
 from privacy.update import UpdateLayout
 from silo_node import tasks
 
 
-def of_study(study: Study) -> UpdateLayout:
+def of_study(study: Study, weights: Path | None = None) -> UpdateLayout:
     """The layout for a study's task and model, which is built for it.
 
     Raises:
+        ConfigError: `weights` is not given although the study starts from a file, or given although it does not.
         DataError: the model is not allowed, or cannot be built.
         ModuleNotFoundError: what builds networks is not installed here.
     """
     from privacy.dp.gradients import tensor_shapes
 
-    return UpdateLayout(tensor_shapes(tasks.network(study)), metric_fields(study))
+    return UpdateLayout(tensor_shapes(tasks.network(study, weights)), metric_fields(study))
 
 
 def metric_fields(study: Study) -> int:

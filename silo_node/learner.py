@@ -4,6 +4,8 @@ The only module of `silo_node` that trains. It decides nothing about budget or n
 and hands out only a `PrivateUpdate` and metric counts.
 """
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,15 +32,25 @@ class Learner:
         cohort: the silo's de-identified cohort.
         stream: the silo's CSPRNG.
         disk: for images that do not fit into memory.
+        weights: file of the weights that the study starts from, if it does.
 
     Raises:
-        DataError: the model, transforms or cohort cannot be used.
+        ConfigError: the study starts from a file that is not there.
+        DataError: the model, transforms, starting weights or cohort cannot be used.
     """
 
-    def __init__(self, study: Study, cohort: StoredCohort, stream: SecureStream, disk: TransformedImages) -> None:
+    def __init__(
+        self,
+        study: Study,
+        cohort: StoredCohort,
+        stream: SecureStream,
+        disk: TransformedImages,
+        weights: Path | None = None,
+    ) -> None:
         self._study = study
+        self._weights = weights
         self._task = tasks.task(study)
-        self._network = tasks.network(study)
+        self._network = tasks.network(study, weights)
         self._pipeline = tasks.transforms(study)
         window = study.evaluation.window
         with imaging_errors():
@@ -54,13 +66,13 @@ class Learner:
 
     def initial_vector(self) -> NDArray[np.float64]:
         """The public initial weights, (P,) float64; call before the first round."""
-        return model_vector(tasks.network(self._study))
+        return model_vector(tasks.network(self._study, self._weights))
 
     def preflight(self) -> PreflightReport:
         """The four checks of the privacy guarantee on made data. Raises PreflightFailed."""
         shape = self._pipeline.shape
         return preflight(
-            tasks.network(self._study),
+            tasks.network(self._study, self._weights),
             self._task.loss,
             shape,
             self._study.privacy.clip,

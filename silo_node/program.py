@@ -69,7 +69,7 @@ def take_part(
             approval.check_spent(approved.cohort, policy, ledger)
             torch.set_num_threads(threads)
             disk = TransformedImages(folder.transformed, directory.cohort_key(), signed.digest())
-            learner = Learner(signed, cohort, SecureStream(), disk)
+            learner = Learner(signed, cohort, SecureStream(), disk, folder.weights)
             progress.say("phase", 0, phase="preflight")
             learner.preflight()
             Agent(
@@ -105,7 +105,7 @@ def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
     if not folder.model_file.exists():
         raise ConfigError("no round of the study has ended here yet; run it to its end first", code="export.unfinished")
     with directory.open_ledger(identity) as ledger:
-        return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output)
+        return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output, folder.weights)
 
 
 def _check_recorded(ledger: Ledger, cohort: Cohort, name: str) -> None:

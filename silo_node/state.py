@@ -7,7 +7,8 @@ pseudonyms.sqlite, pseudonyms-<project>.sqlite  names drawn at random, where a d
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
 catalogues/, volumes/  indices of the folders that images are read from, and what was decoded of them
 studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back}, and of the round
-                {upload/, sum/, snapshot/, audit}, and transformed/ while it trains
+                {upload/, sum/, snapshot/, audit}, transformed/ while it trains, and start.safetensors, the public
+                weights that it starts from if it does
 """
 
 import hmac
@@ -157,6 +158,12 @@ class StudyDirectory:
         self.halted = root / "halted"
         self.rolled_back = root / "rolled-back"
         self.transformed = root / "transformed"
+        self.weights_file = root / "start.safetensors"
+
+    @property
+    def weights(self) -> Path | None:
+        """The file of public weights that was stored when the study was approved, if any was."""
+        return self.weights_file if self.weights_file.exists() else None
 
     def make(self) -> None:
         """Create the folder."""

@@ -1,15 +1,20 @@
-"""What a study says of its task, transforms and network, as `imaging` understands it; imports no torch by itself."""
+"""What a study says of its task, transforms and network, as `imaging` understands it; imports no torch by itself.
 
+A study that starts from public weights pins their file: whoever builds its network gives the file, and it is compared
+each time. Nothing is built without it.
+"""
+
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imaging.cohorts.cohort import Cohort
 from imaging.labels.table import SPLITS
-from imaging.networks import building
+from imaging.networks import building, pretrained
 from imaging.tasks import kinds
 from imaging.tasks.task import Task
 from imaging.transforms import pipeline
 from imaging.transforms.pipeline import Pipeline
-from privacy.errors import DataError
+from privacy.errors import ConfigError, DataError
 from privacy.study import Study
 from silo_node.imaging_errors import imaging_errors
 
@@ -24,11 +29,59 @@ def task(study: Study) -> Task:
         return kinds.task(said.kind, said.dimensions, said.classes, said.range, said.loss)
 
 
-def network(study: Study) -> "nn.Module":
-    """The network with its public initial weights. Raises DataError."""
+def network(study: Study, weights: Path | None) -> "nn.Module":
+    """The network with its public initial weights, frozen ones among them.
+
+    Raises:
+        ConfigError, DataError: as `start`; DataError: the network cannot be built, or the weights do not fit it.
+    """
     said = study.model
+    begin = start(study, weights)
     with imaging_errors():
-        return building.build(said.name, said.parameters, said.seed, task(study).problem, said.freeze)
+        return building.build(said.name, said.parameters, said.seed, task(study).problem, said.freeze, begin)
+
+
+def start(study: Study, weights: Path | None) -> pretrained.Start | None:
+    """The weights that a study starts from, out of their file; None for one that starts from its seed.
+
+    Raises:
+        ConfigError: as `starting_file`.
+        DataError: the file is not the one that the study pins, or cannot be read.
+    """
+    file, said = starting_file(study, weights), study.model.pretrained
+    if file is None or said is None:
+        return None
+    source = pretrained.Source(said.sha256, said.rename, said.skip, said.ignore)
+    with imaging_errors():
+        return pretrained.Start(source, pretrained.read(file, said.sha256))
+
+
+def starting_content(study: Study, weights: Path | None) -> bytes | None:
+    """The whole file of the weights that a study starts from, compared with it. Raises as `start`."""
+    file, said = starting_file(study, weights), study.model.pretrained
+    if file is None or said is None:
+        return None
+    with imaging_errors():
+        return pretrained.content(file, said.sha256)
+
+
+def starting_file(study: Study, weights: Path | None) -> Path | None:
+    """`weights` again, if the study has a use for it.
+
+    Raises:
+        ConfigError: `weights.missing`: the study starts from a file and none is given, or it is not there;
+            `weights.unused`: one is given to a study that starts from its seed.
+    """
+    said = study.model.pretrained
+    if said is None and weights is not None:
+        raise ConfigError("the study starts from no file of weights; leave --weights out", code="weights.unused")
+    if said is not None and (weights is None or not weights.exists()):
+        raise ConfigError(
+            f"the study starts from public weights; get the file with the SHA-256 {said.sha256}, and give it with "
+            "--weights when the study is signed or approved",
+            code="weights.missing",
+        )
+    return weights
 
 
 def transforms(study: Study) -> Pipeline:

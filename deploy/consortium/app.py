@@ -164,6 +164,9 @@ def study_sign(
     draft: Annotated[Path, typer.Argument(help="The study; silos and aggregator may be given by name.")],
     directory: Directory,
     output: Output,
+    weights: Annotated[
+        Path | None, typer.Option(help="The safetensors file that the study starts from, if it names one.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Complete a draft (identity keys, threshold, noise, length of an upload) and sign it.
@@ -172,7 +175,7 @@ def study_sign(
     Example:
     collegium-consortium study sign draft.yaml --dir consortium -o study.yaml
     """
-    completed = sign_draft(Authority.open(directory), draft)
+    completed = sign_draft(Authority.open(directory), draft, weights)
     study = completed.signed.study
     publish(output, dump(completed.signed).encode())
     fingerprints: dict[str, Json] = {party.name: party.fingerprint for party in study.roster.silos}

@@ -73,16 +73,19 @@ class Completed:
     epsilon: float | None
 
 
-def sign_draft(authority: Authority, draft_file: Path) -> Completed:
+def sign_draft(authority: Authority, draft_file: Path, weights: Path | None = None) -> Completed:
     """Complete and sign a draft.
 
+    `weights` is the file that the study starts from, if it does: what is signed is seen to fit it. It is not needed
+    where the draft gives the length of an upload, as no model is built then.
+
     Raises:
-        ConfigError: the file does not fit, with its line.
+        ConfigError: the file does not fit, with its line; the weights that the study starts from are not given.
         IdentityError: a name on the roster is not admitted, or revoked.
         StudyError: another consortium, an identity that is not the admitted one, a roster that is not sound, or
             noise below what the privacy target needs, the ring that does not suit the length of an upload, or a
             length that must be given as the model cannot be built here.
-        DataError: the model is not allowed.
+        DataError: the model is not allowed, or the weights are not those that the draft names or do not fit.
     """
     draft = load(draft_file, Draft)
     if draft.consortium not in (None, authority.name):
@@ -90,7 +93,7 @@ def sign_draft(authority: Authority, draft_file: Path) -> Completed:
     steps = draft.training.rounds * draft.training.local_steps
     privacy, epsilon = _with_noise(draft.privacy, steps, draft_file.name)
     study = complete(draft, draft_file.name, authority.name, privacy, partial(_party, authority))
-    study = study.model_copy(update={"encryption": _with_length(study, draft_file.name)})
+    study = study.model_copy(update={"encryption": _with_length(study, draft_file.name, weights)})
     return Completed(sign(study, authority.study_key), epsilon)
 
 
@@ -138,19 +141,22 @@ def _party(authority: Authority, role: Role, given: str | Party) -> Party:
     return admitted
 
 
-def _with_length(study: Study, draft: str) -> Encryption:
+def _with_length(study: Study, draft: str, weights: Path | None) -> Encryption:
     """The encryption with the number of values of an upload, which its ring must suit."""
     encryption = study.encryption
-    length = _length_of_model(study, draft) if encryption.length is None else encryption.length
+    length = encryption.length
+    if length is None or weights is not None:
+        built = _length_of_model(study, draft, weights)
+        length = built if length is None else length
     CiphertextParams.for_study(encryption, len(study.roster.silos)).check_length(length)
     return encryption.model_copy(update={"length": length})
 
 
-def _length_of_model(study: Study, draft: str) -> int:
+def _length_of_model(study: Study, draft: str, weights: Path | None) -> int:
     from silo_node.layout import of_study  # numpy, and torch, which are needed for this one command
 
     try:
-        return of_study(study).length
+        return of_study(study, weights).length
     except ModuleNotFoundError as error:
         raise StudyError(
             f"{draft}: the model cannot be built here, as this installation has no '{error.name}'; install "

@@ -51,6 +51,9 @@ def run(
     study: Annotated[Path, typer.Option(help="Study draft to start from.", show_default="the sample study")] = (
         draft.TEMPLATE
     ),
+    weights: Annotated[
+        Path | None, typer.Option(help="The safetensors file that the study starts from, if it names one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object.")] = False,
 ) -> None:
     """Enrol, ingest, sign, approve, train, export and report, with real processes on loopback.
@@ -78,7 +81,7 @@ def run(
             content = draft.make(study, names, draft.Choices(rounds, 0 if no_dp else epsilon, evaluate_on))
             if data is not None:
                 content["privacy"]["lot_size"] = draft.planned_lot(sources, content["privacy"]["sampling_rate"])
-            outcome = Consortium(Order(out, names, sources, content), processes, display).run()
+            outcome = Consortium(Order(out, names, sources, content, weights), processes, display).run()
             result = summaries.summarise(outcome, description, time.monotonic() - began, out)
     summaries.store(result, out)
     if as_json:

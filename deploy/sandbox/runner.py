@@ -41,6 +41,8 @@ class Order:
     sources: tuple[Path, ...]
     study: dict[str, Any]
     """The draft's content, see `draft.make`."""
+    weights: Path | None = None
+    """The file of public weights that it starts from, if it does."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ class Consortium:
         self._aggregator = order.out / "aggregator"
         self._signed = self._paper / "study.yaml"
         self._statement = self._paper / "roster-statement.json"
+        self._weights = () if order.weights is None else ("--weights", str(order.weights))
 
     def run(self) -> Outcome:
         """All steps in order.
@@ -147,7 +150,7 @@ class Consortium:
         unsigned.write_text(yaml.safe_dump(self._order.study, sort_keys=False), encoding="utf-8")
         at = ("--dir", str(self._authority))
         self._run(
-            self._consortium("sign", "study", "sign", str(unsigned), *at, "-o", str(self._signed)),
+            self._consortium("sign", "study", "sign", str(unsigned), *at, "-o", str(self._signed), *self._weights),
             self._consortium("roster-statement", "roster-statement", *at, "-o", str(self._statement)),
         )
         allowed = yaml.safe_dump(draft.policy(self._order.study), sort_keys=False)
@@ -160,7 +163,9 @@ class Consortium:
         others = [other for other in self._order.silos if other != name]
         confirmations = [part for other in others for part in ("--confirm", f"{other}=same person, in the sandbox")]
         return self._silo(
-            name, "approve", str(self._signed), "--cohort", COHORT, "--by", "Sandbox", *confirmations, "--yes"
+            name,
+            "approve",
+            *(str(self._signed), "--cohort", COHORT, "--by", "Sandbox", *confirmations, *self._weights, "--yes"),
         )
 
     def _train(self, study: Study) -> tuple[tuple[SiloProgress, ...], float, float]:

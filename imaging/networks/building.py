@@ -5,7 +5,8 @@ so that `torch.func.vmap(grad)` runs; no dropout or stochastic depth: a gradient
 and weights. Constant buffers (Swin's table of positions) become attributes, a layer that MONAI
 registers under two names keeps one, and parameters that no output depends on are frozen. float32. The
 public seed alone decides the initial weights. This is the only module that imports `monai.networks`,
-and only when it builds.
+and only when it builds. A study's file of starting weights takes their place where it has them
+(`imaging.networks.pretrained`).
 
 GroupNorm's groups divide the channels of every layer; `check` refuses a network whose groups see one
 value, which normalisation would erase (meta-pytorch/opacus issue 567).
@@ -67,6 +68,7 @@ def build(
     seed: int,
     problem: Problem = IMAGES,
     freeze: Sequence[str] = (),
+    start: pretrained.Start | None = None,
 ) -> "nn.Module":
     """A network of a study with its public initial weights, float32, on the CPU, in training mode.
 
@@ -79,11 +81,12 @@ def build(
         seed: of the initial weights.
         problem: what the task asks for.
         freeze: parameters whose name begins so keep their values and are not sent.
+        start: weights to start from in place of those of the seed.
 
     Raises:
         ImagingError: as `blueprint`; `models.groups`: norm_groups does not divide a layer's channels;
             `models.size`: more than `MAX_PARAMETERS` numbers; `models.shape`: MONAI refuses the arguments;
-            `pretrained.*`: nothing begins as `freeze` says, or nothing is left to train.
+            `pretrained.*`: nothing begins as `freeze` says, nothing is left to train, or `start` does not fit.
     """
     import torch
 
@@ -97,7 +100,7 @@ def build(
     if allowed.first:
         network = _only_first(network)
     _for_single_patients(network, plan.norm_groups)
-    _freeze(network, freeze)
+    _start(network, freeze, start)
     return network.train()
 
 
@@ -217,8 +220,15 @@ def _keep_one_name(module: "nn.Module", seen: set[int]) -> None:
             _keep_one_name(child, seen)
 
 
-def _freeze(network: "nn.Module", prefixes: Sequence[str]) -> None:
-    frozen = pretrained.plan(pretrained.shapes(network), freeze=prefixes).frozen
+def _start(network: "nn.Module", freeze: Sequence[str], start: pretrained.Start | None) -> None:
+    shapes = pretrained.shapes(network)
+    if start is None:
+        planned = pretrained.plan(shapes, freeze=freeze)
+    else:
+        file = {name: tensor.shape for name, tensor in start.tensors.items()}
+        planned = pretrained.plan(shapes, file, start.source, freeze)
+        pretrained.fill(network, start.tensors, planned)
+    frozen = set(planned.frozen)
     for path, parameter in network.named_parameters():
         parameter.requires_grad_(parameter.requires_grad and path not in frozen)
 

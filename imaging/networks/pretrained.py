@@ -49,6 +49,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Start:
+    """The weights that a network starts from: what the study says of them, and the tensors of its file."""
+
+    source: Source
+    tensors: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What becomes of each parameter of a network, in the order of `named_parameters`.
 
@@ -98,15 +106,12 @@ def plan(network: Shapes, file: Shapes | None = None, source: Source | None = No
     )
 
 
-def read(path: Path, sha256: str) -> Mapping[str, NDArray[Any]]:
-    """The tensors of a safetensors file, if it is the one that the study pins.
+def content(path: Path, sha256: str) -> bytes:
+    """The bytes of a file of starting weights, if it is the one that the study pins.
 
     Raises:
-        ImagingError: `pretrained.unreadable`, `pretrained.too_large`, `pretrained.digest`, `pretrained.format`.
+        ImagingError: `pretrained.unreadable`, `pretrained.too_large`, `pretrained.digest`.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -121,6 +126,19 @@ def read(path: Path, sha256: str) -> Mapping[str, NDArray[Any]]:
             "the starting weights are not those that the study pins; get the file with the SHA-256 that it names",
             "pretrained.digest",
         )
+    return data
+
+
+def read(path: Path, sha256: str) -> Mapping[str, NDArray[Any]]:
+    """The tensors of a safetensors file, if it is the one that the study pins.
+
+    Raises:
+        ImagingError: as `content`, and `pretrained.format`.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    data = content(path, sha256)
     try:
         return MappingProxyType(load(data))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -43,6 +43,7 @@ class Consortium:
     protected: bool = True
     name: str = "chest-pneumonia"
     slot: int = 0
+    start: str | None = None
     keys: dict[str, Ed25519PrivateKey] = field(
         default_factory=lambda: {name: Ed25519PrivateKey.generate() for name in (*SILOS, "adder", "consortium")}
     )
@@ -72,7 +73,8 @@ class Consortium:
                     "consortium": "demo",
                     "description": "Pneumonia on chest radiographs of children.",
                     "task": {"kind": "binary_classification", "label": "pneumonia"},
-                    "model": {"name": "densenet", "seed": 1},
+                    "model": {"name": "densenet", "seed": 1}
+                    | ({"pretrained": {"sha256": self.start}} if self.start else {}),
                     "transforms": [{"name": "resize", "parameters": {"size": 64}}],
                     "training": {"rounds": self.rounds, "local_steps": 1, "learning_rate": 0.1},
                     "aggregation": {"upload_slot_seconds": self.slot},

@@ -144,6 +144,16 @@ def test_instants_are_listed_unless_every_study_has_a_slot(trained: Consortium, 
     assert title in {item.title for item in made(trained, accountants).exposures}
 
 
+def test_public_weights_are_listed_as_not_covered(trained: Consortium, accountants: Accountants) -> None:
+    assert not any("started from" in item.title for item in made(trained, accountants).exposures)
+    trained.start = "5a" * 32
+    trained.publish()
+    (found,) = (item for item in made(trained, accountants).exposures if "started from" in item.title)
+    assert found.title == "What study 'chest-pneumonia' started from"
+    assert trained.start in found.explanation
+    assert "not covered by any budget" in found.explanation
+
+
 def test_missed_slots_are_listed_with_their_hospitals(trained: Consortium, accountants: Accountants) -> None:
     for silo in ("beta", "beta", "gamma"):
         trained.write(silo, "incident", code=UPLOAD_SLOT_MISSED, detail="round 3: the upload left 1 slots later")

@@ -27,6 +27,14 @@ def test_what_is_used_is_written_and_read_back():
     assert Model.model_validate_json(json.dumps(data)) == made
 
 
+def test_a_study_may_name_starting_weights_which_its_digest_pins():
+    digests = {
+        study(model={"name": "resnet", "seed": 1, **said}).digest()
+        for said in ({}, {"pretrained": {"sha256": PIN}}, {"pretrained": {"sha256": "cd" * 32}}, {"freeze": ["a"]})
+    }
+    assert len(digests) == 4
+
+
 @pytest.mark.parametrize(
     "changes",
     [

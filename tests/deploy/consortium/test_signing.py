@@ -1,3 +1,4 @@
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -5,13 +6,14 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.numpy import save
 
 from deploy.consortium.signing import sign_draft
 from imaging.networks import building
 from imaging.tasks import ranking
 from privacy.dp.gradients import tensor_shapes
 from privacy.errors import ConfigError, DataError, IdentityError, StudyError
-from privacy.study import Encryption, Evaluation, dump, load_signed
+from privacy.study import Encryption, Evaluation, Study, dump, load_signed
 from privacy.update import UpdateLayout
 from tests.consortium import Consortium
 
@@ -109,6 +111,29 @@ def test_a_length_is_signed_as_given_where_the_model_cannot_be_built(
     with pytest.raises(StudyError, match=r"has no .torch.; .* as encryption\.length") as caught:
         sign_draft(full.authority, draft(tmp_path))
     assert caught.value.code == "study.no_length"
+
+
+def test_what_a_study_starts_from_must_fit_its_model_before_it_is_signed(full: Consortium, tmp_path: Path) -> None:
+    file = tmp_path / "public.safetensors"
+
+    def sign_with(seed: int, widths: list[int], weights: Path | None) -> Study:
+        network = building.build("classifier", {**CLASSIFIER, "widths": widths}, seed)
+        file.write_bytes(save({name: weight.detach().numpy() for name, weight in network.named_parameters()}))
+        said = {"name": "classifier", "parameters": dict(CLASSIFIER), "seed": 1}
+        said["pretrained"] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        return sign_draft(full.authority, draft(tmp_path, model=said), weights).signed.study
+
+    assert (
+        sign_with(2, [8, 16], file).upload_length
+        == sign_draft(full.authority, draft(tmp_path)).signed.study.upload_length
+    )
+    for widths, weights, code in (([8, 8], file, "pretrained.shape"), ([8, 16], None, "weights.missing")):
+        with pytest.raises((ConfigError, DataError)) as caught:
+            sign_with(2, widths, weights)
+        assert caught.value.code == code
+    with pytest.raises(ConfigError) as caught:
+        sign_draft(full.authority, draft(tmp_path), file)
+    assert caught.value.code == "weights.unused"
 
 
 def test_a_key_that_is_given_must_be_the_admitted_one(full: Consortium, tmp_path: Path) -> None:
