@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from concurrent import futures
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +23,7 @@ from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
 from aggregator.operations.live_status import LiveStatus
+from aggregator.operations.metrics import Watched
 from aggregator.operations.status import status
 from aggregator.records import Records
 from aggregator.roster_file import RosterFile
@@ -41,6 +43,7 @@ from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
 from privacy.ledger import certificates, commands, software
 from privacy.ledger.store import Ledger
+from privacy.operations.endpoint import Endpoint
 from privacy.operations.live import LiveFile
 from privacy.study import Study
 from privacy.wire import convert
@@ -131,12 +134,18 @@ def serve(
             show_default="roster-statement.json in the state directory",
         ),
     ] = None,
+    watch_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"
+        ),
+    ] = None,
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once serving.")] = None,
 ) -> None:
     """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""
     identity = Identity.load(state / "identity")
     signed = study.load_signed(study_file, identity.study_key)
-    with lock(state):
+    with lock(state), ExitStack() as stack:
         program = build(state, identity, signed, listen, roster_statement)
         watched = LiveStatus(program.coordinator, LiveFile(state))
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -147,6 +156,9 @@ def serve(
                 _tell(port_file, program.port)
             print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
             watched.start()
+            if watch_at is not None:
+                seen = Watched(state, identity, program.ledger, watched.look)
+                stack.callback(Endpoint(watch_at, seen.metrics, seen.lacking).close)
             program.coordinator.work()
         finally:
             program.coordinator.end()

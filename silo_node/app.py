@@ -102,6 +102,12 @@ def run(
     runtime: Annotated[
         Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
     ] = None,
+    watch_at: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"
+        ),
+    ] = None,
 ) -> None:
     """Take part in an approved study to its end; a stopped run goes on where it was.
 
@@ -112,7 +118,7 @@ def run(
     with durable.lock(state):
         from silo_node.program import take_part
 
-        take_part(directory, directory.chosen(study), aggregator, patience, progress_json, threads, runtime)
+        take_part(directory, directory.chosen(study), aggregator, patience, progress_json, threads, runtime, watch_at)
     print("the study is finished; 'collegium-silo export' writes the model")
 
 

@@ -1,6 +1,6 @@
 """Builds and runs a silo's part in a study from its state directory; torch is imported once nothing refuses."""
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 from imaging.cohorts.cohort import Cohort
@@ -9,6 +9,7 @@ from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
 from privacy.ledger import software
 from privacy.ledger.store import Ledger
+from privacy.operations.endpoint import Endpoint
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration, tasks
@@ -19,6 +20,7 @@ from silo_node.egress.log import EgressLog
 from silo_node.export import Card
 from silo_node.global_model import GlobalModel
 from silo_node.ingestion import open_cohort
+from silo_node.operations.metrics import Watched
 from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
@@ -37,6 +39,7 @@ def take_part(
     progress_file: Path | None,
     threads: int,
     runtime: Path | None,
+    watch_at: str | None = None,
 ) -> None:
     """Run an approved study to its end.
 
@@ -51,7 +54,13 @@ def take_part(
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
     client = AggregatorClient(identity, target, signed.digest(), patience, egress)
-    with closing(client), closing(progress), directory.open_ledger(identity) as ledger:
+    with ExitStack() as stack:
+        stack.enter_context(closing(client))
+        stack.enter_context(closing(progress))
+        ledger = stack.enter_context(directory.open_ledger(identity))
+        if watch_at is not None:
+            seen = Watched(directory.root, identity, ledger, egress, lambda: progress.said)
+            stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))
         software.enter(ledger, PACKAGES)
         try:
             approval.check_policy(signed, approved.cohort, policy)

@@ -22,10 +22,14 @@ class Progress:
         rounds: of the study, for those who watch.
         study: its name.
         live: where the phase is told that the silo is in now.
+
+    Attributes:
+        said: the newest phase, as it was told.
     """
 
     def __init__(self, path: Path | None, rounds: int, study: str = "", live: LiveFile | None = None) -> None:
         self._path, self._rounds, self._study, self._live = path, rounds, study, live
+        self.said: dict[str, Json] = {}
         try:
             # Unbuffered: what the disk refuses is refused here, and not again when the file is closed.
             self._file = path.open("ab", buffering=0) if path else None
@@ -49,14 +53,14 @@ class Progress:
             self._file.close()
 
     def _tell(self, event: str, round_number: int, phase: Json) -> None:
-        if self._live is None or event not in ("phase", "finished"):
+        if event not in ("phase", "finished"):
             return
-        self._live.write(
-            {
-                "study": self._study,
-                "round": round_number,
-                "rounds": self._rounds + 1,  # the last one only evaluates
-                "phase": phase if event == "phase" else event,
-                "since": datetime.now(UTC).isoformat(),
-            }
-        )
+        self.said = {
+            "study": self._study,
+            "round": round_number,
+            "rounds": self._rounds + 1,  # the last one only evaluates
+            "phase": phase if event == "phase" else event,
+            "since": datetime.now(UTC).isoformat(),
+        }
+        if self._live is not None:
+            self._live.write(self.said)

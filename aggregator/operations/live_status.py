@@ -29,6 +29,10 @@ class LiveStatus:
         self._write(self._coordinator.view())
         self._thread.start()
 
+    def look(self) -> tuple[View, datetime]:
+        """The newest round now, and since when it was seen in its phase."""
+        return self._coordinator.view(), self._since
+
     def stop(self) -> None:
         """Write a last time and end."""
         self._stop.set()

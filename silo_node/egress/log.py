@@ -57,6 +57,7 @@ class EgressLog:
         self._clock, self._full = clock, full
         self._lock = threading.Lock()
         self._file: int | None = None
+        self._totals: dict[str, int] = {}
 
     def count(self, name: str, size: int) -> None:
         """Enter a message of a class with so many bytes; durable when this returns.
@@ -78,8 +79,15 @@ class EgressLog:
                 if os.write(file, line) != len(line):
                     raise durable.storage_error(OSError(28, "No space left on device"))
                 os.fsync(file)
+                self._totals[name] = self._totals.get(name, 0) + size
             except OSError as error:
                 raise durable.storage_error(error) from error
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Bytes by class that were entered since this was made."""
+        with self._lock:
+            return dict(self._totals)
 
     def close(self) -> None:
         """Close the file, if one was opened."""

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typer.testing import CliRunner
 
 from aggregator.app import app
 from aggregator.operations.live_status import LiveStatus
+from aggregator.operations.metrics import METRICS
 from aggregator.operations.status import past
 from privacy.channel import roster_statement
 from privacy.channel.files import publish
@@ -21,7 +23,7 @@ from tests.e2e import commands
 from tests.e2e.scene import end, wait
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def state(members: Members) -> Iterator[Path]:
     """A real aggregator that serves, by the real command."""
     root = members.consortium.root
@@ -31,10 +33,10 @@ def state(members: Members) -> Iterator[Path]:
     process = commands.start(
         root / "serve",
         *("aggregator", "serve", "--state", state, "--study", study),
-        *("--listen", "localhost:0", "--port-file", port),
+        *("--listen", "localhost:0", "--port-file", port, "--watch-at", f"unix:{root / 'watch'}"),
     )
     try:
-        wait(lambda: port.exists() and live.read(state) is not None, process, patience=30)
+        wait((root / "watch").exists, process, patience=30)
         yield state
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -60,6 +62,21 @@ def test_a_running_aggregator_and_a_killed_one(state: Path) -> None:
     assert found["certificate_days_left"] > 700 or found["certificate_days_left"] > 300
     shown = CliRunner().invoke(app, ["status", "--state", str(state)]).output
     assert "awaited       north, south, east" in shown
+
+
+def test_its_metrics_and_its_health(state: Path) -> None:
+    def told(path: str) -> str:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(state.parent / "watch"))
+            client.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            return b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    assert told("/livez").startswith("HTTP/1.0 200")
+    assert told("/readyz").startswith("HTTP/1.0 200")
+    text = told("/metrics")
+    assert 'collegium_silo_awaited{silo="south"} 1\n' in text
+    assert 'collegium_phase{phase="exchanging keys"} 1\n' in text
+    assert all(f"# HELP {metric.name} " in text for metric in METRICS)
 
 
 def test_it_is_written_while_the_rounds_go_on(hub: Hub) -> None:

@@ -1,0 +1,63 @@
+"""The metrics of a running aggregator, and whether it is ready."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aggregator.operations.view import View
+from privacy.channel.identity import Identity
+from privacy.errors import IdentityError
+from privacy.ledger.store import Ledger
+from privacy.operations import metrics
+from privacy.operations.metrics import COUNTER, GAUGE, Metric, Sample
+
+AWAITED = Metric("collegium_silo_awaited", GAUGE, "1 for a silo that the phase waits for, else 0.", "silo")
+NEEDED = Metric("collegium_silos_needed", GAUGE, "How many silos a phase needs.")
+LEFT = Metric("collegium_phase_seconds_left", GAUGE, "Until the phase ends without those awaited.")
+ENDED = Metric("collegium_rounds_ended_total", COUNTER, "Rounds by how they ended.", "outcome")
+METRICS = (*metrics.EVERYBODY, AWAITED, NEEDED, LEFT, ENDED)
+"""All of an aggregator's metrics."""
+
+
+class Watched:
+    """What the endpoint asks of a running aggregator.
+
+    Args:
+        state: its state directory.
+        identity: its own.
+        ledger: its ledger.
+        look: the newest round, and since when it is in its phase.
+    """
+
+    def __init__(
+        self, state: Path, identity: Identity, ledger: Ledger, look: Callable[[], tuple[View, datetime]]
+    ) -> None:
+        self._state, self._identity, self._ledger, self._look = state, identity, ledger, look
+
+    def metrics(self) -> str:
+        """The text of `/metrics`."""
+        return metrics.render(self._samples(datetime.now(UTC)), METRICS)
+
+    def lacking(self) -> Sequence[str]:
+        """Why it is not ready."""
+        try:
+            self._identity.check_dates()
+        except IdentityError as error:  # no silo would connect
+            return (str(error),)
+        return ()
+
+    def _samples(self, now: datetime) -> Iterable[Sample]:
+        seen, since = self._look()
+        yield from metrics.of_machine(self._state)
+        yield from metrics.of_phase(seen.to_json(), (now - since).total_seconds())
+        yield Sample(metrics.CERTIFICATE, (self._identity.certificate.not_valid_after_utc - now).total_seconds())
+        entries = self._ledger.entries
+        yield Sample(metrics.LEDGER, len(entries))
+        yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))
+        for name in seen.silos:
+            yield Sample(AWAITED, name in seen.awaited, name)
+        yield Sample(NEEDED, seen.needed)
+        if seen.seconds_left is not None:
+            yield Sample(LEFT, seen.seconds_left)
+        for outcome in ("closed", "abandoned"):
+            yield Sample(ENDED, sum(e.kind == "closed" and e.body["outcome"] == outcome for e in entries), outcome)

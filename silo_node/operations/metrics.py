@@ -1,0 +1,60 @@
+"""The metrics of a running silo, and whether it is ready."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from privacy.channel.identity import Identity
+from privacy.digest import Json
+from privacy.ledger.store import Ledger
+from privacy.operations import metrics
+from privacy.operations.metrics import COUNTER, Metric, Sample
+from silo_node.egress.log import EgressLog
+
+SENT = Metric("collegium_sent_bytes_total", COUNTER, "Bytes of messages since the start, by class.", "class")
+METRICS = (*metrics.EVERYBODY, SENT)
+"""All of a silo's metrics."""
+
+
+class Watched:
+    """What the endpoint asks of a running silo.
+
+    Args:
+        state: its state directory.
+        identity: its own.
+        ledger: its ledger.
+        egress: the log of what leaves.
+        said: what it told of its progress last.
+    """
+
+    def __init__(
+        self,
+        state: Path,
+        identity: Identity,
+        ledger: Ledger,
+        egress: EgressLog,
+        said: Callable[[], Mapping[str, Json]],
+    ) -> None:
+        self._state, self._identity, self._ledger, self._egress = state, identity, ledger, egress
+        self._said = said
+
+    def metrics(self) -> str:
+        """The text of `/metrics`."""
+        return metrics.render(self._samples(datetime.now(UTC)), METRICS)
+
+    def lacking(self) -> Sequence[str]:
+        """Why it is not ready."""
+        return () if self._said() else ("the study is not begun yet",)
+
+    def _samples(self, now: datetime) -> Iterable[Sample]:
+        said = self._said()
+        since = said.get("since")
+        seconds = (now - datetime.fromisoformat(since)).total_seconds() if isinstance(since, str) else None
+        yield from metrics.of_machine(self._state)
+        yield from metrics.of_phase(said, seconds)
+        yield Sample(metrics.CERTIFICATE, (self._identity.certificate.not_valid_after_utc - now).total_seconds())
+        entries = self._ledger.entries
+        yield Sample(metrics.LEDGER, len(entries))
+        yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))
+        for name, size in sorted(self._egress.totals.items()):
+            yield Sample(SENT, size, name)

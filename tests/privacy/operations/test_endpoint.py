@@ -1,0 +1,106 @@
+"""The endpoint over real sockets: three paths, this machine only, and one that hangs keeps nobody out for ever."""
+
+import http.client
+import socket
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from privacy.errors import ConfigError
+from privacy.operations import endpoint, metrics
+from privacy.operations.endpoint import Endpoint
+from privacy.operations.metrics import EVERYBODY, PHASE, ROUND, Metric, Sample
+
+LACKING: list[str] = []
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
+    monkeypatch.setattr(endpoint, "REQUEST_SECONDS", 0.2)
+    LACKING.clear()
+    made = Endpoint("127.0.0.1:0", lambda: "collegium_round 3\n", lambda: LACKING)
+    yield made
+    made.close()
+
+
+def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_three_paths_and_no_other(served: Endpoint) -> None:
+    assert ask(served.port, "/livez") == (200, "ok\n")
+    assert ask(served.port, "/readyz") == (200, "ok\n")
+    assert ask(served.port, "/metrics") == (200, "collegium_round 3\n")
+    assert ask(served.port, "/")[0] == 404
+    assert ask(served.port, "/../etc/passwd")[0] == 404
+    assert ask(served.port, "/metrics", "POST")[0] == 501
+
+
+def test_what_is_lacking_is_told(served: Endpoint) -> None:
+    LACKING.append("the certificate expired")
+    assert ask(served.port, "/readyz") == (503, "not ready: the certificate expired\n")
+    assert ask(served.port, "/livez")[0] == 200
+
+
+def test_a_client_that_says_nothing_is_let_go(served: Endpoint) -> None:
+    with socket.create_connection(("127.0.0.1", served.port)) as silent:
+        assert ask(served.port, "/livez")[0] == 200
+        silent.settimeout(5)
+        assert silent.recv(1) == b""
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:9464", "example.org:80", "9464", "http://127.0.0.1:1"])
+def test_it_is_never_anywhere_but_on_this_machine(address: str) -> None:
+    with pytest.raises(ConfigError):
+        Endpoint(address, str, list)
+
+
+def test_a_port_that_is_taken_is_told(served: Endpoint) -> None:
+    with pytest.raises(ConfigError, match="cannot listen"):
+        Endpoint(f"127.0.0.1:{served.port}", str, list)
+
+
+def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:
+    path = tmp_path / "watch"
+    for _ in range(2):  # the second finds what a killed process left
+        made = Endpoint(f"unix:{path}", str, list)
+        assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+            client.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.0 200")
+        kept = path.with_name("kept")
+        kept.hardlink_to(path)
+        made.close()
+        assert not path.exists()
+        kept.rename(path)
+
+
+def test_a_file_that_is_no_socket_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "watch"
+    path.write_text("kept")
+    with pytest.raises(ConfigError):
+        Endpoint(f"unix:{path}", str, list)
+    assert path.read_text() == "kept"
+
+
+def test_the_text_is_prometheus(tmp_path: Path) -> None:
+    samples = [Sample(ROUND, 3), Sample(PHASE, 1, 'a "b"\\\n'), *metrics.of_machine(tmp_path)]
+    text = metrics.render(samples, EVERYBODY)
+    assert "# TYPE collegium_round gauge\ncollegium_round 3\n" in text
+    assert 'collegium_phase{phase="a \\"b\\"\\\\\\n"} 1\n' in text
+    assert "collegium_resident_bytes " in text
+
+
+@pytest.mark.parametrize("sample", [Sample(Metric("other", "gauge", ""), 1), Sample(PHASE, 1), Sample(ROUND, 1, "a")])
+def test_a_metric_that_is_not_in_the_list_is_a_defect(sample: Sample) -> None:
+    with pytest.raises(RuntimeError):
+        metrics.render([sample], EVERYBODY)
