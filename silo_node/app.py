@@ -1,4 +1,4 @@
-"""`collegium-silo`: enrol, pull, ingest, de-identify, budget, approve, run, export, audit. Its composition root."""
+"""`collegium-silo`: from enrolling and reading images to running a study and its export. Its composition root."""
 
 import os
 from pathlib import Path
@@ -14,6 +14,7 @@ from silo_node import archives, budget, cohort_commands, configuration, deidenti
 from silo_node.audit import audit
 from silo_node.operations.status import status
 from silo_node.operations.what_leaves import what_leaves
+from silo_node.preview import preview
 from silo_node.state import StateDirectory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hospital's node of a Collegium consortium.")
@@ -28,6 +29,8 @@ app.command()(deidentification.review)
 ledger_commands = commands.group("collegium-silo")
 app.add_typer(ledger_commands, name="ledger")
 app.command()(cohort_commands.ingest)
+app.add_typer(cohort_commands.app, name="cohort")
+app.command()(preview)
 app.command()(audit)
 app.add_typer(budget.app, name="budget")
 app.add_typer(archives.app, name="pacs")

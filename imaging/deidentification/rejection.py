@@ -27,7 +27,7 @@ class Quarantine(StrEnum):
     FACE = "pixels.face"
 
 
-_SENTENCES = {
+SENTENCES = {
     Quarantine.DUPLICATE: "another file has the same SOP instance UID",
     Quarantine.MEDIA_DIRECTORY: "a DICOMDIR lists patients and files; it is not copied",
     Quarantine.SOP_CLASS: "its SOP class is not on the profile's list",
@@ -46,5 +46,5 @@ class Quarantined(ImagingError):
     """A file that is not de-identified; `code` is one of `Quarantine`."""
 
     def __init__(self, quarantine: Quarantine) -> None:
-        super().__init__(_SENTENCES[quarantine], quarantine.value)
+        super().__init__(SENTENCES[quarantine], quarantine.value)
         self.quarantine = quarantine

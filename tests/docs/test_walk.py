@@ -99,12 +99,16 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     for hospital in HOSPITALS:
         (walk.folder / hospital / "silo.yaml").write_text(policy)
     walk.both(HOSPITAL, "Read the images")
+    assert "nothing of them is sent" in walk.run(HOSPITAL, "Look at a cohort")
+    assert (walk.folder / "look/index.html").exists()
     walk.run(HOSPITAL, "De-identify a folder")
     walk.run(HOSPITAL, "Review pixels")
     assert (walk.folder / "clean/review/index.html").exists()
     assert "accepted" in walk.run(HOSPITAL, "Decide on them")
     walk.run(OPERATOR, "Sign a study")
     assert "each of two silos" in walk.run(OPERATOR, "See what a study means")
+    walk.run(HOSPITAL, "Preview a study")
+    assert (walk.folder / "seen/sheet-0001.png").exists()
     walk.both(HOSPITAL, "Approve a study", said="y\n")
     walk.run(OPERATOR, "State who is revoked")
     assert "not that none can" in walk.run(HOSPITAL, "Audit the training code")
@@ -127,6 +131,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
 def test_the_guide_of_the_researcher(walk: Walk) -> None:
     walk.run(RESEARCHER, "Run the sample study")
     assert (walk.folder / "sandbox/summary.json").exists()
+    walk.run(RESEARCHER, "Preview what the network sees")
     images = walk.folder / "my-images"
     images.mkdir()
     random = np.random.default_rng(0)

@@ -24,7 +24,9 @@ HEAVY = ("torch", "monai", "opacus", "pydicom", "pynetdicom", "requests", "tense
 OTHERWISE_TESTED = {
     ("sandbox", "run"),
     ("silo", "audit"),
+    ("silo", "cohort", "show"),
     ("silo", "deidentify"),
+    ("silo", "preview"),
     ("silo", "review"),
     *(("silo", "budget", word) for word in ("set", "show", "second-key")),
     *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
@@ -34,8 +36,8 @@ OTHERWISE_TESTED = {
     *(("silo", word) for word in ("what-leaves", "status")),
     ("aggregator", "status"),
 }
-"""Looked at in `tests/deploy/sandbox`, `test_audit`, `tests/silo_node`, `tests/aggregator`, `tests/privacy/ledger` and
-`tests/imaging/sources`."""
+"""Looked at in `tests/deploy/sandbox`, `test_audit`, `test_cohort`, `tests/silo_node`, `tests/aggregator`,
+`tests/privacy/ledger` and `tests/imaging/sources`."""
 
 
 def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -58,7 +60,8 @@ WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts f
 def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "pull", "ingest", "approve", "run", "export", "audit")),
-        *(("silo", word) for word in ("deidentify", "review", "what-leaves", "status")),
+        *(("silo", word) for word in ("deidentify", "preview", "review", "what-leaves", "status")),
+        ("silo", "cohort", "show"),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),
