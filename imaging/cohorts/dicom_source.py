@@ -1,7 +1,7 @@
 """A folder of DICOM files as candidates for a cohort, patient by patient, by way of its index.
 
-Headers are read once (`imaging.sources.catalogue`); what nobody labelled is not read further. Segmentations and
-structure sets in the folder are matched with the images that they refer to.
+Headers are read once (`imaging.sources.catalogue`); what nobody labelled is not read further. Segmentations, structure
+sets and structured reports in the folder are matched with the images that they refer to.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -13,12 +13,13 @@ from typing import Final
 
 from pydicom.uid import RTStructureSetStorage, SegmentationStorage
 
-from imaging.cohorts.candidate import Candidate, Refused
+from imaging.cohorts.candidate import Candidate, Refused, on_volume
 from imaging.cohorts.labelling import SEGMENTATION, Labelling
+from imaging.cohorts.reports import Reports
 from imaging.deidentification import Naming
 from imaging.errors import ImagingError
 from imaging.labels import contours, opening, segmentation
-from imaging.labels.mask import Grid, Mask
+from imaging.labels.mask import Mask
 from imaging.labels.opening import Reference
 from imaging.labels.table import Image
 from imaging.sources.catalogue import Catalogue, CataloguedSeries
@@ -27,6 +28,7 @@ from imaging.volumes.cache import VolumeCache
 from imaging.volumes.radiograph import Colour
 from imaging.volumes.reading import decode
 from imaging.volumes.scanning import SourceStack, scan
+from imaging.volumes.volume import SourceVolume
 
 LABEL_KINDS: Final = frozenset({SegmentationStorage, RTStructureSetStorage})
 SEVERAL: Final = "mask.several"
@@ -60,6 +62,12 @@ EVERY_IMAGE: Final = Query(
 """What is taken without a query file: everything that `imaging.volumes` may read."""
 _DRAWINGS = EVERY_IMAGE.model_copy(
     update={"modalities": ("SEG", "RTSTRUCT"), "sop_classes": ("SegmentationStorage", "RTStructureSetStorage")}
+)
+_REPORTS = EVERY_IMAGE.model_copy(
+    update={
+        "modalities": ("SR",),
+        "sop_classes": ("EnhancedSRStorage", "ComprehensiveSRStorage", "Comprehensive3DSRStorage"),
+    }
 )
 
 
@@ -102,11 +110,14 @@ class DicomFolder:
             for path, code in catalogue.rejected_paths():
                 yield Refused(None, (path,), code)
             drawings = _by_patient(catalogue.select(_DRAWINGS)) if labelling.kind == SEGMENTATION else {}
+            asked = labelling.asked
+            reports = _by_patient(catalogue.select(_REPORTS)) if asked else {}
             for patient, series in groupby(catalogue.select(self.query), key=lambda found: found.patient):
                 if wanted(patient):
                     drawn = _Drawings.of(self.folder, drawings.get(patient, ()), labelling)
+                    said = Reports.of(self.folder, reports.get(patient, ()), asked) if asked else None
                     for one in series:
-                        yield from self._read(one, drawn)
+                        yield from self._read(one, drawn, said)
                 else:
                     yield from (_unread(one, path) for one in series for path in one.paths)
 
@@ -114,7 +125,9 @@ class DicomFolder:
         """See `ingest.Source`; also so for what is no folder."""
         return not self.folder.is_dir() or path.resolve().is_relative_to(self.folder.resolve())
 
-    def _read(self, series: CataloguedSeries, drawn: "_Drawings") -> Iterator[Candidate | Refused]:
+    def _read(
+        self, series: CataloguedSeries, drawn: "_Drawings", said: Reports | None
+    ) -> Iterator[Candidate | Refused]:
         image = Image(series.patient, series.study, series.series)
         scanned = scan([self.folder / path for path in series.paths], self.colour)
         for rejected in scanned.rejected:
@@ -126,7 +139,8 @@ class DicomFolder:
             except ImagingError as error:
                 yield Refused(image, paths, error.code)
                 continue
-            yield Candidate(image, paths, partial(decode, stack, self.colour, self.cache), draw)
+            report = said.on(stack) if said else None
+            yield Candidate(image, paths, partial(decode, stack, self.colour, self.cache), draw, report)
 
     def _below(self, path: Path) -> str:
         return str(path.relative_to(self.folder))
@@ -167,7 +181,7 @@ class _Drawings:
                 continue
         return cls(tuple(found), labelling)
 
-    def on(self, stack: SourceStack) -> Callable[[Grid], Mask] | None:
+    def on(self, stack: SourceStack) -> Callable[[SourceVolume], Mask] | None:
         """What draws on a stack.
 
         Raises:
@@ -186,4 +200,4 @@ class _Drawings:
             return None
         path, kind = own[0]
         reader = segmentation.read if kind == SegmentationStorage else contours.read
-        return lambda grid: reader(path, self.labelling.rules, grid)
+        return on_volume(lambda grid: reader(path, self.labelling.rules, grid))

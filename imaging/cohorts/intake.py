@@ -20,14 +20,14 @@ from imaging.cohorts.labelling import SEGMENTATION, Labelling
 from imaging.cohorts.storage import CohortImage, ImageStore, pack
 from imaging.deidentification import Naming, Profile, clean
 from imaging.errors import ImagingError
-from imaging.labels.mask import Grid, Mask
+from imaging.labels.kinds import Value
+from imaging.labels.mask import Mask
 from imaging.labels.table import Image, Label, Table
-from imaging.volumes.volume import SourceVolume, Volume
+from imaging.volumes.volume import SourceVolume
 
 DUPLICATE_INSTANCE = "duplicate.instance"
 DUPLICATE_PIXELS = "duplicate.pixels"
 NO_MASK = "mask.missing"
-FLAT = "mask.two_dimensional"
 
 
 @dataclass
@@ -89,6 +89,7 @@ class Intake:
         write(folder / QUARANTINE_PATHS, table.getvalue().encode("utf-8", "surrogateescape"))
 
     def _keep(self, found: Candidate, label: Label) -> None:
+        value = self._value(found, label)
         source = found.decode()
         cleaned = clean(source, self.names, self.profile)
         volume = cleaned.volume
@@ -111,7 +112,7 @@ class Intake:
             {
                 "file": stored.file,
                 "sha256": stored.sha256,
-                "label": label.value,
+                "label": value,
                 "shape": list(volume.array.shape),
                 "warnings": list(warnings),
             }
@@ -122,7 +123,14 @@ class Intake:
             return None
         if found.draw is None:
             raise ImagingError("an image of a segmentation has no mask", NO_MASK)
-        return found.draw(_grid(source.volume, source.frame_of_reference))
+        return found.draw(source)
+
+    def _value(self, found: Candidate, label: Label) -> Value:
+        if self.labelling.reported is None:
+            return label.value
+        if found.report is None:
+            raise RuntimeError("a source without reports was asked for them")
+        return found.report()
 
     def _put_aside(self, paths: tuple[str, ...], code: str) -> None:
         self._quarantine.extend((self.names.file(path), code, path) for path in paths)
@@ -133,10 +141,3 @@ def write(path: Path, data: bytes) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
-
-
-def _grid(volume: Volume, frame_of_reference: str | None) -> Grid:
-    if volume.affine is None or volume.array.ndim != 3:
-        raise ImagingError("masks are drawn on volumes; this image has no third dimension", FLAT)
-    columns, rows, slices = volume.array.shape
-    return Grid((columns, rows, slices), volume.affine, frame_of_reference)

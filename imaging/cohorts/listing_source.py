@@ -11,12 +11,12 @@ from typing import Final
 
 import numpy as np
 
-from imaging.cohorts.candidate import Candidate, Refused
+from imaging.cohorts.candidate import Candidate, Refused, on_volume
 from imaging.cohorts.labelling import Labelling
 from imaging.deidentification import Naming
 from imaging.errors import ImagingError
 from imaging.labels import masks
-from imaging.labels.mask import Grid, Mask
+from imaging.labels.mask import Mask
 from imaging.labels.table import Image
 from imaging.sources import listing
 from imaging.sources.listing import ListedFile
@@ -25,6 +25,7 @@ from imaging.volumes.radiograph import Colour
 from imaging.volumes.volume import SourceVolume, Volume
 
 SEVERAL_VOLUMES: Final = "listing.several_volumes"
+NO_REPORTS: Final = "listing.no_reports"
 SPACING: Final = "listing.spacing_contradicts"
 _TOLERANCE = 1e-3
 
@@ -57,20 +58,25 @@ class Listing:
             on_progress: told how many rows there are.
 
         Raises:
-            ImagingError: `listing.*`: the listing cannot be used.
+            ImagingError: `listing.*`: the listing cannot be used, or the labels are to come from structured reports.
         """
+        if labelling.reported is not None:
+            raise ImagingError("a listing has no structured reports; give a folder of DICOM files", NO_REPORTS)
         rows = listing.read(self.path)
         on_progress(len(rows))
         folder = self.path.parent
         for row in rows:
             name = str(row.path.relative_to(folder))
             image = Image(names.patient(row.patient), names.uid(row.study or name), names.uid(name))
-            draw = None if row.mask is None else partial(_draw, row.mask, labelling)
+            draw = None if row.mask is None else _drawn(row.mask, labelling)
             yield Candidate(image, (name,), partial(_decode, row, name, self.colour), draw)
 
 
-def _draw(path: Path, labelling: Labelling, grid: Grid) -> Mask:
-    return masks.read(path, labelling.numbers, grid)
+def _drawn(path: Path, labelling: Labelling) -> Callable[[SourceVolume], Mask]:
+    """A picture is the mask of a picture, a NIfTI file that of a volume."""
+    if path.name.lower().endswith(listing.PICTURE_MASK):
+        return lambda source: masks.read_picture(path, labelling.numbers, source.volume.array.shape)
+    return on_volume(lambda grid: masks.read(path, labelling.numbers, grid))
 
 
 def _decode(row: ListedFile, name: str, colour: Colour) -> SourceVolume:

@@ -6,7 +6,7 @@ name. World coordinates are RAS+ millimetres, as nibabel has them.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -89,13 +89,13 @@ class Mask:
     Attributes:
         array: read-only; uint8 of the image's shape, 0 or 1 + the index of a class; or, where classes overlap,
             bool (classes, *shape).
-        affine: the image's.
+        affine: the image's; None for a picture's.
         classes: their names, in the study's order.
         warnings: for quality control: `mask.empty`, `mask.class_empty` or `mask.gap`.
     """
 
     array: NDArray[Any] = field(repr=False)
-    affine: NDArray[np.float64] = field(repr=False)
+    affine: NDArray[np.float64] | None = field(repr=False)
     classes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
 
@@ -148,16 +148,23 @@ class Canvas:
     def finish(self) -> Mask:
         """The mask, with what can be said of it as a whole."""
         array: NDArray[Any] = self._indices if self._layers is None else self._layers
-        array.flags.writeable = False
-        counts = _counts(array, len(self.classes))
-        codes = self._warnings | ({EMPTY} if not any(counts) else set()) | (set() if all(counts) else {CLASS_EMPTY})
-        return Mask(array, self.grid.affine, self.classes, tuple(sorted(codes)))
+        return finished(array, self.grid.affine, self.classes, self._warnings)
 
     def _part(self) -> None:
         if len(self.classes) * self._indices.size > MAX_BYTES:
             raise ImagingError("overlapping classes of this image need too much memory; use fewer", "mask.too_large")
         numbers = np.arange(1, len(self.classes) + 1, dtype=np.uint8)
         self._layers = self._indices[None] == numbers[:, None, None, None]
+
+
+def finished(
+    array: NDArray[Any], affine: NDArray[np.float64] | None, classes: tuple[str, ...], warnings: Collection[str] = ()
+) -> Mask:
+    """A mask that was drawn, with what can be said of it as a whole; see `Mask`. The array becomes read-only."""
+    array.flags.writeable = False
+    counts = _counts(array, len(classes))
+    codes = {*warnings} | ({EMPTY} if not any(counts) else set()) | (set() if all(counts) else {CLASS_EMPTY})
+    return Mask(array, affine, classes, tuple(sorted(codes)))
 
 
 def fit(

@@ -16,7 +16,8 @@ from imaging.errors import ImagingError
 from imaging.labels import opening
 from imaging.labels.selection import Code
 
-_KINDS = frozenset({EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage})
+KINDS = frozenset({EnhancedSRStorage, ComprehensiveSRStorage, Comprehensive3DSRStorage})
+TEMPLATE = "report.template"
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def read(path: Path, asked: Evaluation | Measurement) -> Reported:
     from highdicom.sr import MeasurementReport
     from highdicom.sr.sop import Comprehensive3DSR, ComprehensiveSR, EnhancedSR
 
-    dataset = opening.read(path, _KINDS)
+    dataset = opening.read(path, KINDS)
     readers = {
         EnhancedSRStorage: EnhancedSR,
         ComprehensiveSRStorage: ComprehensiveSR,
@@ -82,7 +83,7 @@ def read(path: Path, asked: Evaluation | Measurement) -> Reported:
         reference = opening.reference(dataset)
         content = readers[dataset.SOPClassUID].from_dataset(dataset, copy=False).content
         if not isinstance(content, MeasurementReport):
-            raise ImagingError("the report does not follow TID 1500 (imaging measurement report)", "report.template")
+            raise ImagingError("the report does not follow TID 1500 (imaging measurement report)", TEMPLATE)
         found: set[int | float] = set()
         for group in (
             *content.get_image_measurement_groups(),

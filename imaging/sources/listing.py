@@ -23,7 +23,8 @@ MAX_SPACING = 1000.0
 MAX_NAME = 1024
 """Characters of a patient's or study's name."""
 SUFFIXES = (".nii", ".nii.gz", ".png", ".jpg", ".jpeg")
-MASK_SUFFIXES = (".nii", ".nii.gz")
+PICTURE_MASK = ".png"
+MASK_SUFFIXES = (".nii", ".nii.gz", PICTURE_MASK)
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class ListedFile:
         path: the file.
         patient: as the hospital calls them; not for printing.
         study: what else is one examination with it; empty = the file is one by itself.
-        mask: NIfTI file of its mask; None = it has none.
+        mask: NIfTI or PNG file of its mask; None = it has none.
         spacing: mm, one a dimension in the order of the file's axes; None = the file says, or nobody does.
         row: in the listing, from 1; row 1 is the header.
     """

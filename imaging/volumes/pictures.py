@@ -10,9 +10,11 @@ import warnings
 import zlib
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
+from numpy.typing import NDArray
 from PIL import Image
 
 from imaging.volumes import nifti, values
@@ -22,7 +24,8 @@ from imaging.volumes.radiograph import Colour
 from imaging.volumes.rejection import MAX_PIXELS, MIN_SIDE, ImageRejected, Rejection
 from imaging.volumes.volume import Volume
 
-_SIGNATURES = {b"\x89PNG\r\n\x1a\n": "PNG", b"\xff\xd8\xff": "JPEG"}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = {_PNG: "PNG", b"\xff\xd8\xff": "JPEG"}
 _GREY = frozenset({"L", "I;16"})
 _EXIF_ORIENTATION = 0x0112
 
@@ -57,7 +60,20 @@ def read(path: Path, colour: Colour = "reject") -> tuple[Volume, ...]:
     return nifti.read(data)
 
 
-def _picture(data: bytes, kind: str, colour: Colour) -> Volume:
+def levels(path: Path) -> NDArray[Any]:
+    """The grey values of a PNG as they are stored, uint8 or uint16 (rows, columns), constant or not.
+
+    Raises:
+        ImageRejected: as `read`, and whatever is no grey PNG.
+    """
+    data = load(path)
+    if not data.startswith(_PNG):
+        raise ImageRejected(Rejection.PICTURE)
+    return _pixels(data, _SIGNATURES[_PNG], "reject")[0]
+
+
+def _pixels(data: bytes, kind: str, colour: Colour) -> tuple[NDArray[Any], str]:
+    """Values in native byte order, and Pillow's mode of the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -70,7 +86,13 @@ def _picture(data: bytes, kind: str, colour: Colour) -> Volume:
         raise
     except _FOREIGN:
         raise ImageRejected(Rejection.PICTURE) from None
-    pixels = values.luminance(pixels) if mode == "RGB" else pixels.astype(pixels.dtype.newbyteorder("="))
+    if mode == "RGB":
+        return values.luminance(pixels), mode
+    return pixels.astype(pixels.dtype.newbyteorder("=")), mode
+
+
+def _picture(data: bytes, kind: str, colour: Colour) -> Volume:
+    pixels, mode = _pixels(data, kind, colour)
     if pixels.min() == pixels.max():
         raise ImageRejected(Rejection.CONSTANT)
     manifest = Manifest(

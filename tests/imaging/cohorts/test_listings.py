@@ -7,9 +7,11 @@ from PIL import Image
 
 from imaging.cohorts.cohort import Cohort
 from imaging.cohorts.ingest import ingest
-from imaging.cohorts.labelling import BINARY, Labelling, Outlined
+from imaging.cohorts.labelling import BINARY, CodedProperty, Labelling, Outlined, Reported
 from imaging.cohorts.listing_source import Listing
 from imaging.deidentification import Pseudonyms
+from imaging.errors import ImagingError
+from imaging.transforms import pipeline
 
 KEY = bytes(range(32))
 AFFINE = np.array([[-1.0, 0, 0, 9], [0, 1, 0, 8], [0, 0, 2, 7], [0, 0, 0, 1]])
@@ -94,6 +96,58 @@ def test_what_does_not_fit_is_put_aside_by_name(files):
         "mask.missing": 1,
         "nifti.value": 1,
     }
+
+
+def test_pictures_come_with_the_masks_drawn_on_them(files):
+    random = np.random.default_rng(1)
+    pixels, drawn = random.integers(0, 255, (20, 16), np.uint8), random.integers(0, 3, (20, 16), np.uint8)
+    for name, array in {
+        "a": pixels,
+        "a-mask": drawn,
+        "b": pixels[::-1],
+        "b-mask": drawn.T,
+        "c": pixels[:, ::-1],
+        "c-mask": drawn + 1,
+        "d": pixels // 2,
+        "d-mask": np.full((20, 16), 2, np.uint16),
+        "f": pixels // 3,
+        "f-mask": np.stack([drawn] * 3, axis=-1),
+    }.items():
+        Image.fromarray(np.ascontiguousarray(array)).save(files.folder / f"{name}.png")
+    files.rows += [f"{name}.png,P-{name},{name}-mask.png," for name in "abcdf"]
+    flat = files.nifti("flat.nii", drawn[:, :, None])
+    Image.fromarray(pixels // 4).save(files.folder / "e.png")
+    files.rows.append(f"e.png,P-e,{flat},")
+    files.labels += [f"P-{name},train" for name in "abcdef"]
+    summary, cohort = files.ingest()
+    assert dict(summary.quarantined) == {
+        "dicom.colour": 1,
+        "mask.geometry": 1,
+        "mask.two_dimensional": 1,
+        "mask.value": 1,
+    }
+    assert summary.warnings["mask.class_empty"] == 1  # all of d is one class, which a picture may not be and a mask may
+    found = {masks.tobytes(): array for array, _, masks in (p.load(0) for p in cohort.patients("train"))}
+    np.testing.assert_array_equal(found[drawn.tobytes()], pixels)
+    np.testing.assert_array_equal(found[np.full((20, 16), 2, np.uint8).tobytes()], pixels // 2)
+    chain = pipeline.build([("resize", {"size": [10, 8]}), ("standardise", {})], 2)
+    image, mask = chain.pair(pixels, None, drawn)
+    assert image.shape == (1, 10, 8)
+    assert mask.shape == (10, 8)
+    assert set(np.unique(mask)) <= {0, 1, 2}
+
+
+def test_a_listing_has_no_reports(files):
+    Image.fromarray(np.random.default_rng(1).integers(0, 255, (20, 16), np.uint8)).save(files.folder / "a.png")
+    files.rows.append("a.png,P-1,,")
+    files.labels.append("P-1,train")
+    millimetres = Reported(
+        name=CodedProperty(value="81827009", scheme="SCT"), unit=CodedProperty(value="mm", scheme="UCUM")
+    )
+    with pytest.raises(ImagingError) as caught:
+        files.ingest(Labelling(format="collegium-labelling/1", kind="regression", reported=millimetres))
+    assert caught.value.code == "listing.no_reports"
+    assert not (files.root / "cohort").exists()
 
 
 def test_pictures_take_labels_and_the_spacing_of_the_listing(files):

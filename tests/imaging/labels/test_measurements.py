@@ -25,27 +25,30 @@ def group(finding=codes.SCT.Nodule, grade=None, diameter=None, unit=codes.UCUM.M
     )
 
 
+def written(made, groups, name="report.dcm"):
+    """A report on a made scan."""
+    context = sr.ObservationContext(
+        observer_person_context=sr.ObserverContext(codes.DCM.Person, sr.PersonObserverIdentifyingAttributes("Roe^Ada"))
+    )
+    content = sr.MeasurementReport(context, codes.LN.CTUnspecifiedBodyRegion, groups)
+    document = sr.ComprehensiveSR(
+        evidence=made.slices,
+        content=content[0],
+        series_number=3,
+        series_instance_uid=generate_uid(),
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer="made",
+    )
+    return made.save(document, name)
+
+
 @pytest.fixture
 def report(scan):
     made = scan()
 
     def report(*groups):
-        context = sr.ObservationContext(
-            observer_person_context=sr.ObserverContext(
-                codes.DCM.Person, sr.PersonObserverIdentifyingAttributes("Roe^Ada")
-            )
-        )
-        content = sr.MeasurementReport(context, codes.LN.CTUnspecifiedBodyRegion, groups)
-        document = sr.ComprehensiveSR(
-            evidence=made.slices,
-            content=content[0],
-            series_number=3,
-            series_instance_uid=generate_uid(),
-            sop_instance_uid=generate_uid(),
-            instance_number=1,
-            manufacturer="made",
-        )
-        return made.save(document, "report.dcm")
+        return written(made, groups)
 
     report.scan = made
     return report

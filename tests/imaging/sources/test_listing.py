@@ -84,7 +84,7 @@ def test_masks_are_named_with_their_files_and_once(folder):
     rows = read(folder, "file,patient,mask\nb.nii.gz,P-1,\na.png,P-2,deep/m.nii\n")
     assert [row.mask for row in rows] == [None, folder / "deep/m.nii"]
     for text, code in (
-        ("file,patient,mask\na.png,P,b.png\n", "listing.kind"),
+        ("file,patient,mask\na.png,P,b.jpg\n", "listing.kind"),
         ("file,patient,mask\na.png,P,../m.nii\n", "listing.outside"),
         ("file,patient,mask\nb.nii.gz,P,b.nii.gz\n", "listing.duplicate"),
         ("file,patient,mask\na.png,P,deep/m.nii\nb.nii.gz,P,deep/m.nii\n", "listing.duplicate"),
