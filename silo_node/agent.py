@@ -57,6 +57,7 @@ from silo_node.imaging_errors import imaging_errors
 from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
 from silo_node.opening import GIVEN_UP, OVERTAKEN, Opening
+from silo_node.operations.stopping import StopRequest
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.roster_watch import RosterWatch
@@ -97,6 +98,7 @@ class Agent:
     processes: int = 1
     witnesses_required: bool = True
     cosign_patience: float = 2.0
+    stop: StopRequest | None = None
 
     def __post_init__(self) -> None:
         self._digest = self.study.digest()
@@ -114,7 +116,7 @@ class Agent:
         self._witnesses = Witnesses(self._standing, self._records, self.client, self.witnesses_required)
 
     def run(self) -> GlobalModel:
-        """Take part until the study is over; returns the final state.
+        """Take part until the study is over, or a person wants a stop after a round; returns the state then.
 
         Raises:
             BudgetExceeded: the cohort's budget does not cover the next round.
@@ -152,10 +154,13 @@ class Agent:
         self._model = self._standing.load(self.learner)
         self.client.attend(self._attend)
         while self._model.round_number < self.study.training.rounds + 1:
+            if self._stopped():
+                return self._model
             self._keys.grant_open_requests(self._material)
             self._agree(self._model)
             self._cosigning.exchange()
             self._model = self._round(self._model)
+        self._stopped()  # a wish that came with the last round is fulfilled by the end
         self._agree(self._model)
         self._cosigning.finish(self.cosign_patience)
         while self._attend():
@@ -163,6 +168,14 @@ class Agent:
         self._standing.forget_round()
         self.progress.say("finished", self._model.round_number)
         return self._model
+
+    def _stopped(self) -> bool:
+        """Whether a person wants this silo to stop here, between rounds."""
+        number = self._model.round_number
+        if self.stop is None or not self.stop.heed(self.ledger, self._digest, number):
+            return False
+        self.progress.say("stopped", number)
+        return True
 
     def _attend(self) -> bool:
         """Do one step for silos that wait for a key or a snapshot; whether there was one to do."""

@@ -12,7 +12,10 @@ from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
 from silo_node import archives, budget, cohort_commands, configuration, deidentification, enrolment
 from silo_node.audit import audit
+from silo_node.operations.decommission import decommission
+from silo_node.operations.revocation import revoke_approval
 from silo_node.operations.status import status
+from silo_node.operations.stopping import stop
 from silo_node.operations.what_leaves import what_leaves
 from silo_node.preview import preview
 from silo_node.state import StateDirectory
@@ -37,6 +40,9 @@ app.add_typer(archives.app, name="pacs")
 app.command()(archives.pull)
 app.command()(what_leaves)
 app.command()(status)
+app.command()(stop)
+app.command()(revoke_approval)
+app.command()(decommission)
 
 
 @app.command()
@@ -121,8 +127,13 @@ def run(
     with durable.lock(state):
         from silo_node.program import take_part
 
-        take_part(directory, directory.chosen(study), aggregator, patience, progress_json, threads, runtime, watch_at)
-    print("the study is finished; 'collegium-silo export' writes the model")
+        finished = take_part(
+            directory, directory.chosen(study), aggregator, patience, progress_json, threads, runtime, watch_at
+        )
+    if finished:
+        print("the study is finished; 'collegium-silo export' writes the model")
+    else:
+        print("stopped after its round, as asked; 'run' goes on")
 
 
 @app.command()

@@ -20,7 +20,9 @@ from silo_node.egress.log import EgressLog
 from silo_node.export import Card
 from silo_node.global_model import GlobalModel
 from silo_node.ingestion import open_cohort
+from silo_node.operations import revocation
 from silo_node.operations.metrics import Watched
+from silo_node.operations.stopping import StopRequest
 from silo_node.progress import Progress
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
@@ -40,8 +42,8 @@ def take_part(
     threads: int,
     runtime: Path | None,
     watch_at: str | None = None,
-) -> None:
-    """Run an approved study to its end.
+) -> bool:
+    """Run an approved study to its end, or to the round after which a person stopped it; whether it is finished.
 
     Raises:
         CollegiumError: whatever refuses; a refusal by policy, budget, accountants or preflight is in the ledger too.
@@ -63,6 +65,7 @@ def take_part(
             stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))
         software.enter(ledger, PACKAGES)
         try:
+            revocation.check(ledger.entries, signed.digest())
             approval.check_policy(signed, approved.cohort, policy)
             approval.check_audits(ledger)
             progress.say("phase", 0, phase="loading")
@@ -81,7 +84,7 @@ def take_part(
             learner = Learner(signed, cohort, SecureStream(), disk, folder.weights)
             progress.say("phase", 0, phase="preflight")
             learner.preflight()
-            Agent(
+            model = Agent(
                 study=signed,
                 cohort=approved.cohort,
                 identity=identity,
@@ -99,11 +102,15 @@ def take_part(
                 cosigner=cosigning_keys(directory.root, identity),
                 processes=cores(),
                 witnesses_required=policy.witnesses_required,
+                stop=StopRequest(directory.root),
             ).run()
-            disk.forget()
+            finished = model.round_number > signed.training.rounds
+            if finished:
+                disk.forget()
         except CollegiumError as error:
             _record(ledger, signed.digest(), error)
             raise
+    return finished
 
 
 def export_model(directory: StateDirectory, name: str, output: Path) -> Card:

@@ -53,7 +53,7 @@ class Progress:
             self._file.close()
 
     def _tell(self, event: str, round_number: int, phase: Json) -> None:
-        if event not in ("phase", "finished"):
+        if event not in ("phase", "finished", "stopped"):
             return
         self.said = {
             "study": self._study,

@@ -53,6 +53,8 @@ EVENTS = {
     "approved": _CONFIGURED,
     "budget_set": _CONFIGURED,
     "key_rotated": _CONFIGURED,
+    "approval_revoked": _CONFIGURED,
+    "decommissioned": _CONFIGURED,
     "refused": Event(_SECURITY, "E", ("110132", "Use of Restricted Function"), "4"),
     "incident": Event(_SECURITY, "E", ("110132", "Use of Restricted Function"), "8"),
 }

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from privacy import console, durable
-from privacy.channel.identity import Identity
+from privacy.channel.identity import CONSORTIUM_FILE, IDENTITY_FILE, Identity
 from privacy.digest import Json
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState
 from privacy.ledger import note, proof, readings
@@ -41,8 +41,7 @@ def group(program: str) -> typer.Typer:
 
 def fsck(state: State, as_json: AsJson = False) -> None:
     """Check every byte of the ledger's folder and say where anything is wrong. Changes nothing."""
-    identity = Identity.load(state / "identity")
-    seen = examine(state / FOLDER, (identity.member.uri, identity.keys.public_identity))
+    seen = examine(state / FOLDER, _owner(state))
     shown: dict[str, Json] = {
         "entries": seen.entries,
         "acknowledged": seen.acknowledged,
@@ -65,6 +64,14 @@ def fsck(state: State, as_json: AsJson = False) -> None:
             "copy of the folder as it is, then restore it from a backup",
             code="ledger.damaged",
         )
+
+
+def _owner(state: Path) -> tuple[str, bytes] | None:
+    """Whose ledger it has to be; a decommissioned silo has no key any more, so its ledger speaks for itself."""
+    if (state / "identity" / CONSORTIUM_FILE).exists() and not (state / "identity" / IDENTITY_FILE).exists():
+        return None
+    identity = Identity.load(state / "identity")
+    return identity.member.uri, identity.keys.public_identity
 
 
 def show(

@@ -82,6 +82,9 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "outcome": TEXT,
         "digest": TEXT,
     },
+    "stopped": {**_ROUND, "by": TEXT, "reason": TEXT},
+    "approval_revoked": {"study": TEXT, "study_digest": TEXT, "by": TEXT, "reason": TEXT},
+    "decommissioned": {"destroyed": COUNT, "by": TEXT, "reason": TEXT},
     # written by the aggregator
     "study_published": {"study_digest": TEXT},
     "key_material": {"study_digest": TEXT, "epoch": COUNT, "what": TEXT, "sender": TEXT, "digest": TEXT},

@@ -1,0 +1,82 @@
+"""`collegium-silo decommission`: destroys every key of this silo for good and keeps its ledger, which still verifies.
+
+The ledger's last entry says who, why and what, and is signed before the key that signs is destroyed, which is the last
+one. Without the keys the images of cohorts cannot be opened, pseudonyms not be traced and no message be signed. Files
+are overwritten and removed; what disks with wear levelling, snapshots and backups keep of them is not in its power.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privacy import durable
+from privacy.channel import identity as keys
+from privacy.errors import IdentityError, PolicyRefused
+from silo_node.operations.words import By, Reason, checked
+from silo_node.round_vault import RoundVault, default_folder
+from silo_node.state import StateDirectory
+
+
+def found(directory: StateDirectory) -> tuple[Path, ...]:
+    """The files of keys, in the order in which they are destroyed: the one that signs the ledger comes last."""
+    root, folder = directory.root, directory.identity_folder
+    wanted = [
+        *sorted(root.glob("studies/*/key")),
+        *(root / name for name in ("cohort.key", "pseudonym.key", "cosigner.key")),
+        *(folder / name for name in (keys.HPKE_FILE, keys.TLS_FILE, keys.IDENTITY_FILE)),
+    ]
+    return tuple(path for path in wanted if path.exists())
+
+
+def destroy(path: Path) -> None:
+    """Overwrite a file with zeros and remove it. Raises StorageError."""
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+        durable.sync_folder(path.parent)
+    except OSError as error:
+        raise durable.storage_error(error, path) from error
+
+
+def decommission(
+    state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
+    reason: Reason,
+    by: By = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; what follows is printed all the same.")] = False,
+) -> None:
+    """Destroy all keys of this silo for good. The ledger stays and still verifies; nothing else works afterwards.
+
+    Example: collegium-silo decommission --reason "the consortium has ended" --state /var/lib/collegium
+    """
+    who, why = checked(by, reason)
+    directory = StateDirectory(state)
+    if not (directory.identity_folder / keys.IDENTITY_FILE).exists():
+        raise IdentityError(
+            "this silo has no identity key (any more); nothing was changed", code="identity.missing_key"
+        )
+    identity = directory.identity()
+    with durable.lock(state):
+        paths = found(directory)
+        names = [path.relative_to(directory.root).as_posix() for path in paths]
+        print("These keys are destroyed, and nothing brings them back:")
+        print("\n".join(f"  {name}" for name in names))
+        print(
+            "Images of cohorts can then not be opened, pseudonyms not be traced, studies not go on. The ledger stays."
+        )
+        name = identity.member.name
+        if not yes and typer.prompt(f"Type the name of this silo ({name}) to go on", default="") != name:
+            raise PolicyRefused("nothing was destroyed and nothing was changed", code="policy.declined")
+        with directory.open_ledger(identity) as ledger:
+            ledger.append("decommissioned", {"destroyed": len(paths), "by": who, "reason": why})
+        RoundVault.clear(runtime or default_folder(state))
+        for path in paths:
+            destroy(path)
+    print("done: copies in backups have to be destroyed by whoever keeps them; keep the folder 'ledger'")
