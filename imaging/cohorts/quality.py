@@ -46,6 +46,7 @@ _HIGH_SHARE = 0.1
 _AIR = (-1100.0, -900.0)
 _TISSUE = 100.0
 _PROBE = 65_536
+_PROBE_SIDE = 32
 
 SENTENCES: Mapping[str, str] = MappingProxyType(
     {
@@ -78,15 +79,17 @@ SENTENCES: Mapping[str, str] = MappingProxyType(
 def check(volume: Volume) -> tuple[str, ...]:
     """The codes that hold for an image, sorted."""
     array, manifest, affine = volume.array, volume.manifest, volume.affine
-    low, high = array.min(), array.max()
-    shares = np.count_nonzero(array == low) / array.size, np.count_nonzero(array == high) / array.size
+    # No check of values asks which axis is which: memory is read in its own order, which is ten times as fast.
+    values = array.T if array.flags.f_contiguous else array
+    low, high = values.min(), values.max()
+    shares = np.count_nonzero(values == low) / values.size, np.count_nonzero(values == high) / values.size
     spacing = manifest.spacing
     solid = array.ndim == 3
     found = {
         CLIPPED: shares[0] > _LOW_SHARE or shares[1] > _HIGH_SHARE,
-        HU_RANGE: solid and manifest.modality == "CT" and (not _has_air(array) or high <= _TISSUE),
+        HU_RANGE: solid and manifest.modality == "CT" and (not _has_air(values) or high <= _TISSUE),
         UNIT: manifest.modality == "CT" and manifest.unit not in ("HU", "US", None),
-        FEW_VALUES: _has_few_values(array),
+        FEW_VALUES: _has_few_values(values),
         INVERTED: manifest.photometric == "inverted",
         LOSSY: manifest.lossy,
         FEW_SLICES: solid and min(array.shape) < LEAST_SLICES,
@@ -96,13 +99,13 @@ def check(volume: Volume) -> tuple[str, ...]:
         FIELD_OF_VIEW: not _is_of_a_patients_size(array.shape, manifest),
         NO_ORIENTATION: solid and affine is None,
         OBLIQUE: solid and affine is not None and _turned(affine) > MOST_TURNED,
-        **(_slices(array) if solid else {}),
+        **(_slices(values) if solid else {}),
     }
     return tuple(sorted(code for code, holds in found.items() if holds))
 
 
 def _has_air(array: NDArray[Any]) -> bool:
-    return bool(((array >= _AIR[0]) & (array <= _AIR[1])).any())
+    return any(bool(((part >= _AIR[0]) & (part <= _AIR[1])).any()) for part in array)
 
 
 def _has_few_values(array: NDArray[Any]) -> bool:
@@ -123,13 +126,19 @@ def _turned(affine: NDArray[np.float64]) -> float:
 
 
 def _slices(array: NDArray[Any]) -> Mapping[str, bool]:
-    """Constant slices between others, and slices that repeat their neighbour; along each axis."""
+    """Constant slices between others, and slices that repeat their neighbour; along each axis.
+
+    A few pixels of each slice clear most of them; only what they leave open is looked at whole.
+    """
     constant = repeated = False
     for axis in range(3):
         planes = np.moveaxis(array, axis, 0)
-        low, high = planes.min(axis=(1, 2)), planes.max(axis=(1, 2))
-        varied = np.flatnonzero(low != high)
-        constant |= bool(varied.size) and bool((low == high)[varied[0] : varied[-1]].any())
-        alike = (low[1:] == low[:-1]) & (high[1:] == high[:-1]) & (low != high)[1:]  # spares comparing most planes
+        probe = planes[:, :: max(1, planes.shape[1] // _PROBE_SIDE), :: max(1, planes.shape[2] // _PROBE_SIDE)]
+        flat = probe.min(axis=(1, 2)) == probe.max(axis=(1, 2))
+        for place in np.flatnonzero(flat):
+            flat[place] = planes[place].min() == planes[place].max()
+        varied = np.flatnonzero(~flat)
+        constant |= bool(varied.size) and bool(flat[varied[0] : varied[-1]].any())
+        alike = (probe[1:] == probe[:-1]).all(axis=(1, 2)) & ~flat[1:]
         repeated |= any(np.array_equal(planes[place], planes[place + 1]) for place in np.flatnonzero(alike))
     return {CONSTANT_SLICE: constant, REPEATED_SLICE: repeated}

@@ -84,12 +84,13 @@ class Pipeline:
         """(1, *spatial); with its affine only where a step asks for it."""
         import torch
 
-        plain = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))[None]
+        # A copy where the array is read-only, as stored ones are: torch would share it, and a step might write to it.
+        plain = torch.from_numpy(np.require(values, np.float32, ("C", "W")))[None]
         if not self._affine:
             return plain
         from monai.data import MetaTensor
 
-        placed: Tensor = MetaTensor(plain, affine=torch.from_numpy(np.asarray(affine, np.float64)))
+        placed: Tensor = MetaTensor(plain, affine=torch.from_numpy(np.array(affine, np.float64)))
         return placed
 
 

@@ -119,6 +119,17 @@ def test_slices_are_looked_at_along_each_axis(axis):
         assert code in quality.check(volume(array, affine=np.eye(4), spacing=(2.0, 2.0, 2.0)))
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_one_voxel_that_the_probe_misses_makes_a_slice_a_slice(axis):
+    array = np.random.default_rng(1).integers(-1000, 900, (80, 80, 80)).astype(np.int16)
+    array[:, :, 30] = array[:, :, 50] = -1000
+    array[1, 1, 30] = array[3, 3, 50] = 7
+    array[:, :, 61] = array[:, :, 60]
+    array[5, 5, 61] += 1
+    array = np.ascontiguousarray(np.moveaxis(array, 2, axis))
+    assert quality.check(volume(array, affine=np.eye(4), spacing=(2.0, 2.0, 2.0))) == ()
+
+
 def test_padding_at_the_ends_is_no_fault():
     assert quality.check(volume(changed(pad))) == ()
 

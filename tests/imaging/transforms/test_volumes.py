@@ -37,6 +37,19 @@ def test_orientation_turns_image_and_mask_to_right_anterior_superior():
     np.testing.assert_array_equal(moved, unmoved)
 
 
+@pytest.mark.filterwarnings("error")
+def test_stored_arrays_are_read_only_and_are_copied():
+    image, affine = np.random.default_rng(1).normal(size=(9, 8, 7)).astype(np.float32), np.diag([2.0, 1.0, 1.0, 1.0])
+    before = image.copy()
+    for array in (image, affine):
+        array.flags.writeable = False
+    mask = (image > 0).astype(np.uint8)
+    mask.flags.writeable = False
+    steps = [("orient", {}), ("crop-or-pad", {"size": [8, 8, 8]}), ("window", {"low": -1.0, "high": 1.0})]
+    pipeline.build(steps, 3).pair(image, affine, mask)
+    np.testing.assert_array_equal(image, before)
+
+
 def test_a_window_has_public_bounds():
     image = np.linspace(-2000, 2000, 16**3).reshape(16, 16, 16)
     out = pipeline.build([("window", {"low": -100, "high": 300}), SIZED], 3)(image)
