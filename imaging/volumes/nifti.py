@@ -11,6 +11,8 @@ import io
 import logging
 import math
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -38,35 +40,69 @@ _EXACT = 2**24
 """Integers up to this are exact in single precision."""
 
 
-def read(data: bytes) -> tuple[Volume, ...]:
-    """The volumes in the bytes of a .nii or .nii.gz file.
+@dataclass(frozen=True)
+class Stored:
+    """What a file holds, its place certain and its values not yet scaled.
+
+    Attributes:
+        values: (i, j, k) or (i, j, k, t), as stored.
+        affine: (4, 4), voxel index to RAS+ millimetres.
+        scaling: slope and intercept; None where the file gives none.
+        unit: of its axes: mm, or unknown.
+    """
+
+    values: NDArray[Any] = field(repr=False)
+    affine: NDArray[np.float64] = field(repr=False)
+    scaling: tuple[float | None, float | None]
+    unit: str
+
+
+def stored(data: bytes, check: Callable[[tuple[int, ...]], None] = lambda shape: None) -> Stored:
+    """What is in the bytes of a .nii or .nii.gz file; told by its first bytes, not by a name.
+
+    Args:
+        data: of the file.
+        check: is told the shape before any voxel is inflated; may raise.
 
     Raises:
-        ImageRejected: NIFTI*, TRUNCATED, TOO_LARGE, COLOUR, PIXEL_FORMAT, CONSTANT.
+        ImageRejected: NIFTI*, TRUNCATED, TOO_LARGE, COLOUR, PIXEL_FORMAT.
     """
     try:
         stream = gzip.GzipFile(fileobj=io.BytesIO(data)) if data.startswith(_GZIP) else io.BytesIO(data)
-        header, values = _parts(stream)
+        header, values = _parts(stream, check)
         affine = _affine(header)
-        scaled = header.get_slope_inter()
+        scaling = header.get_slope_inter()
         unit = header.get_xyzt_units()[0]
     except (EOFError, HeaderDataError, KeyError, OSError, OverflowError, ValueError, WrapStructError, zlib.error):
         raise ImageRejected(Rejection.NIFTI) from None
     if unit not in ("mm", "unknown"):
         raise ImageRejected(Rejection.NIFTI_UNITS)
+    return Stored(values, affine, scaling, unit)
+
+
+def read(data: bytes) -> tuple[Volume, ...]:
+    """The volumes in the bytes of a .nii or .nii.gz file.
+
+    Raises:
+        ImageRejected: as `stored`, NIFTI_VALUES, CONSTANT.
+    """
+    file = stored(data)
+    values, affine = file.values, file.affine
     digest = hashlib.sha256(data).digest()
     times = [values] if values.ndim == 3 else [values[..., time] for time in range(values.shape[3])]
     found = []
-    for time, stored in enumerate(times):
+    for time, one in enumerate(times):
         part = (("volume", str(time)),) if len(times) > 1 else ()
-        array, rescale = _values(stored, *scaled)
+        array, rescale = scaled(one, *file.scaling)
+        if array.min() == array.max():
+            raise ImageRejected(Rejection.CONSTANT)
         manifest = Manifest(
             source="nifti",
             modality=None,
             shape=array.shape,
             dtype=array.dtype.name,
             spacing=tuple(float(one) for one in np.linalg.norm(affine[:3, :3], axis=0)),
-            spacing_source="patient" if unit == "mm" else "assumed",
+            spacing_source="patient" if file.unit == "mm" else "assumed",
             orientation="".join(nibabel.aff2axcodes(affine)),
             photometric="as stored",
             rescale=rescale,
@@ -81,7 +117,7 @@ def read(data: bytes) -> tuple[Volume, ...]:
     return tuple(found)
 
 
-def _parts(stream: io.BufferedIOBase) -> tuple[Any, NDArray[Any]]:
+def _parts(stream: io.BufferedIOBase, check: Callable[[tuple[int, ...]], None]) -> tuple[Any, NDArray[Any]]:
     """Header and stored values (i, j, k) or (i, j, k, t) of a file, nothing of which is believed to be small."""
     start = stream.read(_HEADER_BYTES)
     sizes = (int.from_bytes(start[:4], "little"), int.from_bytes(start[:4], "big"))
@@ -98,6 +134,7 @@ def _parts(stream: io.BufferedIOBase) -> tuple[Any, NDArray[Any]]:
         shape = shape[:-1]
     if len(shape) not in (3, 4) or min(shape) < 1:
         raise ImageRejected(Rejection.NIFTI_SHAPE)
+    check(shape)
     dtype, offset = header.get_data_dtype(), int(header.get_data_offset())
     if dtype.names:
         raise ImageRejected(Rejection.COLOUR)
@@ -138,8 +175,12 @@ def _departure(one: NDArray[np.float64], other: NDArray[np.float64], shape: tupl
     return float(np.linalg.norm(((one - other) @ corners)[:3], axis=0).max())
 
 
-def _values(stored: NDArray[Any], slope: float | None, intercept: float | None) -> tuple[NDArray[Any], str]:
-    """Scaled values in native byte order, and what a manifest says of the scaling."""
+def scaled(stored: NDArray[Any], slope: float | None, intercept: float | None) -> tuple[NDArray[Any], str]:
+    """Scaled values in native byte order, and what a manifest says of the scaling.
+
+    Raises:
+        ImageRejected: PIXEL_FORMAT: integers that single precision does not hold; NIFTI_VALUES.
+    """
     native = stored.astype(stored.dtype.newbyteorder("="), order="F")
     if slope is not None and (slope, intercept) != (1.0, 0.0):
         with np.errstate(over="ignore", invalid="ignore"):
@@ -153,6 +194,4 @@ def _values(stored: NDArray[Any], slope: float | None, intercept: float | None) 
             array, rescale = native.astype(np.float32), "none"
     if not np.isfinite(array).all():
         raise ImageRejected(Rejection.NIFTI_VALUES)
-    if array.min() == array.max():
-        raise ImageRejected(Rejection.CONSTANT)
     return array, rescale

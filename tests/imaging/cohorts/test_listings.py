@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_put_aside_by_name(files):
         "listing.spacing_contradicts": 1,
         "mask.geometry": 1,
         "mask.missing": 1,
-        "nifti.value": 1,
+        "mask.value": 1,
     }
 
 
