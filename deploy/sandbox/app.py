@@ -35,7 +35,7 @@ def run(
     rounds: Annotated[int | None, typer.Option(min=1, help="Rounds; the study's own number if left out.")] = None,
     data: Annotated[
         Path | None,
-        typer.Option(help="Images with manifest.csv, or DICOM with labels.csv; made-up phantoms if left out."),
+        typer.Option(help="Images with manifest.csv, DICOM with labels.csv, or a folder a silo; phantoms if left out."),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder for everything; an earlier sandbox run in it is replaced.")] = Path(
         "sandbox"
@@ -93,9 +93,18 @@ def run(
 def _prepare(
     data: Path | None, destination: Path, silos: tuple[str, ...], partition: str, display: "Display"
 ) -> tuple[tuple[Path, ...], str]:
-    """A folder with `dicom/` and `labels.csv` for every silo, and what the data is."""
-    from deploy.sandbox import phantom, wrap
+    """A folder for every silo (`runner.Order`), and what the data is.
 
+    Raises:
+        ConfigError: ready folders are of another number of silos.
+    """
+    from deploy.sandbox import phantom, wrap
+    from deploy.sandbox.runner import LABELLING
+
+    if data is not None and (ready := sorted(path.parent for path in data.glob(f"*/{LABELLING}"))):
+        if len(ready) != len(silos):
+            raise ConfigError(f"{data} has folders for {len(ready)} silos; run it with --silos {len(ready)}")
+        return tuple(ready), f"{data}, a folder for each silo"
     if data is not None:
         display.step(f"dealing {data} to {len(silos)} silos")
         description = wrap.wrap(data, destination, silos, wrap.Partition(partition))

@@ -38,8 +38,7 @@ def summarise(outcome: Outcome, data: str, seconds_total: float, out: Path) -> d
         "rounds": first.rounds,
         "parameters": first.parameters,
         "evaluated_on": outcome.study.evaluation.split,
-        "auc_global": {"before": before.get("auc"), "after": after.get("auc")},
-        "accuracy_global": {"before": before.get("accuracy"), "after": after.get("accuracy")},
+        "metrics": {name: {"before": before.get(name), "after": value} for name, value in after.items()},
         "epsilon": {name: None if value is None else round(value, 4) for name, value in outcome.epsilon.items()},
         "delta": outcome.study.privacy.delta,
         "upload_bytes": upload,
@@ -61,13 +60,18 @@ def store(summary: dict[str, Json], out: Path) -> None:
 def show(summary: dict[str, Any], out: Path, console: Console) -> None:
     """Print what a person wants to know."""
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    auc, epsilons = summary["auc_global"], summary["epsilon"]
+    metrics, epsilons = summary["metrics"], summary["epsilon"]
+    told = [name for name in metrics if name not in ("loss", "patients", "accuracy")]
     rows = (
         ("data", summary["data"]),
         ("training", f"{summary['silos']} silos, {summary['rounds']} rounds, {summary['parameters']:,} parameters"),
-        (
-            "AUC, all silos",
-            f"{_number(auc['before'])} before, {_number(auc['after'])} after ({summary['evaluated_on']})",
+        *(
+            (
+                f"{name}, all silos",
+                f"{_number(metrics[name]['before'])} before, {_number(metrics[name]['after'])} after "
+                f"({summary['evaluated_on']})",
+            )
+            for name in told
         ),
         ("epsilon spent", ", ".join(f"{name} {epsilon_text(value)}" for name, value in epsilons.items())),
         ("upload", f"{summary['upload_bytes']:,} bytes a silo and round, {summary['upload_ratio']:.2f} x float32"),

@@ -108,7 +108,7 @@ def test_the_default_demo_learns_and_stays_within_its_promises(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     summary = json.loads(done.stdout)
     assert summary == json.loads((tmp_path / "out/summary.json").read_text())
-    assert summary["auc_global"]["after"] > 0.9 > summary["auc_global"]["before"]
+    assert summary["metrics"]["auc"]["after"] > 0.9 > summary["metrics"]["auc"]["before"]
     assert all(0 < epsilon <= 8 for epsilon in summary["epsilon"].values())
     assert summary["upload_bytes"] < 4 * summary["parameters"] + 25_000
     assert "synthetic" in summary["data"]
