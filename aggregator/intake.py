@@ -119,10 +119,12 @@ class Intake:
             self._records.incident(error.code, f"silo {index} closed differently")
             raise
         self._store.round(close.round_number).put(f"close-{index}", message)
+        ends = isinstance(state, rounds.Closed) and not isinstance(before, rounds.Closed)
+        if ends:  # before silos see it: where the ledger refuses, the silo sends its Close again
+            self._records.ended(close.round_number, "closed", close.chain.hex())
         self._course.move(close.round_number, state)
         if isinstance(state, rounds.Closed):
-            if not isinstance(before, rounds.Closed):
-                self._records.ended(close.round_number, "closed", close.chain.hex())
+            if ends:
                 self._course.follow(close.round_number)
                 self._forget_before(close.round_number)
             if len(state.closes) >= self._course.rules.silos:

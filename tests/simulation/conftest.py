@@ -28,11 +28,11 @@ def memory() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stage(memory: Path) -> Stage:
-    """A way to play histories of so many silos and rounds that train, with cosigning or without."""
-    casts: dict[tuple[int, int, bool], Cast] = {}
+    """A way to play histories of so many silos and rounds that train, with cosigning and an upload slot or without."""
+    casts: dict[tuple[int, int, bool, int], Cast] = {}
 
-    def of(silos: int, rounds: int, cosigning: bool = False) -> Play:
-        size = (silos, rounds, cosigning)
+    def of(silos: int, rounds: int, cosigning: bool = False, slot: int = 0) -> Play:
+        size = (silos, rounds, cosigning, slot)
         if size not in casts:
             casts[size] = Cast.enrol(Path(tempfile.mkdtemp(dir=memory)), *size)
 

@@ -38,13 +38,19 @@ class Cast:
     _statements: dict[frozenset[int], Signed] = field(default_factory=dict)
 
     @classmethod
-    def enrol(cls, root: Path, silos: int, rounds: int, cosigning: bool = False) -> "Cast":
+    def enrol(cls, root: Path, silos: int, rounds: int, cosigning: bool = False, slot: int = 0) -> "Cast":
         consortium = Consortium(root, founded=START - timedelta(days=800))
         hub = consortium.enrol(Role.AGGREGATOR, "hub", ("localhost",), START)
         members = tuple(consortium.silo(name, START) for name in NAMES[:silos])
         old = consortium.silo("old", START - timedelta(days=400))
         study = make_study(
-            hub, list(members), rounds=rounds, deadline=DEADLINE, exchange=PATIENCE, parameters=PARAMETERS
+            hub,
+            list(members),
+            rounds=rounds,
+            deadline=DEADLINE,
+            exchange=PATIENCE,
+            slot=slot,
+            parameters=PARAMETERS,
         )
         study = study.model_copy(update={"evaluation": study.evaluation.model_copy(update={"every": 1})})
         pems = tuple(one.certificate_pem for one in members)

@@ -60,3 +60,14 @@ def test_a_silo_that_comes_too_late_with_its_shares_says_so_in_its_ledger(stage:
     history = (Join(silo=3, at=10), Cut(silo=4, at=9, seconds=40))
     world = meeting(stage(4, 1), [history], "silo 4 notes: round 1: our keys or shares came too late")
     assert (4, 1) not in world.trained
+
+
+def test_a_disk_that_is_full_as_a_round_closes_does_not_keep_the_next_from_beginning(stage: Stage) -> None:
+    """The round was closed in memory and not in the ledger; sent again, the Close changed nothing, and all waited."""
+    play, refused = stage(4, 1), 0
+    for step in range(142, 152):
+        world = play((Disk(party=0, step=step, writes=2),))
+        refused += any("refuses as it syncs .head.json.new" in line for line in world.log)
+        assert all(reasons == ["finished"] for reasons in world.reasons.values())
+        assert {one.members for one in world.opened if one.round_number == 2} == {(1, 2, 3, 4)}
+    assert refused

@@ -22,12 +22,12 @@ SIZES = (
     (3, 1, False),
     (4, 1, False),
     (5, 1, False),
-    (4, 2, False),
+    (4, 2, False, 5),
     (4, 1, True),
     (3, 2, False),
     (4, 1, False),
 )
-"""Silos, rounds that train (one more has only metrics), and whether silos cosign, of each part."""
+"""Of each part: silos, rounds that train (one more has metrics only), whether silos cosign, seconds of an upload slot."""
 
 
 @pytest.mark.timeout(SECONDS + 300)

@@ -33,6 +33,7 @@ from privacy.errors import CollegiumError, Unreachable
 from privacy.ledger import reader
 from privacy.ledger.entry import Entry
 from silo_node.global_model import GlobalModel
+from silo_node.upload_slot import UploadSlot
 from tests.simulation import cheap, silo
 from tests.simulation.clock import VirtualTime, virtual_datetime
 from tests.simulation.consortium import Cast
@@ -307,6 +308,8 @@ class World:
             patch.setattr(silo_node.client, "open_channel", lambda _, target, __: Channel(self.lines[int(target)]))
             for module in (silo_node.client, silo_node.cosigning, silo_node.roster_watch):
                 patch.setattr(module, "time", time)
+            slot = partial(UploadSlot, clock=time.monotonic, sleep=time.sleep)
+            patch.setattr(silo_node.agent, "UploadSlot", slot)
             patch.setattr(durable, "hold", holding)
             patch.setattr(os, "fsync", fsync)
             cheap.apply(patch)
