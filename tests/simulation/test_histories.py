@@ -27,7 +27,7 @@ SIZES = (
     (3, 2, False),
     (4, 1, False),
 )
-"""Of each part: silos, rounds that train (one more has metrics only), whether silos cosign, seconds of an upload slot."""
+"""Of each part: silos, rounds that train (one more has only metrics), cosigning or not, seconds of an upload slot."""
 
 
 @pytest.mark.timeout(SECONDS + 300)
