@@ -22,6 +22,7 @@ from aggregator import enrolment
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
+from aggregator.operations.doctor import doctor
 from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import Watched
 from aggregator.operations.status import status
@@ -53,6 +54,7 @@ app.command()(enrolment.init)
 app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-aggregator"), name="ledger")
 app.command()(status)
+app.command()(doctor)
 
 STOP_GRACE_SECONDS = 2.0
 PACKAGES = ("aggregator", "privacy")

@@ -13,6 +13,7 @@ from privacy.ledger import commands
 from silo_node import archives, budget, cohort_commands, configuration, deidentification, enrolment
 from silo_node.audit import audit
 from silo_node.operations.decommission import decommission
+from silo_node.operations.doctor import doctor
 from silo_node.operations.revocation import revoke_approval
 from silo_node.operations.status import status
 from silo_node.operations.stopping import stop
@@ -40,6 +41,7 @@ app.add_typer(archives.app, name="pacs")
 app.command()(archives.pull)
 app.command()(what_leaves)
 app.command()(status)
+app.command()(doctor)
 app.command()(stop)
 app.command()(revoke_approval)
 app.command()(decommission)

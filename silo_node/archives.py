@@ -31,13 +31,19 @@ def echo(pacs: Pacs, as_json: AsJson = False) -> None:
 
     Example: collegium-silo pacs echo --pacs pacs.yaml
     """
+    began = time.monotonic()
+    way = ask(pacs)
+    console.emit({"archive": "answers", "way": way, "seconds": round(time.monotonic() - began, 3)}, as_json=as_json)
+
+
+def ask(pacs: Path) -> str:
+    """Ask the archive that a file names whether it accepts us; gives how it speaks. Raises what refuses."""
     from silo_node.imaging_errors import imaging_errors
 
     with imaging_errors():
         archive, way = _archive(pacs, _MEGABYTE)
-        began = time.monotonic()
         archive.echo()
-    console.emit({"archive": "answers", "way": way, "seconds": round(time.monotonic() - began, 3)}, as_json=as_json)
+    return way
 
 
 def pull(

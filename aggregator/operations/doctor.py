@@ -1,0 +1,55 @@
+"""`collegium-aggregator doctor`: what keeps this aggregator from serving, and how to mend it. Changes nothing."""
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aggregator.configuration import AggregatorConfig
+from privacy.channel.identity import Identity
+from privacy.configuration import load
+from privacy.errors import IdentityError
+from privacy.operations import findings, machine, reach
+from privacy.operations.findings import Check
+
+
+def doctor(
+    state: Annotated[Path, typer.Option("--state", help="State directory of this aggregator.")],
+    at: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT where silos dial it, to look at it as they do.", show_default="not checked"),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check all that an aggregator needs, and say how to mend what is wrong. Exits with the first failure's code.
+
+    Example: collegium-aggregator doctor --state /var/lib/collegium --at aggregator.example.org:8443
+    """
+    checks: list[Check] = [
+        *machine.checks(state, needed_memory=2**30),
+        ("configuration", partial(_configuration, state)),
+        ("status", partial(_status, state)),
+    ]
+    if at is not None:
+        # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
+        with suppress(IdentityError):
+            checks += reach.checks(Identity.load(state / "identity"), at)
+    findings.show(findings.examine(checks), as_json=as_json)
+
+
+def _configuration(state: Path) -> str:
+    path = state / "aggregator.yaml"
+    config = load(path, AggregatorConfig) if path.exists() else AggregatorConfig()
+    return f"uploads of {config.max_upload_bytes / 2**20:.0f} MiB at most"
+
+
+def _status(state: Path) -> str:
+    from privacy.operations import live
+
+    found = live.read(state)
+    if found is None or not found.running:
+        raise findings.Doubtful("it does not run; start 'collegium-aggregator serve'")
+    return f"runs, said so {(datetime.now(UTC) - found.at).total_seconds():.0f} s ago"

@@ -1,0 +1,71 @@
+"""`collegium-silo doctor`: what keeps this silo from working, a row a check, and how to mend it. Changes nothing."""
+
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from privacy.errors import IdentityError
+from privacy.operations import findings, machine, reach
+from privacy.operations.findings import Check
+from silo_node import archives, configuration
+from silo_node.round_vault import default_folder
+from silo_node.state import StateDirectory
+
+GPU = Path("/proc/driver/nvidia/version")
+
+
+def doctor(
+    state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
+    aggregator: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT of the aggregator, to check the way to it.", show_default="not checked"),
+    ] = None,
+    pacs: Annotated[
+        Path | None, typer.Option(help="File that names the image archive, to ask it.", show_default="not checked")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check everything that a silo needs, and say how to mend what is wrong. Exits with the first failure's code.
+
+    Example: collegium-silo doctor --state /var/lib/collegium --aggregator aggregator.example.org:8443
+    """
+    directory = StateDirectory(state)
+    checks: list[Check] = [
+        *machine.checks(state),
+        ("policy", partial(_policy, state)),
+        ("memory for secrets", partial(_runtime, state)),
+        ("GPU", gpu),
+    ]
+    if aggregator is not None:
+        # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
+        with suppress(IdentityError):
+            checks += reach.checks(directory.identity(), aggregator)
+    if pacs is not None:
+        checks.append(("PACS echo", partial(_echo, pacs)))
+    findings.show(findings.examine(checks), as_json=as_json)
+
+
+def gpu(source: Path = GPU) -> str:
+    """Whether there is one."""
+    if not source.exists():
+        return "none: training runs on the processor"
+    return source.read_text().splitlines()[0][:100]
+
+
+def _policy(state: Path) -> str:
+    policy = configuration.read(state).policy
+    if not (policy.cohorts and policy.allowed_tasks and policy.allowed_models):
+        raise findings.Doubtful("silo.yaml allows nothing yet; write down what studies may use")
+    return f"cohorts {', '.join(policy.cohorts)}; epsilon at most {policy.max_epsilon:g}"
+
+
+def _runtime(state: Path) -> str:
+    default_folder(state)
+    return "there is a /dev/shm"
+
+
+def _echo(pacs: Path) -> str:
+    return f"answers by {archives.ask(pacs)}"

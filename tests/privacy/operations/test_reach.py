@@ -1,0 +1,172 @@
+"""Each step of the way to the aggregator, broken by a real server, proxy or certificate, and told as what it is."""
+
+import base64
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from privacy.errors import CollegiumError, ConfigError, IdentityError, Unreachable
+from privacy.operations import findings, reach
+from tests.consortium import Consortium
+from tests.privacy.channel.serving import serving
+
+
+@pytest.fixture(scope="module")
+def consortium(tmp_path_factory: pytest.TempPathFactory) -> Consortium:
+    made = Consortium(tmp_path_factory.mktemp("ours"))
+    made.aggregator()
+    made.silo("north")
+    return made
+
+
+@pytest.fixture(scope="module")
+def ours(consortium: Consortium) -> tuple[object, object]:
+    from privacy.channel.identity import Identity
+
+    return tuple(Identity.load(consortium.state(name) / "identity") for name in ("hub", "north"))  # type: ignore[return-value]
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(reach, "SECONDS", 1.0)
+
+
+@contextmanager
+def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server that does one thing with each connection."""
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def work() -> None:
+        while True:
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                answer(connection)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        thread.join(5)
+
+
+def proxying(password: str, status: bytes = b"200") -> Callable[[socket.socket], None]:
+    """A proxy that wants a password, and ends each connection after its answer."""
+    wanted = b"Basic " + base64.b64encode(f"it:{password}".encode())
+
+    def answer(connection: socket.socket) -> None:
+        asked = connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 " + (status if wanted in asked else b"407") + b" So\r\n\r\n")
+
+    return answer
+
+
+def told(identity: object, target: str) -> dict[str, findings.Finding]:
+    return {one.check: one for one in findings.examine(reach.checks(identity, target))}  # type: ignore[arg-type]
+
+
+def test_an_aggregator_that_serves(ours) -> None:  # type: ignore[no-untyped-def]
+    with serving(ours[0]) as (port, _):
+        found = told(ours[1], f"localhost:{port}")
+    assert [one.state for one in found.values()] == [findings.WELL] * 3, found
+    assert "TLSv1.3" in found["TLS"].found
+
+
+def test_a_device_that_opens_tls_is_named(ours, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    device = Consortium(tmp_path, "inspection-device").aggregator()
+    with serving(device) as (port, _):
+        found = told(ours[1], f"localhost:{port}")["TLS"]
+    assert found.state == findings.FAILED
+    assert isinstance(found.error, IdentityError)
+    assert device.authority.subject.rfc4514_string() in found.found
+    assert "TLS inspection" in found.mend
+
+
+def test_something_that_speaks_no_tls(ours) -> None:  # type: ignore[no-untyped-def]
+    with answering(lambda connection: connection.sendall(b"SSH-2.0\r\n" * 100)) as port:
+        found = told(ours[1], f"127.0.0.1:{port}")
+    assert (found["connection"].state, found["TLS"].state) == (findings.WELL, findings.FAILED)
+
+
+def test_nobody_answers(ours) -> None:  # type: ignore[no-untyped-def]
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        found = told(ours[1], f"127.0.0.1:{unused.getsockname()[1]}")["connection"]
+    assert isinstance(found.error, Unreachable)
+    assert "firewall" in found.mend
+
+
+def test_an_unknown_name(ours) -> None:  # type: ignore[no-untyped-def]
+    found = told(ours[1], "no-such-host.invalid:1")["DNS"]
+    assert found.error is not None
+    assert found.error.code == "peer.unknown_host"
+
+
+@pytest.mark.parametrize(
+    ("url", "status", "code"),
+    [
+        ("http://it:wrong@127.0.0.1:{}", b"200", "peer.proxy_login"),
+        ("http://127.0.0.1:{}", b"200", "peer.proxy_login"),
+        ("http://it:right@127.0.0.1:{}", b"403", "peer.proxy"),
+        ("https://127.0.0.1:{}", b"200", "config.proxy"),
+        ("http://127.0.0.1:1", b"200", "peer.proxy"),
+    ],
+)
+def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch, ours, url: str, status: bytes, code: str) -> None:  # type: ignore[no-untyped-def]
+    with answering(proxying("right", status)) as port:
+        monkeypatch.setenv("https_proxy", url.format(port))
+        found = told(ours[1], "aggregator.example.org:8443")
+    assert "DNS" not in found, "with a proxy the name is the proxy's to know"
+    assert found["proxy"].error is not None
+    assert found["proxy"].error.code == code
+    assert "right" not in found["proxy"].found + found["proxy"].mend or "right ones" in found["proxy"].mend
+
+
+def test_a_proxy_that_lets_us_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(proxying("right")) as port:
+        monkeypatch.setenv("https_proxy", f"http://it:right@127.0.0.1:{port}")
+        assert reach.through(reach.proxy_for("aggregator.example.org") or "", "aggregator.example.org", 8443)
+
+
+def test_no_proxy_is_heeded_as_grpc_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", "other.org, .example.org")
+    assert reach.proxy_for("aggregator.example.org") is None
+    assert reach.proxy_for("localhost") is None
+    assert reach.proxy_for("example.net") == "http://proxy:3128"
+
+
+@pytest.mark.parametrize("target", ["aggregator", "https://aggregator:1", "a:99999"])
+def test_a_target_that_is_none(ours, target: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigError):
+        list(reach.checks(ours[1], target))
+
+
+def test_the_exit_code_is_that_of_the_first_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    def fail(error: CollegiumError) -> str:
+        raise error
+
+    found = findings.examine(
+        [
+            ("a", lambda: "well"),
+            ("b", lambda: fail(findings.Doubtful("soon; act"))),
+            ("c", lambda: fail(IdentityError("wrong; mend"))),
+            ("d", lambda: fail(Unreachable("gone; wait"))),
+        ]
+    )
+    assert [one.state for one in found] == [findings.WELL, findings.DOUBTFUL, findings.FAILED, findings.FAILED]
+    with pytest.raises(IdentityError):
+        findings.show(found, as_json=False)
+    assert "-> mend" in capsys.readouterr().out
+    findings.show(found[:2], as_json=False)

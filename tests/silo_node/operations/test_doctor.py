@@ -1,0 +1,114 @@
+"""Every check of a silo's machine, provoked."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from privacy.errors import CollegiumError, IdentityError, StorageError
+from privacy.operations import machine
+from privacy.operations.findings import Doubtful
+from silo_node.operations import doctor
+from tests.consortium import Consortium
+from tests.silo_node.operations.site import POLICY, Site
+
+
+def row(site: Site, check: str, *more: object) -> dict[str, Any]:
+    import json
+
+    ended = site.run("doctor", "--json", *more)
+    (found,) = [one for one in json.loads(ended.stdout.splitlines()[0])["checks"] if one["check"] == check]
+    assert isinstance(found, dict)
+    if found["state"] == "failed":
+        assert isinstance(ended.exception, CollegiumError)
+    return found
+
+
+def test_a_silo_that_is_well(site: Site) -> None:
+    ended = site.run("doctor")
+    assert ended.exit_code == 0, ended.output
+    for check in ("name", "key permissions", "certificate", "clock", "ledger", "versions", "disk", "memory", "GPU"):
+        assert check in ended.output
+
+
+def test_a_key_that_others_may_read(site: Site) -> None:
+    (site.state / "identity" / "hpke.key").chmod(0o644)
+    found = row(site, "key permissions")
+    assert (found["state"], found["code"]) == ("failed", "identity.exposed_key")
+    assert "chmod 600" in found["mend"]
+
+
+def test_a_state_directory_that_others_may_write_to(site: Site) -> None:
+    site.state.chmod(0o777)
+    assert row(site, "key permissions")["code"] == "identity.exposed_state"
+
+
+def test_a_ledger_that_was_changed(site: Site) -> None:
+    file = site.state / "ledger" / "entries.jsonl"
+    file.write_bytes(file.read_bytes().replace(b"Ada Roe", b"Bea Roe"))
+    found = row(site, "ledger")
+    assert (found["state"], found["code"]) == ("failed", "ledger.damaged")
+
+
+def test_a_policy_that_allows_nothing_or_is_damaged(site: Site) -> None:
+    (site.state / "silo.yaml").write_text(yaml.safe_dump({"policy": {**POLICY, "cohorts": []}}))
+    assert row(site, "policy")["state"] == "warning"
+    (site.state / "silo.yaml").write_text("policy: 3")
+    assert row(site, "policy")["state"] == "failed"
+
+
+def test_a_silo_that_is_not_enrolled(site: Site) -> None:
+    (site.state / "identity" / "consortium.json").unlink()
+    assert row(site, "name", "--aggregator", "localhost:1")["code"] == "identity.not_enrolled"
+
+
+def test_an_aggregator_that_is_not_there(site: Site) -> None:
+    assert row(site, "connection", "--aggregator", "localhost:1")["code"] == "peer.unreachable"
+
+
+def test_an_archive_that_is_not_there(site: Site, tmp_path: Path) -> None:
+    found = row(site, "PACS echo", "--pacs", tmp_path / "none.yaml")
+    assert found["state"] == "failed"
+
+
+def test_certificates(site: Site, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    until = site.directory.identity().certificate.not_valid_after_utc
+    with pytest.raises(Doubtful, match="9 days left"):
+        machine.certificate(site.state, until - timedelta(days=9, hours=1))
+    with pytest.raises(IdentityError):
+        machine.certificate(site.state, until + timedelta(days=1))
+    assert "days left" in machine.certificate(site.state, now)
+    (tmp_path / "other").mkdir()
+    other = Consortium(tmp_path / "other")
+    other.silo("north", now - timedelta(days=400))
+    with pytest.raises(IdentityError):
+        machine.certificate(other.state("north"), now)
+
+
+def test_a_clock_that_is_behind(site: Site) -> None:
+    with pytest.raises(IdentityError, match="behind"):
+        machine.clock(site.state, datetime.now(UTC) - timedelta(hours=1))
+
+
+def test_a_full_disk_and_little_memory(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Usage:
+        free = 2**20
+
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda _: Usage)
+    with pytest.raises(StorageError):
+        machine.disk(site.state)
+    Usage.free = 2**30
+    with pytest.raises(Doubtful):
+        machine.disk(site.state)
+    (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable: 1048576 kB\n")
+    with pytest.raises(Doubtful):
+        machine.memory(2**31, tmp_path / "meminfo")
+
+
+def test_a_processor_for_training(tmp_path: Path) -> None:
+    assert "none" in doctor.gpu(tmp_path / "none")
+    (tmp_path / "version").write_text("NVRM version: made up\nGCC\n")
+    assert doctor.gpu(tmp_path / "version") == "NVRM version: made up"
