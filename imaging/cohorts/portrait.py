@@ -7,17 +7,16 @@ those with warnings first, the others spread over the cohort.
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+from imaging.cohorts import refusals
 from imaging.cohorts import survey as surveys
 from imaging.cohorts.cohort import Cohort
 from imaging.cohorts.labelling import SEGMENTATION
 from imaging.cohorts.quality import SENTENCES
 from imaging.cohorts.storage import CohortImage
 from imaging.cohorts.survey import Place, Survey
-from imaging.deidentification import rejection as deidentification
 from imaging.labels.table import SPLITS
 from imaging.sheets import page, picture
 from imaging.sheets.page import Share, Tile
-from imaging.volumes import rejection
 
 LOCAL = (
     "These are exact figures and pictures of this hospital's patients. They were made here, stay here, and nothing of "
@@ -156,9 +155,7 @@ def _warnings(found: Survey) -> str:
 def _quarantine(cohort: Cohort) -> str:
     if not cohort.quarantined:
         return page.paragraph("Every file was used.")
-    refused = (*rejection.SENTENCES.items(), *deidentification.SENTENCES.items())
-    meanings = {str(code.value): sentence for code, sentence in refused}
-    rows = [(code, count, meanings.get(code, "")) for code, count in sorted(cohort.quarantined.items())]
+    rows = [(code, count, refusals.SENTENCES.get(code, "")) for code, count in sorted(cohort.quarantined.items())]
     return page.table(("code", "files", "why"), rows)
 
 

@@ -112,7 +112,7 @@ def histogram(title: str, bars: Bars, unit: str, note: str = "") -> str:
     end = bars.start + bars.width * len(bars.heights)
     marks = "".join(
         f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{_HIGH}" y2="{_HIGH + 5}"/>'
-        f'<text x="{min(max(x, 14), _WIDE - 14):.1f}" y="{_HIGH + 19}">{_number(tick)}</text>'
+        f'<text x="{x:.1f}" y="{_HIGH + 19}">{_number(tick)}</text>'
         for tick in _ticks(bars.start, end)
         for x in [_WIDE * (tick - bars.start) / (end - bars.start)]
     )

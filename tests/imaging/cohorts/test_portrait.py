@@ -1,6 +1,7 @@
 """What a cohort's page counts and shows, for each kind of label."""
 
 import re
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -8,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imaging.cohorts import portrait, survey
+from imaging.cohorts import portrait, refusals, survey
 from imaging.cohorts.cohort import Cohort, CohortPatient, StoredImage
 from imaging.cohorts.storage import CohortImage, ImageStore, pack
 from imaging.errors import ImagingError
 from imaging.volumes.volume import Volume
 from tests.imaging.cohorts.test_quality import volume
 
+ROOT = Path(__file__).parents[3]
 SHAPE = (12, 10, 8)
 
 
@@ -117,3 +119,13 @@ def test_warned_images_come_first_and_the_number_is_kept(warned, most):
     assert len(chosen) == min(most, len(images))
     with_warnings = {number for number, has in images if has}
     assert len(chosen & with_warnings) == min(most, len(with_warnings))
+
+
+def test_the_page_of_codes_lists_those_of_the_index_and_no_others():
+    table = "".join(f"| `{code}` | {sentence} |\n" for code, sentence in refusals.INDEXED.items())
+    assert (ROOT / "docs/reference/rejections.md").read_text("utf-8").split("|---|---|\n")[2] == table
+    files = [path for path in sorted((ROOT / "imaging").rglob("*.py")) if path.name != "refusals.py"]
+    sources = "".join(path.read_text("utf-8") for path in files)
+    assert [code for code in refusals.INDEXED if f'"{code}"' not in sources] == []
+    headers = (ROOT / "imaging/sources/header.py").read_text("utf-8")
+    assert set(re.findall(r'"((?:header|file)\.[a-z_]+)"', headers)) <= set(refusals.INDEXED)
