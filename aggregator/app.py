@@ -27,6 +27,7 @@ from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import Watched
 from aggregator.operations.status import status
 from aggregator.records import Records
+from aggregator.renewals import Renewals
 from aggregator.roster_file import RosterFile
 from aggregator.service import METHODS, Service
 from aggregator.store import StudyStore
@@ -112,14 +113,19 @@ def build(state: Path, identity: Identity, signed: Study, listen: str, statement
         listed(member)
         roster.admit(member)
 
+    renewals = Renewals(state / "renewals", signed)
     check_complete(METHODS, [convert.SERVICE])
     server = grpc.server(
         futures.ThreadPoolExecutor(threads_for(len(signed.roster.silos), config.allowance)),
-        interceptors=[Translation(), Authorisation(signed.consortium, METHODS, admit), Limits(config.allowance)],
+        interceptors=[
+            Translation(),
+            Authorisation(signed.consortium, METHODS, admit, known=renewals.check),
+            Limits(config.allowance),
+        ],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers((Service(coordinator, heads).handler(),))
-    return Program(server, coordinator, ledger, tls.listen(server, identity, listen))
+    server.add_generic_rpc_handlers((Service(coordinator, heads, renewals).handler(),))
+    return Program(server, coordinator, ledger, tls.listen(server, identity, listen, state / "identity"))
 
 
 @app.command(

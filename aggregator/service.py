@@ -13,11 +13,13 @@ import grpc
 
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
+from aggregator.renewals import Renewals
 from privacy.channel.authorisation import MethodTable, caller
 from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
 from privacy.errors import ProtocolError
 from privacy.wire import bodies, convert, exchange
+from privacy.wire import renewals as wire
 from privacy.wire.requests import Arrived, Piece
 
 SILOS_ONLY = frozenset({Role.SILO})
@@ -32,15 +34,16 @@ METHODS: MethodTable = {
     f"/{convert.SERVICE.full_name}/DownloadSnapshot": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/AskHead": SILOS_ONLY,
     f"/{convert.SERVICE.full_name}/ExchangeHeads": SILOS_ONLY,
+    f"/{convert.SERVICE.full_name}/Renew": SILOS_ONLY,
 }
 """Which role may call each method; `authorisation.check_complete` compares it with the service."""
 
 
 class Service:
-    """Handlers of the service `collegium.v1.Aggregator` over one coordinator and one board of ledgers' heads."""
+    """Handlers of `collegium.v1.Aggregator` over one coordinator, one board of ledgers' heads and the renewals."""
 
-    def __init__(self, coordinator: Coordinator, heads: HeadBoard) -> None:
-        self._coordinator, self._heads = coordinator, heads
+    def __init__(self, coordinator: Coordinator, heads: HeadBoard, renewals: Renewals) -> None:
+        self._coordinator, self._heads, self._renewals = coordinator, heads, renewals
         self._lock = threading.Lock()
         self._uploading: dict[str, grpc.ServicerContext] = {}
 
@@ -64,6 +67,7 @@ class Service:
                 "DownloadSnapshot": stream_out(self._download_snapshot),
                 "AskHead": unary(self._ask_head),
                 "ExchangeHeads": unary(self._exchange_heads),
+                "Renew": unary(self._renew),
             },
         )
 
@@ -96,6 +100,9 @@ class Service:
 
     def _exchange_heads(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         return exchange.encode_shown(self._heads.exchange(caller(context).name, exchange.decode_given(request)))
+
+    def _renew(self, request: bytes, context: grpc.ServicerContext) -> bytes:
+        return wire.encode_answer(self._renewals.answer(caller(context).name, wire.decode_request(request)))
 
     def _begin_upload(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         arriving = self._coordinator.begin_upload(caller(context).name, bodies.decode_signed(request))

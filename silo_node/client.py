@@ -24,8 +24,9 @@ from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, StorageError, Unreachable
-from privacy.wire import bodies, convert, exchange
+from privacy.wire import bodies, convert, exchange, renewals
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
+from privacy.wire.renewals import RenewRequest
 from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.egress.channel import open_channel
@@ -63,10 +64,14 @@ class AggregatorClient:
     def __init__(
         self, identity: Identity, target: str, study_digest: bytes, patience: float, egress: EgressLog
     ) -> None:
-        self._identity, self._target = identity, target
+        self._target = target
         self._peer = f"the aggregator at {target}"
         self._digest, self._patience, self._egress = study_digest, patience, egress
-        self._channel = open_channel(identity, target, egress)
+        self._attend: Callable[[], bool] | None = None
+        self._connect(identity)
+
+    def _connect(self, identity: Identity) -> None:
+        self._identity, self._channel = identity, open_channel(identity, self._target, self._egress)
         prefix = f"/{convert.SERVICE.full_name}/"
         self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
         self._await = self._channel.unary_stream(prefix + "Await", bytes, bytes)
@@ -78,7 +83,13 @@ class AggregatorClient:
         self._take = self._channel.unary_stream(prefix + "DownloadSnapshot", bytes, bytes)
         self._ask = self._channel.unary_unary(prefix + "AskHead", bytes, bytes)
         self._exchange = self._channel.unary_unary(prefix + "ExchangeHeads", bytes, bytes)
-        self._attend: Callable[[], bool] | None = None
+        self._renew = self._channel.unary_unary(prefix + "Renew", bytes, bytes)
+
+    def reconnect(self, identity: Identity) -> None:
+        """From now on call with a renewed certificate; calls on the old connection are ended and made again."""
+        before = self._channel
+        self._connect(identity)
+        before.close()
 
     def attend(self, answer: Callable[[], bool]) -> None:
         """From now on call `answer` when another silo waits for something while we wait; it says if it did anything."""
@@ -99,6 +110,12 @@ class AggregatorClient:
         with _asking(self._peer):
             data = self._exchange(exchange.encode_given(given), timeout=EXCHANGE_SECONDS)
         return exchange.decode_shown(data)
+
+    def renew(self, request: bytes) -> bytes:
+        """Ask once for the consortium's answer to a request for a new certificate; empty as long as there is none."""
+        with _asking(self._peer):
+            data = self._renew(renewals.encode_request(RenewRequest(self._digest, request)), timeout=60)
+        return renewals.decode_answer(data)
 
     def submit(self, message: Signed) -> None:
         """Send a signed message; stored durably there when this returns."""

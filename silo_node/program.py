@@ -24,6 +24,7 @@ from silo_node.operations import revocation
 from silo_node.operations.metrics import Watched
 from silo_node.operations.stopping import StopRequest
 from silo_node.progress import Progress
+from silo_node.renewing import Renewing
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
@@ -63,6 +64,7 @@ def take_part(
         if watch_at is not None:
             seen = Watched(directory.root, identity, ledger, egress, lambda: progress.said)
             stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))
+        stack.enter_context(Renewing(directory.identity_folder, identity, client).running())
         software.enter(ledger, PACKAGES)
         try:
             revocation.check(ledger.entries, signed.digest())

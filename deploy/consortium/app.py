@@ -107,16 +107,24 @@ def renew(
     name: Annotated[str, typer.Argument(help="The member's name.")],
     directory: Directory,
     output: Output,
+    request: Annotated[
+        Path | None,
+        typer.Option(help="What it asks by way of its aggregator: a certificate for a new TLS key."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Issue a new certificate for the keys of an admitted member, which then runs 'enrol' with it.
+    """Issue a new certificate for an admitted member.
+
+    Without --request it is for the member's present keys, and the member runs 'enrol' with it. With --request, a file
+    of an aggregator's renewals/pending, put it into renewals/answers there: the silo takes it up by itself.
 
     \b
     Example:
     collegium-consortium renew silo st-marys --dir consortium -o admission.json
     """
     authority = Authority.open(directory)
-    admission = authority.renew(Member(authority.name, role, name), datetime.now(UTC))
+    asked = None if request is None else load(request, Request)
+    admission = authority.renew(Member(authority.name, role, name), datetime.now(UTC), asked)
     _hand_over(authority, admission, authority.register.named(role, name).request, output, as_json)
 
 

@@ -157,14 +157,17 @@ class Authority:
         self.revocations.check(request)
         return request
 
-    def renew(self, member: Member, now: datetime) -> Admission:
-        """A new certificate for the keys of an admitted member.
+    def renew(self, member: Member, now: datetime, asked: Request | None = None) -> Admission:
+        """A new certificate for an admitted member, for the TLS key that it has `asked` with or its present one.
 
         Raises:
-            IdentityError: it is not admitted, or revoked.
+            IdentityError: it is not admitted, or revoked; or what it asked differs in more than a new TLS key, or is
+                not signed with its identity key.
             StorageError: the disk refused; the old certificate stays valid.
         """
         request = self.admitted(member.role, member.name)
+        if asked is not None:
+            request = _with_new_key(request, asked)
         renewed = Registered(request=request, certificate=self._certify(request, now))
         self.register.replace(renewed)
         return self._admission(renewed)
@@ -198,6 +201,23 @@ class Authority:
             ca_certificate=self.certificate.public_bytes(Encoding.PEM).decode(),
             study_key=self.public_study_key.hex(),
         )
+
+
+def _with_new_key(known: Request, asked: Request) -> Request:
+    """What a member asks, once it is sure that the member asks it: everything is as registered but for the TLS key."""
+    varying = {"csr", "signature", "proof"}
+    if asked.model_dump(exclude=varying) != known.model_dump(exclude=varying):
+        raise IdentityError(
+            f"the request is not that of {known.member.uri} with the keys and hosts it was admitted with; ask who made"
+            " it",
+            code="identity.other_key",
+        )
+    if check_request(asked) == check_request(known):
+        raise IdentityError(
+            "the request asks for a certificate of the key that is certified already; a renewal brings a new key",
+            code="identity.key_reused",
+        )
+    return asked
 
 
 def _ca_certificate(name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:

@@ -91,8 +91,8 @@ class Admission(Strict):
     study_key: Hex32
 
 
-def make_request(member: Member, hosts: tuple[str, ...], keys: Keys, token: str) -> Request:
-    """A signed and proven request for `member`.
+def make_request(member: Member, hosts: tuple[str, ...], keys: Keys, token: str | None) -> Request:
+    """A signed request for `member`, proven with its token; one for a new certificate needs none.
 
     Raises:
         ConfigError: a host is not a plain DNS name or IP address, or does not fit the role.
@@ -116,7 +116,8 @@ def make_request(member: Member, hosts: tuple[str, ...], keys: Keys, token: str)
     except ValueError as error:
         raise ConfigError("an aggregator needs --host for every name that silos dial; a silo has none") from error
     signed = envelope.sign(REQUEST_KIND, unsigned.body(), member.name, keys.identity)
-    return unsigned.model_copy(update={"signature": signed.signature.hex(), "proof": _proof(unsigned, token)})
+    proof = unsigned.proof if token is None else _proof(unsigned, token)
+    return unsigned.model_copy(update={"signature": signed.signature.hex(), "proof": proof})
 
 
 def check_request(request: Request) -> ec.EllipticCurvePublicKey:

@@ -37,6 +37,7 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
         table: who may call which method; nothing else may be called.
         admit: raises a typed error for a member that may not take part, for instance `on_roster(study)`.
         clock: the present, aware.
+        known: raises a typed error for a certificate that its member has replaced.
     """
 
     def __init__(
@@ -45,11 +46,13 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
         table: MethodTable,
         admit: Callable[[Member], None],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        known: Callable[[Member, x509.Certificate], None] = lambda member, certificate: None,
     ) -> None:
         self._consortium = consortium
         self._table = table
         self._admit = admit
         self._clock = clock
+        self._known = known
 
     def intercept_service(
         self,
@@ -82,13 +85,15 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
                 f"the caller belongs to consortium '{member.consortium}', not to that of this study; check the address",
                 code="identity.foreign",
             )
-        profile.check_dates(_certificate(_single(properties, "x509_pem_cert")), self._clock(), "the caller's")
+        certificate = _certificate(_single(properties, "x509_pem_cert"))
+        profile.check_dates(certificate, self._clock(), "the caller's")
         if member.role not in allowed:
             raise IdentityError(
                 f"the role '{member.role}' may not call this method; upgrade the caller or use the right address",
                 code="identity.forbidden",
             )
         self._admit(member)
+        self._known(member, certificate)
         return member
 
 

@@ -9,6 +9,7 @@ leave the folder `identity/` of the state directory; none of this is shown by `r
 import os
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +27,7 @@ from privacy.channel import certificate as profile
 from privacy.channel.files import read_secret, write_secret
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
+from privacy.durable import storage_error, sync_folder
 from privacy.errors import IdentityError, StorageError
 from privacy.learning import Name
 from privacy.study import Hex32, fingerprint
@@ -37,6 +39,8 @@ CERTIFICATE_FILE = "certificate.pem"
 AUTHORITY_FILE = "ca.pem"
 CONSORTIUM_FILE = "consortium.json"
 REQUEST_FILE = "request.json"
+NEXT_FOLDER = "next"
+"""A new TLS key and its request, until its certificate comes (`privacy.channel.renewal`)."""
 
 
 class HpkeKey:
@@ -146,6 +150,7 @@ class Identity:
                 "this state directory is not enrolled; run 'init', have the request admitted, then run 'enrol'",
                 code="identity.not_enrolled",
             )
+        settle(folder)
         known = load(folder / CONSORTIUM_FILE, Consortium)
         pems = []
         for name in (CERTIFICATE_FILE, AUTHORITY_FILE):
@@ -221,6 +226,25 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def settle(folder: Path) -> None:
+    """Let a new TLS key take the place of the old one once its certificate is there; the same again changes nothing.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    place = folder / NEXT_FOLDER
+    if not (place / CERTIFICATE_FILE).exists():
+        return
+    try:
+        for name in (TLS_FILE, REQUEST_FILE, CERTIFICATE_FILE):  # the certificate last: it says that we are not done
+            with suppress(FileNotFoundError):  # done before a stop, or by another command
+                (place / name).replace(folder / name)
+        sync_folder(folder)
+    except OSError as error:
+        raise storage_error(error, folder) from error
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def signing_key(path: Path) -> Ed25519PrivateKey:

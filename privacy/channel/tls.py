@@ -6,14 +6,20 @@ grpcio tells a refused client only "Socket closed": `privacy.channel.diagnosis` 
 """
 
 import ipaddress
+import logging
 import re
+from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
+from typing import cast
 
 import grpc
 
-from privacy.channel.identity import Identity
+from privacy.channel.identity import CERTIFICATE_FILE, Identity
 from privacy.channel.member import Role
-from privacy.errors import ConfigError
+from privacy.errors import CollegiumError, ConfigError
+
+_log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """No message is larger in either direction; ciphertexts travel in frames of about 1 MiB."""
@@ -56,8 +62,13 @@ CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
 """Set on every channel that `channel` makes."""
 
 
-def server_credentials(identity: Identity, now: datetime | None = None) -> grpc.ServerCredentials:
+def server_credentials(
+    identity: Identity, now: datetime | None = None, folder: Path | None = None
+) -> grpc.ServerCredentials:
     """Credentials of the aggregator: it serves only peers with a certificate of the same CA.
+
+    A certificate that is renewed in the identity `folder` serves the connections that come after, without a restart;
+    one there that cannot be used is logged, and the present one goes on.
 
     Raises:
         IdentityError: its own certificate is not valid at `now` (the clock when left out).
@@ -65,8 +76,9 @@ def server_credentials(identity: Identity, now: datetime | None = None) -> grpc.
     """
     _require(identity, Role.AGGREGATOR)
     identity.check_dates(now)
-    pair = (identity.tls_key_pem, identity.certificate_pem)
-    return grpc.ssl_server_credentials([pair], root_certificates=identity.authority_pem, require_client_auth=True)
+    # The stubs do not know that the fetcher may say that nothing is new.
+    fetcher = cast(Callable[[], grpc.ServerCertificateConfiguration], _Renewed(identity, folder))
+    return grpc.dynamic_ssl_server_credentials(_configuration(identity), fetcher, require_client_authentication=True)
 
 
 def channel(identity: Identity, target: str, now: datetime | None = None) -> grpc.Channel:
@@ -86,15 +98,15 @@ def channel(identity: Identity, target: str, now: datetime | None = None) -> grp
     return grpc.secure_channel(target, credentials, options=(*CLIENT_OPTIONS, *local))
 
 
-def listen(server: grpc.Server, identity: Identity, address: str) -> int:
-    """Bind `HOST:PORT` (port 0 = any) with mutual TLS and return the port.
+def listen(server: grpc.Server, identity: Identity, address: str, folder: Path | None = None) -> int:
+    """Bind `HOST:PORT` (port 0 = any) with mutual TLS and return the port; `folder` as for `server_credentials`.
 
     Raises:
         IdentityError: as for `server_credentials`.
         ConfigError: the address is malformed, taken or not ours.
     """
     host_and_port(address)
-    credentials = server_credentials(identity)
+    credentials = server_credentials(identity, folder=folder)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
@@ -120,6 +132,37 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+class _Renewed:
+    """Asked by gRPC at each handshake: the new certificate, if there is one since it was asked last."""
+
+    def __init__(self, identity: Identity, folder: Path | None) -> None:
+        self._served, self._folder = identity.certificate_pem, folder
+        self._refused = b""
+
+    def __call__(self) -> grpc.ServerCertificateConfiguration | None:
+        if self._folder is None:
+            return None
+        data = b""
+        try:
+            data = (self._folder / CERTIFICATE_FILE).read_bytes()
+            if data in (self._served, self._refused):
+                return None
+            found = Identity.load(self._folder)
+            _require(found, Role.AGGREGATOR)
+            found.check_dates()
+        except (CollegiumError, OSError) as error:
+            self._refused = data
+            _log.error("the aggregator's new certificate is not used: %s", error)
+            return None
+        self._served, self._refused = data, b""
+        return _configuration(found)
+
+
+def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
+    pair = (identity.tls_key_pem, identity.certificate_pem)
+    return grpc.ssl_server_certificate_configuration([pair], root_certificates=identity.authority_pem)
 
 
 def _require(identity: Identity, role: Role) -> None:

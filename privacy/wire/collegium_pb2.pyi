@@ -484,6 +484,20 @@ class FrameRequest(_message.Message):
     frame: int
     def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., frame: _Optional[int] = ...) -> None: ...
 
+class RenewRequest(_message.Message):
+    __slots__ = ("study_digest", "request")
+    STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    study_digest: bytes
+    request: bytes
+    def __init__(self, study_digest: _Optional[bytes] = ..., request: _Optional[bytes] = ...) -> None: ...
+
+class Renewed(_message.Message):
+    __slots__ = ("admission",)
+    ADMISSION_FIELD_NUMBER: _ClassVar[int]
+    admission: bytes
+    def __init__(self, admission: _Optional[bytes] = ...) -> None: ...
+
 class Receipt(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

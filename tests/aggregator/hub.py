@@ -19,6 +19,7 @@ import numpy as np
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
 from aggregator.records import Records
+from aggregator.renewals import Renewals
 from aggregator.service import METHODS, Service
 from aggregator.store import StudyStore
 from privacy.channel import tls
@@ -180,7 +181,7 @@ class Hub:
             Records(self.ledger, study.digest(), study.roster.epoch),
             lambda: datetime.now(UTC),
         )
-        self._service = Service(self.coordinator, self.heads)
+        self._service = Service(self.coordinator, self.heads, Renewals(self.root / "renewals", study))
 
     def restart(self) -> None:
         self.ledger.close()

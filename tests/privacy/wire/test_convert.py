@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from privacy.channel.envelope import Signed, sign
 from privacy.errors import IdentityError, ProtocolError
-from privacy.wire import bodies, convert, exchange, parsing
+from privacy.wire import bodies, convert, exchange, parsing, renewals
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.limits import MAX_FRAMES
@@ -34,6 +34,7 @@ DECODERS: dict[str, typing.Callable[[bytes], object]] = {
     "arrived": convert.decode_arrived,
     "heads given": exchange.decode_given,
     "heads shown": exchange.decode_shown,
+    "renewal": renewals.decode_request,
 }
 
 WIRE = {
@@ -72,6 +73,8 @@ WIRE = {
     "HeldHead": ["silo", "size"],
     "HeadsGiven": ["study_digest", "cosigner", "note", "proofs", "cosigned", "held"],
     "HeadsShown": ["heads", "cosigned", "wanted"],
+    "RenewRequest": ["study_digest", "request"],
+    "Renewed": ["admission"],
     "Unopenable": ["ctx", "round", "survivors_hash", "unmask_set", "culprit", "code"],
     "Abandon": ["study_digest", "round", "reason"],
     "SnapshotRequest": ["study_digest", "silo", "least_round"],
@@ -125,6 +128,13 @@ def test_heads_that_are_given_come_back(given: HeadsGiven) -> None:
 @given(some.heads_shown)
 def test_heads_that_are_shown_come_back(shown: HeadsShown) -> None:
     assert exchange.decode_shown(exchange.encode_shown(shown)) == shown
+
+
+@given(st.binary(min_size=1, max_size=2000))
+def test_a_request_for_renewal_and_its_answer_come_back(file: bytes) -> None:
+    asked = renewals.RenewRequest(b"1" * 32, file)
+    assert renewals.decode_request(renewals.encode_request(asked)) == asked
+    assert renewals.decode_answer(renewals.encode_answer(file)) == file
 
 
 @given(some.head_queries)
@@ -252,6 +262,7 @@ def test_unknown_fields_are_refused(body: bodies.Body) -> None:
         pb.Arrived(pieces=1).SerializeToString(),
         pb.HeadsGiven(study_digest=b"1" * 32, cosigner=b"1").SerializeToString(),
         pb.HeadsShown(wanted=[1]).SerializeToString(),
+        pb.RenewRequest(study_digest=b"1" * 32, request=b"1").SerializeToString(),
     ],
     ids=list(DECODERS),
 )
