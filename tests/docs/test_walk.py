@@ -16,6 +16,8 @@ from PIL import Image
 from deploy.sandbox import phantom
 from deploy.sandbox.phantom import SiloPlan
 from deploy.sandbox.scanner import SCANNERS
+from privacy.channel import renewal
+from privacy.channel.identity import Identity
 from tests.docs.pages import ROOT, block, blocks
 
 OPERATOR = "docs/how-to/consortium-operator.md"
@@ -77,6 +79,16 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     made.end()
 
 
+def ask_for_renewal(folder: Path) -> None:
+    """As if two thirds of the certificate's life were over, and st-marys had asked for the next one."""
+    identity = folder / "st-marys" / "identity"
+    request = renewal.asked(identity, Identity.load(identity))
+    pending, answers = (folder / "aggregator" / "renewals" / kind for kind in ("pending", "answers"))
+    for made in (pending, answers):
+        made.mkdir(parents=True, exist_ok=True)
+    (pending / "st-marys.json").write_text(request.model_dump_json())
+
+
 def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     for number, name in enumerate(("archive", "archive-lakeside")):
         phantom.make(SiloPlan(name, 60, 0.5, SCANNERS[number]), walk.folder / name, seed=number)
@@ -124,6 +136,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     walk.run(OFFICER, "Write the report")
     assert (walk.folder / "report/report.html").exists()
     assert "FAILED" not in walk.run(OFFICER, "Verify it")
+    ask_for_renewal(walk.folder)
     walk.run(OPERATOR, "Renew a certificate")
     assert "st-marys: key-compromise" in walk.run(OPERATOR, "Revoke a member")
 
