@@ -46,6 +46,7 @@ from privacy.errors import CollegiumError, StudyError
 from privacy.ledger import certificates, commands, software
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
+from privacy.operations.events import SILENT, Events, telling
 from privacy.operations.live import LiveFile
 from privacy.study import Study
 from privacy.wire import convert
@@ -72,7 +73,14 @@ class Program:
     port: int
 
 
-def build(state: Path, identity: Identity, signed: Study, listen: str, statement: Path | None = None) -> Program:
+def build(
+    state: Path,
+    identity: Identity,
+    signed: Study,
+    listen: str,
+    statement: Path | None = None,
+    events: Events = SILENT,
+) -> Program:
     """Put the program together. Raises what configuration, ledger, roster statement and address may raise.
 
     `statement` is where the operator puts roster statements; in the state directory when left out.
@@ -104,7 +112,7 @@ def build(state: Path, identity: Identity, signed: Study, listen: str, statement
         signed,
         lambda: datetime.now(UTC),
         coordinator.relay,
-        partial(_report, ledger),
+        partial(_report, ledger, events),
     )
     roster.begin()
     listed = on_roster(signed)
@@ -148,14 +156,17 @@ def serve(
             help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"
         ),
     ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Write events as JSON lines to standard error.")] = False,
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once serving.")] = None,
 ) -> None:
     """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""
     identity = Identity.load(state / "identity")
     signed = study.load_signed(study_file, identity.study_key)
     with lock(state), ExitStack() as stack:
-        program = build(state, identity, signed, listen, roster_statement)
-        watched = LiveStatus(program.coordinator, LiveFile(state))
+        events = Events(sys.stderr if log_json else None, "aggregator", signed.name)
+        stack.enter_context(telling(events))
+        program = build(state, identity, signed, listen, roster_statement, events)
+        watched = LiveStatus(program.coordinator, LiveFile(state), events)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: program.coordinator.end())
         program.server.start()
@@ -168,6 +179,7 @@ def serve(
                 seen = Watched(state, identity, program.ledger, watched.look)
                 stack.callback(Endpoint(watch_at, seen.metrics, seen.lacking).close)
             program.coordinator.work()
+            events.say("stopped", program.coordinator.view().round)
         finally:
             program.coordinator.end()
             watched.stop()
@@ -180,10 +192,13 @@ def main() -> None:
     console.run(app)
 
 
-def _report(ledger: Ledger, error: CollegiumError) -> None:
+def _report(ledger: Ledger, events: Events, error: CollegiumError) -> None:
     """A roster statement was not taken: the operator should know, and serving goes on."""
     ledger.append("incident", {"code": error.code, "detail": str(error)})
-    print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
+    if events.on:
+        events.say("warning", 0, code=error.code)
+    else:
+        print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
 
 
 def _tell(port_file: Path, port: int) -> None:

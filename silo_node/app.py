@@ -119,6 +119,7 @@ def run(
             help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"
         ),
     ] = None,
+    log_json: Annotated[bool, typer.Option("--log-json", help="Write events as JSON lines to standard error.")] = False,
 ) -> None:
     """Take part in an approved study to its end; a stopped run goes on where it was.
 
@@ -130,7 +131,15 @@ def run(
         from silo_node.program import take_part
 
         finished = take_part(
-            directory, directory.chosen(study), aggregator, patience, progress_json, threads, runtime, watch_at
+            directory,
+            directory.chosen(study),
+            aggregator,
+            patience,
+            progress_json,
+            threads,
+            runtime,
+            watch_at,
+            log_json,
         )
     if finished:
         print("the study is finished; 'collegium-silo export' writes the model")

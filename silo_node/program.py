@@ -1,5 +1,6 @@
 """Builds and runs a silo's part in a study from its state directory; torch is imported once nothing refuses."""
 
+import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from privacy.he.workers import cores
 from privacy.ledger import software
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
+from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
 from silo_node import approval, configuration, tasks
@@ -43,6 +45,7 @@ def take_part(
     threads: int,
     runtime: Path | None,
     watch_at: str | None = None,
+    log_json: bool = False,
 ) -> bool:
     """Run an approved study to its end, or to the round after which a person stopped it; whether it is finished.
 
@@ -53,11 +56,13 @@ def take_part(
     policy = configuration.read(directory.root).policy
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
-    progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root))
+    events = Events(sys.stderr if log_json else None, "silo", signed.name)
+    progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
     client = AggregatorClient(identity, target, signed.digest(), patience, egress)
     with ExitStack() as stack:
+        stack.enter_context(telling(events))
         stack.enter_context(closing(client))
         stack.enter_context(closing(progress))
         ledger = stack.enter_context(directory.open_ledger(identity))

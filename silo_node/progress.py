@@ -11,6 +11,7 @@ from pathlib import Path
 
 from privacy.digest import Json
 from privacy.durable import storage_error
+from privacy.operations.events import EVENTS, SILENT, Events
 from privacy.operations.live import LiveFile
 
 
@@ -22,12 +23,21 @@ class Progress:
         rounds: of the study, for those who watch.
         study: its name.
         live: where the phase is told that the silo is in now.
+        events: the log of the program.
 
     Attributes:
         said: the newest phase, as it was told.
     """
 
-    def __init__(self, path: Path | None, rounds: int, study: str = "", live: LiveFile | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        rounds: int,
+        study: str = "",
+        live: LiveFile | None = None,
+        events: Events = SILENT,
+    ) -> None:
+        self._events = events
         self._path, self._rounds, self._study, self._live = path, rounds, study, live
         self.said: dict[str, Json] = {}
         try:
@@ -39,6 +49,8 @@ class Progress:
     def say(self, event: str, round_number: int, **more: Json) -> None:
         """Write one event."""
         self._tell(event, round_number, more.get("phase"))
+        if event in EVENTS:
+            self._events.say(event, round_number, **{key: more[key] for key in EVENTS[event].fields & more.keys()})
         if self._file is None:
             return
         line = {"time": time.time(), "event": event, "round": round_number, "rounds": self._rounds, **more}

@@ -1,4 +1,7 @@
-"""Writes how far the running aggregator is, once a second where it changed, to `status.json` in its state directory."""
+"""Writes how far the running aggregator is, once a second where it changed, to `status.json` in its state directory.
+
+Each new phase is an event of its log, too.
+"""
 
 import sys
 import threading
@@ -7,6 +10,7 @@ from datetime import UTC, datetime
 from aggregator.coordinator import Coordinator
 from aggregator.operations.view import View
 from privacy.errors import StorageError
+from privacy.operations.events import SILENT, Events
 from privacy.operations.live import LiveFile
 
 EVERY_SECONDS = 1.0
@@ -16,8 +20,8 @@ HEARTBEAT_SECONDS = 15.0
 class LiveStatus:
     """A thread that looks at a coordinator and writes what it sees. A disk that refuses is told of once."""
 
-    def __init__(self, coordinator: Coordinator, file: LiveFile) -> None:
-        self._coordinator, self._file = coordinator, file
+    def __init__(self, coordinator: Coordinator, file: LiveFile, events: Events = SILENT) -> None:
+        self._coordinator, self._file, self._events = coordinator, file, events
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="status", daemon=True)
         self._since = datetime.now(UTC)
@@ -53,10 +57,13 @@ class LiveStatus:
     def _write(self, seen: View) -> None:
         if self._told != (seen.round, seen.phase):
             self._told, self._since = (seen.round, seen.phase), datetime.now(UTC)
+            self._events.say("phase", seen.round, phase=seen.phase)
         try:
             self._file.write({**seen.to_json(), "since": self._since.isoformat()})
             self._refused = False
         except StorageError as error:
-            if not self._refused:
+            if not self._refused and self._events.on:
+                self._events.say("warning", seen.round, code=error.code)
+            elif not self._refused:
                 print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
             self._refused = True

@@ -33,7 +33,7 @@ def state(members: Members) -> Iterator[Path]:
     process = commands.start(
         root / "serve",
         *("aggregator", "serve", "--state", state, "--study", study),
-        *("--listen", "localhost:0", "--port-file", port, "--watch-at", f"unix:{root / 'watch'}"),
+        *("--listen", "localhost:0", "--port-file", port, "--watch-at", f"unix:{root / 'watch'}", "--log-json"),
     )
     try:
         wait((root / "watch").exists, process, patience=30)
@@ -77,6 +77,15 @@ def test_its_metrics_and_its_health(state: Path) -> None:
     assert 'collegium_silo_awaited{silo="south"} 1\n' in text
     assert 'collegium_phase{phase="exchanging keys"} 1\n' in text
     assert all(f"# HELP {metric.name} " in text for metric in METRICS)
+
+
+def test_its_log_is_events(state: Path) -> None:
+    lines = [json.loads(line) for line in (state.parent / "serve.err").read_text().splitlines()]
+    assert [(line["event"], line["program"], line["round"]) for line in lines[:2]] == [
+        ("started", "aggregator", 0),
+        ("phase", "aggregator", 1),
+    ]
+    assert lines[1]["phase"] == "exchanging keys"
 
 
 def test_it_is_written_while_the_rounds_go_on(hub: Hub) -> None:

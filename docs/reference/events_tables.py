@@ -1,0 +1,24 @@
+"""Prints docs/reference/events.md from the table of events in the code: `make reference`."""
+
+from privacy.operations.events import EVENTS
+
+HEAD = """# Events
+
+`collegium-silo run --log-json` and `collegium-aggregator serve --log-json` write one JSON line an event to standard
+error: `time` (UTC), `event`, `program`, `study`, `round`, and the fields below. No line has patient data, a metric or
+the text of an error; `code` is the code in brackets of its sentence, which a program that fails writes last, as text.
+This page is printed by `docs/reference/events_tables.py`; a test compares it.
+
+| event | fields | when |
+|---|---|---|"""
+
+
+def main() -> None:
+    """Print the page."""
+    print(HEAD)
+    for code, kind in EVENTS.items():
+        print(f"| `{code}` | {', '.join(f'`{name}`' for name in sorted(kind.fields))} | {kind.what} |")
+
+
+if __name__ == "__main__":
+    main()

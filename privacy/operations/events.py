@@ -1,0 +1,91 @@
+"""Structured events of a running program: one JSON line each, UTC, with a code out of a closed table.
+
+For whoever collects logs: what is in them leaves the machine, so an event has only the fields of the table, and a
+field only a number or a word of the program's own. No patient data, no metric, no text of an error: its code says it.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+
+from privacy.digest import Json
+from privacy.errors import CollegiumError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What an event says, and which fields it has besides time, event, program, study and round."""
+
+    what: str
+    fields: frozenset[str] = frozenset()
+
+
+EVENTS: Mapping[str, Kind] = {
+    "started": Kind("the program takes part in, or serves, a study"),
+    "phase": Kind("a round is in another phase", frozenset({"phase"})),
+    "round_closed": Kind("a round ended with a sum", frozenset({"upload_bytes"})),
+    "finished": Kind("the study is over"),
+    "stopped": Kind("a person had it stopped between rounds, or the operator ended it"),
+    "warning": Kind("something was refused and the program goes on", frozenset({"code"})),
+    "failed": Kind("the program ended with an error", frozenset({"code"})),
+}
+"""Every event, by its code."""
+
+
+class Events:
+    """Writes events of one program about one study; thread-safe. Writes nothing where there is no stream.
+
+    Args:
+        stream: where lines go, for instance standard error; None for nowhere.
+        program: `silo` or `aggregator`.
+        study: name of the study.
+    """
+
+    def __init__(self, stream: TextIO | None, program: str, study: str) -> None:
+        self._stream, self._program, self._study = stream, program, study
+        self._lock = threading.Lock()
+
+    @property
+    def on(self) -> bool:
+        """Whether anybody gets them."""
+        return self._stream is not None
+
+    def say(self, event: str, round_number: int, **more: Json) -> None:
+        """Write an event, with those of its fields that are given.
+
+        Raises:
+            RuntimeError: no such event, or a field that it does not have.
+        """
+        if event not in EVENTS or more.keys() - EVENTS[event].fields:
+            raise RuntimeError(f"'{event}' is no event with the fields {', '.join(sorted(more))}")
+        if self._stream is None:
+            return
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "event": event,
+            "program": self._program,
+            "study": self._study,
+            "round": round_number,
+            **more,
+        }
+        with self._lock:
+            print(json.dumps(line), file=self._stream, flush=True)
+
+
+SILENT = Events(None, "", "")
+"""Events that nobody asked for."""
+
+
+@contextmanager
+def telling(events: Events) -> Iterator[None]:
+    """Say when a program starts, and when it ends with an error; the error goes on."""
+    events.say("started", 0)
+    try:
+        yield
+    except CollegiumError as error:
+        events.say("failed", 0, code=error.code)
+        raise
