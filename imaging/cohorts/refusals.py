@@ -25,13 +25,16 @@ INDEXED: Mapping[str, str] = MappingProxyType(
         "mask.geometry": "the mask does not lie on the image's voxels; resample it onto them",
         "mask.outside": "the mask has voxels outside the image; use the mask of this series",
         "mask.frame_of_reference": "the mask belongs to another frame of reference; use the mask of this series",
-        "nifti.value": "the mask has a value that means no class; declare all that occur in the labelling file",
-        "nifti.no_geometry": "the mask's header says not how it lies (sform and qform codes are 0)",
-        "nifti.two_geometries": "sform and qform of the mask's header differ; keep the right one",
-        "nifti.unreadable": "the mask is damaged or cannot be read; write it again",
+        "mask.value": "the mask has a value that means no class; declare all that occur in the labelling file",
+        "mask.two_dimensional": "a mask of a volume was given for an image without a third dimension",
+        "report.missing": "no structured report of the image's study says its label",
+        "report.several": "several structured reports say the label; keep the one that holds",
+        "report.two_values": "a structured report says two different things of what is asked",
+        "report.value": "a report has a value that means no class; declare all that occur in the labelling file",
+        "report.unit": "a measurement is in another unit than the labelling file asks for; none is converted",
     }
 )
-"""Of the index of files, of listings, of the intake, and of masks that are often wrong."""
+"""Of the index of files, of listings, of the intake, of masks that are often wrong, and of reports."""
 
 SENTENCES: Mapping[str, str] = MappingProxyType(
     {str(code.value): sentence for code, sentence in deidentification.SENTENCES.items()}
