@@ -13,6 +13,7 @@ from typing import Any, cast
 import grpc
 
 from privacy.channel.limits import Limits
+from privacy.errors import Unreachable
 from tests.simulation.operations import Fault, Way
 from tests.simulation.party import Party
 from tests.simulation.scheduler import Killed, Scheduler
@@ -215,10 +216,13 @@ class Channel:
     def _flowing(self, parts: Iterable[bytes], most: int) -> Iterator[bytes]:
         """The parts as the aggregator gets them; they are read from the silo's disk."""
         for number, part in enumerate(parts):
-            if number == most:
-                raise Broken(grpc.StatusCode.CANCELLED)
-            self.line.leaves("Upload", part)
-            self.line.reach()
+            try:
+                if number == most:
+                    raise Broken(grpc.StatusCode.CANCELLED)
+                self.line.leaves("Upload", part)
+                self.line.reach()
+            except Broken as error:  # as `privacy.channel.limits`, which is left out here, tells a servicer
+                raise Unreachable("a call broke off", code="call.broken") from error
             yield part
 
     def served(self, method: str, call: Callable[[Any, Any], Any]) -> Any:

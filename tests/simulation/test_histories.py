@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 
 from tests.simulation.conftest import Stage
-from tests.simulation.operations import Operation, histories
+from tests.simulation.operations import Fault, Operation, Way, histories
 
 HISTORIES = int(os.environ.get("COLLEGIUM_HISTORIES", "16"))
 SECONDS = float(os.environ.get("COLLEGIUM_SECONDS", "900"))
@@ -61,3 +61,11 @@ def test_a_history_in_which_nothing_happens_ends_with_every_silo_in_every_sum(
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
     assert {(one.round_number, one.members) for one in world.opened} == {(n, (1, 2, 3, 4)) for n in (1, 2, 3)}
     assert len(world.opened) == 12
+
+
+def test_an_upload_that_breaks_off_at_any_part_goes_on(stage: Stage) -> None:
+    play = stage(4, 1)
+    for parts in range(3):
+        worlds = [play((Fault(silo=2, call=call, way=Way.BROKEN, parts=parts),)) for call in range(11, 19)]
+        assert any("/Upload: stream broken" in line for world in worlds for line in world.log)
+        assert all(reasons == ["finished"] for world in worlds for reasons in world.reasons.values())
