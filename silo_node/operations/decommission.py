@@ -22,10 +22,12 @@ from silo_node.state import StateDirectory
 def found(directory: StateDirectory) -> tuple[Path, ...]:
     """The files of keys, in the order in which they are destroyed: the one that signs the ledger comes last."""
     root, folder = directory.root, directory.identity_folder
+    last = folder / keys.IDENTITY_FILE
     wanted = [
         *sorted(root.glob("studies/*/key")),
         *(root / name for name in ("cohort.key", "pseudonym.key", "cosigner.key")),
-        *(folder / name for name in (keys.HPKE_FILE, keys.TLS_FILE, keys.IDENTITY_FILE)),
+        *sorted(path for path in folder.rglob("*.key") if path != last),  # also that of a certificate to come
+        last,
     ]
     return tuple(path for path in wanted if path.exists())
 

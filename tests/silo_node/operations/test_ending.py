@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from privacy.channel import renewal
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState, IdentityError, PolicyRefused, StorageError
 from privacy.ledger.reader import read
 from privacy.operations.live import LiveFile
@@ -123,12 +124,14 @@ def test_a_running_silo_has_to_stop_first(site: Site) -> None:
 def secrets_of(site: Site) -> list[Path]:
     site.directory.cohort_key()
     site.directory.pseudonym_key()
+    renewal.asked(site.directory.identity_folder, site.directory.identity())
     (site.directory.study(site.study.name).key_file).write_bytes(b"key of the study")
     return list(ending.found(site.directory))
 
 
 def test_every_key_is_destroyed_and_the_ledger_verifies(site: Site, tmp_path: Path) -> None:
     paths = secrets_of(site)
+    assert paths[-1].name == "identity.key"
     assert {path.name for path in paths} >= {
         "key",
         "cohort.key",
