@@ -59,19 +59,27 @@ class AggregatorClient:
         study_digest: the study that all calls are about.
         patience: seconds without any answer after which a call gives up.
         egress: where everything that is sent is counted.
+        proxy: the HTTP proxy to go through, as for `tls.channel`; that of the environment when left out.
     """
 
     def __init__(
-        self, identity: Identity, target: str, study_digest: bytes, patience: float, egress: EgressLog
+        self,
+        identity: Identity,
+        target: str,
+        study_digest: bytes,
+        patience: float,
+        egress: EgressLog,
+        proxy: str | None = None,
     ) -> None:
-        self._target = target
+        self._target, self._proxy = target, proxy
         self._peer = f"the aggregator at {target}"
         self._digest, self._patience, self._egress = study_digest, patience, egress
         self._attend: Callable[[], bool] | None = None
         self._connect(identity)
 
     def _connect(self, identity: Identity) -> None:
-        self._identity, self._channel = identity, open_channel(identity, self._target, self._egress)
+        self._identity = identity
+        self._channel = open_channel(identity, self._target, self._egress, self._proxy)
         prefix = f"/{convert.SERVICE.full_name}/"
         self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
         self._await = self._channel.unary_stream(prefix + "Await", bytes, bytes)
@@ -245,7 +253,7 @@ class AggregatorClient:
                         raise
                     # gRPC says "Socket closed" to everything; a person needs to know why.
                     self._egress.count(CONNECTION_CHECK, 0)
-                    raise diagnose(self._identity, self._target) from error
+                    raise diagnose(self._identity, self._target, proxy=self._proxy) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
 

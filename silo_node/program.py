@@ -60,7 +60,7 @@ def take_part(
     progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
-    client = AggregatorClient(identity, target, signed.digest(), patience, egress)
+    client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy())
     with ExitStack() as stack:
         stack.enter_context(telling(events))
         stack.enter_context(closing(client))

@@ -16,6 +16,7 @@ import re
 import secrets
 from pathlib import Path
 
+from privacy.channel.files import read_secret
 from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
@@ -42,6 +43,11 @@ class StateDirectory:
     def identity(self) -> Identity:
         """The enrolled identity. Raises IdentityError when not enrolled."""
         return Identity.load(self.identity_folder)
+
+    def proxy(self) -> str | None:
+        """The HTTP proxy in `proxy.url`, if there is that file. Raises IdentityError when others may read it."""
+        path = self.root / "proxy.url"
+        return read_secret(path).decode("utf-8", "replace").strip() if path.exists() else None
 
     def open_ledger(self, identity: Identity) -> Ledger:
         """The silo's ledger, made at its first use; it says which certificate this silo holds.

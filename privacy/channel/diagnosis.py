@@ -5,26 +5,26 @@ failed. Our own certificate is not shown: its dates are checked before dialling,
 certificate is of our consortium takes ours. Nothing is sent.
 """
 
-import os
 import socket
 import ssl
 
 from privacy.channel.identity import Identity
-from privacy.channel.tls import host_and_port, is_loopback
+from privacy.channel.tls import host_and_port
 from privacy.errors import CollegiumError, IdentityError, Unreachable
+from privacy.operations import reach
 
 _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _OTHER_HOST, _OTHER_ADDRESS = 62, 64
-_PROXY_VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 
 
-def diagnose(identity: Identity, target: str, timeout: float = 5.0) -> CollegiumError:
+def diagnose(identity: Identity, target: str, timeout: float = 5.0, proxy: str | None = None) -> CollegiumError:
     """The error to raise after a call to `target` (HOST:PORT) ended as unreachable.
 
     Args:
         identity: ours; its CA is the only one that is trusted.
         target: where the call went.
         timeout: seconds for the connection and for the handshake, each.
+        proxy: the HTTP proxy that the call went through; that of the environment when left out.
 
     Returns:
         IdentityError when trying again cannot help (foreign, expired or misnamed certificate), else Unreachable.
@@ -33,9 +33,15 @@ def diagnose(identity: Identity, target: str, timeout: float = 5.0) -> Collegium
         ConfigError: `target` is not HOST:PORT.
     """
     host, port = host_and_port(target)
-    if not is_loopback(host) and any(os.environ.get(name) for name in _PROXY_VARIABLES):
+    proxy = proxy or reach.proxy_for(host)
+    if proxy is not None:
+        try:
+            reach.through(proxy, host, port)
+        except CollegiumError as error:
+            return error
         return Unreachable(
-            f"no answer from {target} through the proxy; check the proxy's address and password, and its rules",
+            f"no answer from {target}, though the proxy lets us through; see that it does not open TLS, and that the"
+            " aggregator runs",
             code="peer.proxy",
         )
     try:

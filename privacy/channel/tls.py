@@ -81,10 +81,11 @@ def server_credentials(
     return grpc.dynamic_ssl_server_credentials(_configuration(identity), fetcher, require_client_authentication=True)
 
 
-def channel(identity: Identity, target: str, now: datetime | None = None) -> grpc.Channel:
+def channel(identity: Identity, target: str, now: datetime | None = None, proxy: str | None = None) -> grpc.Channel:
     """A channel of a silo to `HOST:PORT`; the caller closes it. Nothing is dialled yet.
 
-    An HTTP proxy is taken from `https_proxy` as grpcio does, but never for this machine itself.
+    An HTTP proxy, `http://NAME:PASSWORD@HOST:PORT`, carries the TLS inside a CONNECT tunnel. When none is given it is
+    taken from `https_proxy` as grpcio does, but never for this machine itself.
 
     Raises:
         IdentityError: our own certificate is not valid at `now` (the clock when left out).
@@ -95,7 +96,8 @@ def channel(identity: Identity, target: str, now: datetime | None = None) -> grp
     identity.check_dates(now)
     credentials = grpc.ssl_channel_credentials(identity.authority_pem, identity.tls_key_pem, identity.certificate_pem)
     local = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
-    return grpc.secure_channel(target, credentials, options=(*CLIENT_OPTIONS, *local))
+    way = local if proxy is None else (("grpc.http_proxy", proxy),)
+    return grpc.secure_channel(target, credentials, options=(*CLIENT_OPTIONS, *way))
 
 
 def listen(server: grpc.Server, identity: Identity, address: str, folder: Path | None = None) -> int:

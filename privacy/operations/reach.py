@@ -152,9 +152,10 @@ def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
     if status == [b"200"]:
         return line
     line.close()
-    if status == [b"407"]:
+    if status in ([b"407"], [b"401"]):  # tinyproxy says 401 to a wrong password
         raise Unreachable(
-            "the proxy wants a name and a password (407); put the right ones into https_proxy", code="peer.proxy_login"
+            "the proxy wants a name and a password (407); put the right ones into proxy.url or https_proxy",
+            code="peer.proxy_login",
         )
     said = status[0].decode("ascii", "replace")[:3] if status else "nothing"
     raise Unreachable(

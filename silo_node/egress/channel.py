@@ -17,9 +17,9 @@ from silo_node.egress.classes import class_of
 from silo_node.egress.log import EgressLog
 
 
-def open_channel(identity: Identity, target: str, egress: EgressLog) -> grpc.Channel:
+def open_channel(identity: Identity, target: str, egress: EgressLog, proxy: str | None = None) -> grpc.Channel:
     """A channel of this silo to `HOST:PORT` that counts; the caller closes it. Raises as `tls.channel`."""
-    return grpc.intercept_channel(tls.channel(identity, target), _Counter(egress))
+    return grpc.intercept_channel(tls.channel(identity, target, proxy=proxy), _Counter(egress))
 
 
 class _Counter(

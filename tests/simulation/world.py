@@ -19,6 +19,7 @@ import pytest
 
 import aggregator.app
 import aggregator.coordinator
+import aggregator.renewals
 import aggregator.service
 import privacy.channel.authorisation
 import privacy.ledger.store
@@ -295,6 +296,8 @@ class World:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
+            # No certificate changes here, and what is written of them would move the steps of kept histories.
+            patch.setattr(aggregator.renewals.Renewals, "check", lambda *_: None)
             patch.setattr(aggregator.app.tls, "listen", lambda *_: 1)
             patch.setattr(aggregator.app, "time", time)
             patch.setattr(aggregator.app, "datetime", moment)
@@ -304,8 +307,8 @@ class World:
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
             patch.setattr(silo_node.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
-            patch.setattr(silo_node.client, "diagnose", lambda *_: Unreachable("the aggregator does not answer"))
-            patch.setattr(silo_node.client, "open_channel", lambda _, target, __: Channel(self.lines[int(target)]))
+            patch.setattr(silo_node.client, "diagnose", lambda *_, **__: Unreachable("the aggregator does not answer"))
+            patch.setattr(silo_node.client, "open_channel", lambda _, target, *__: Channel(self.lines[int(target)]))
             for module in (silo_node.client, silo_node.cosigning, silo_node.roster_watch):
                 patch.setattr(module, "time", time)
             slot = partial(UploadSlot, clock=time.monotonic, sleep=time.sleep)
