@@ -103,7 +103,9 @@ def test_made_up_patients_differ_and_pass_through_the_studys_transforms() -> Non
 
 @pytest.mark.slow
 def test_all_attacks_are_performed_and_show_how_far_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inversion, "reconstruct", lambda network, loss, update, shape: np.zeros(shape, np.float32))
+    monkeypatch.setattr(
+        inversion, "reconstruct", lambda network, loss, update, shape, target: np.zeros(shape, np.float32)
+    )
     told: list[tuple[str, int, int]] = []
     plan = {"rounds": 3, "local_steps": 1, "learning_rate": 0.5}
     findings, drawn = attacks.perform(
