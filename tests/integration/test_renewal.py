@@ -103,6 +103,7 @@ def test_a_certificate_is_renewed_over_the_live_line_and_the_old_key_is_refused(
     assert not list((federation.folder / "hub/renewals/pending").iterdir())
 
 
+@pytest.mark.slow
 def test_the_old_key_stays_refused_after_a_restart(federation: Federation) -> None:
     with federation.serving() as program:
         silo = Silo(federation, program.port)
@@ -120,7 +121,7 @@ class Stopped(BaseException):
     """As a killed process."""
 
 
-@pytest.mark.parametrize("done", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("done", [0, 2, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 3, 4))])
 def test_a_silo_killed_while_it_takes_the_certificate_up_has_the_old_pair_or_the_new(
     federation: Federation, silo: Silo, done: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
