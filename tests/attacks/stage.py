@@ -47,8 +47,8 @@ asking = threading.local()
 class HidesRejects(Coordinator):
     """An aggregator that keeps silos' refusals to itself, so that each silo must find out alone."""
 
-    def wait(self, peer: str, request: AwaitRequest) -> Board:
-        board = super().wait(peer, request)
+    def wait(self, peer: str, request: AwaitRequest, wanted: Callable[[], bool]) -> Board:
+        board = super().wait(peer, request, wanted)
         with self._changed:
             return self.shown(request, board) if board.reached else board
 

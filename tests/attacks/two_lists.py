@@ -5,6 +5,7 @@ by list and shown to whoever was shown that list, together with the signatures o
 """
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -61,9 +62,9 @@ class ShowsTwoLists(HidesRejects):
             self._fold(first, len(first.members) - (asking.silo in self.answers.second))
             return list(super().sum_frames(request))
 
-    def wait(self, peer: str, request: AwaitRequest) -> Board:
+    def wait(self, peer: str, request: AwaitRequest, wanted: Callable[[], bool]) -> Board:
         if request.round_number != 1 or request.phase != Phase.SIGNED:
-            return super().wait(peer, request)
+            return super().wait(peer, request, wanted)
         second = asking.silo in self.answers.second
         with self._changed:
             signs = self.answers.signs[self.answers.digest(second=second)]
