@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import PIL
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from imaging.volumes import nifti, values
 from imaging.volumes.headers import load
@@ -74,6 +74,7 @@ def levels(path: Path) -> NDArray[Any]:
 
 def _pixels(data: bytes, kind: str, colour: Colour) -> tuple[NDArray[Any], str]:
     """Values in native byte order, and Pillow's mode of the file."""
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # a switch of the whole process, which other libraries turn on
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

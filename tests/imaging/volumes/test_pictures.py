@@ -218,3 +218,8 @@ def test_damaged_files_are_read_or_named(load, caplog):
             with suppress(ImageRejected):
                 load(bytes(damaged))
     assert not caplog.text
+
+
+def test_a_cut_picture_is_refused_whatever_another_library_switched_on(rejection, monkeypatch):
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)  # as WeasyPrint does
+    assert rejection(encoded(GREY)[:-30]) == Rejection.PICTURE
