@@ -17,16 +17,15 @@ import hashlib
 import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.dp.events import to_json
-from privacy.errors import IdentityError, ProtocolError, RoundAbandoned
+from privacy.errors import IdentityError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
@@ -41,12 +40,11 @@ from privacy.secagg.place import Place
 from privacy.secagg.ranges import public_bound
 from privacy.secagg.snapshot import state_mac
 from privacy.secagg.survivors import CheckedSurvivors
-from privacy.secagg.unopenable import check_abandonment
 from privacy.study import Study, context
-from privacy.wire import bodies
-from privacy.wire.messages import UNOPENABLE, Abandon, Close
+from privacy.wire.messages import Close
 from privacy.wire.requests import Phase
 from silo_node import server_optimizer, tasks
+from silo_node.abandonment import Abandonment
 from silo_node.agreement import Agreement
 from silo_node.approval import round_event
 from silo_node.client import AggregatorClient, RoundEnded
@@ -56,7 +54,7 @@ from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
 from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
-from silo_node.opening import GIVEN_UP, OVERTAKEN, Opening
+from silo_node.opening import OVERTAKEN, Opening
 from silo_node.operations.stopping import StopRequest
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
@@ -68,9 +66,6 @@ from silo_node.state import StudyDirectory
 from silo_node.stored_upload import StoredUpload
 from silo_node.upload_slot import UploadSlot
 from silo_node.witnesses import Witnesses
-
-ABANDONED_IN_A_ROW = 2
-"""After so many, and so many more, the silo pauses: an aggregator could otherwise burn budgets."""
 
 CAME_TOO_LATE = "round.came_too_late"
 """The incident of a round that went on without this silo, which had begun it and read no patient for it."""
@@ -111,6 +106,7 @@ class Agent:
         self._records = RoundRecords(self.ledger, self._digest)
         self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
         self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
+        self._abandonment = Abandonment(self._standing, self._records, self.progress)
         self._agreement = Agreement(self._standing, self._records, self.client)
         self._cosigning = Cosigning(self.study, self._index, self.ledger, self.cosigner, self._records, self.client)
         self._witnesses = Witnesses(self._standing, self._records, self.client, self.witnesses_required)
@@ -226,7 +222,7 @@ class Agent:
                 if error.code != GONE:
                     raise
                 return self._caught_up(number)
-        return self._abandon(model, place, self.client.wait(number, Phase.ABANDONED).messages)
+        return self._abandonment.accept(model, place, self.client.wait(number, Phase.ABANDONED).messages)
 
     def _charge_if_unsure(self, number: int, ctx: bytes) -> None:
         """Charge a round that was begun before this start, unless it is certain that no patient was read for it.
@@ -343,34 +339,6 @@ class Agent:
         size, root = self._records.head()
         seen = self._agreement.heads()
         return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, state, size, root, seen)
-
-    def _abandon(self, model: GlobalModel, place: Place, messages: tuple[Signed, ...]) -> GlobalModel:
-        number = place.round_number
-        if not messages:
-            raise ProtocolError("the aggregator abandoned a round without saying so", code="round.foreign_abandon")
-        aggregator = bytes.fromhex(self.study.roster.aggregator.identity)
-        abandon = bodies.open_signed(messages[0], Abandon, aggregator)
-        if abandon.round_number != number or abandon.study_digest != self._digest:
-            raise ProtocolError("the aggregator abandoned another round than this", code="round.foreign_abandon")
-        if abandon.reason == UNOPENABLE or self._records.has(GIVEN_UP, number):
-            found = check_abandonment(messages[1:], place)
-            named = f"silo {found.culprit} is at fault" if found.culprit else "nobody is named"
-            self._records.incident(
-                found.code, f"round {number}: {place.roster.threshold} silos could not open it; {named}"
-            )
-        chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
-        self._records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
-        ended = self._standing.advance(
-            replace(model, round_number=number, chain=chain, outcome=chains.Outcome.ABANDONED)
-        )
-        self.progress.say("phase", number, phase="abandoned")
-        in_a_row = self._records.abandoned_in_a_row()
-        if in_a_row % ABANDONED_IN_A_ROW == 0:
-            raise RoundAbandoned(
-                f"{in_a_row} rounds in a row ended without a sum ({abandon.reason}); this silo pauses so that "
-                "no more budget is lost: find out which silos were missing, then run again"
-            )
-        return ended
 
     # ---- records
 
