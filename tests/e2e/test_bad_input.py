@@ -26,7 +26,9 @@ from privacy.errors import (
     StudyError,
     Unreachable,
 )
+from privacy.ledger import software
 from silo_node.ingestion import open_cohort
+from silo_node.program import PACKAGES
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.e2e import commands
@@ -362,11 +364,10 @@ def test_a_cohort_that_the_ledger_could_not_record_is_not_kept(founded: Scene, c
 
 
 def pad_ledger(scene: Scene, silo: str, size: int) -> None:
-    """Entries until the ledger is that large."""
-    from silo_node.state import StateDirectory
-
+    """Entries until the ledger is that large; what runs is among them, so that no run has to enter it first."""
     directory = StateDirectory(scene.state(silo))
     with directory.open_ledger(directory.identity()) as book:
+        software.enter(book, PACKAGES)
         while (directory.root / "ledger" / "entries.jsonl").stat().st_size < size:
             book.append("incident", {"code": "test.padding", "detail": "x" * 10_000})
 
@@ -399,7 +400,7 @@ def test_a_full_disk_stops_the_aggregator(founded: Scene, copied: Copied) -> Non
     ended.refused(StorageError, "storage.full", "free some space, then start again")
     with scene.serving():
         pass
-    assert kinds(ledger(scene.aggregator)) == ["enrolled", "study_published"]
+    assert kinds(ledger(scene.aggregator)) == ["enrolled", "software", "study_published"]
 
 
 TINY_DISK = """
@@ -435,7 +436,7 @@ def test_a_disk_that_is_really_full_leaves_the_ledger_as_it_was_or_whole(
     disk, state, copy = tmp_path / "disk", tmp_path / "state", tmp_path / "copy"
     for folder in (disk, copy):
         folder.mkdir()
-    shutil.copytree(founded.state(NORTH), state, ignore=shutil.ignore_patterns("cohorts"))
+    shutil.copytree(founded.state(NORTH), state, ignore=shutil.ignore_patterns("cohorts", "volumes"))
     arguments = [
         part if part != founded.state(NORTH) else disk for part in founded.approve_arguments("north", silos=())
     ]
@@ -498,7 +499,7 @@ def test_an_aggregator_that_is_not_reachable_is_said_so(approved: Scene, copied:
     began = time.monotonic()
     take_part(scene).refused(Unreachable, "peer.unreachable", "start the aggregator, or check the address")
     assert time.monotonic() - began < 120
-    assert kinds(scene.entries(NORTH)) == before  # no key is made, nothing is reserved or read
+    assert kinds(scene.entries(NORTH)) == [*before, "software"]  # no key is made, nothing is reserved or read
 
 
 @pytest.mark.slow

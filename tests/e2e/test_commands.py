@@ -1,5 +1,6 @@
 """Every command helps with an example, prints one JSON object where it offers that, and is quick to say so."""
 
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -118,8 +119,12 @@ def test_json_is_one_object_and_nothing_else(finished: Scene, tmp_path: Path) ->
     revoked = commands.run("consortium", *revoke, *at)
     token = commands.run("consortium", "token", "silo", "lake", *at)
     explained = commands.run("consortium", "study", "explain", finished.study, "--json")
+    bundle = tmp_path / "inference.json"
+    network = {"_target_": "UNet", "spatial_dims": 2, "in_channels": 1, "out_channels": 2}
+    bundle.write_text(json.dumps({"network_def": network | {"channels": [4, 8], "strides": [2]}}))
+    started = commands.run("consortium", "study", "from-bundle", bundle, "--json")
     seen = set()
-    for each in [*ended, renewed.well(), revoked.well(), token.well(), explained.well()]:
+    for each in [*ended, renewed.well(), revoked.well(), token.well(), explained.well(), started.well()]:
         words = (Path(each.command[0]).name.removeprefix("collegium-"), *each.command[1:])
         if "--json" in words:
             assert each.data()
