@@ -91,6 +91,7 @@ def _ends(world: World) -> Iterator[str]:
             (last == "gone" and any(isinstance(op, Leave) for op in own))
             or (last == "identity.revoked" and silo in world.revoked)
             or any(isinstance(op, Restore) and op.party in (0, silo) for op in world.operations)  # a person has to look
+            or (last == "round.split_view" and _two_keys(world))
             or (last == "round.abandoned" and _able(world) < world.cast.study.roster.threshold)
             or (last.startswith("roster.") and any(isinstance(op, Jump) for op in world.operations))
             or (
@@ -123,6 +124,12 @@ def _excluded(world: World) -> Iterator[str]:
             told = [e.body["detail"] for e in world.entries(silo) if e.kind == "incident"]
             if not any(f"round {number}:" in str(detail) for detail in told):
                 yield f"silo {silo} is not in the sum of round {number} and its ledger does not say why"
+
+
+def _two_keys(world: World) -> bool:
+    """Whether the steward, put back to before it made the epoch's key, made another one: silos see that and stop."""
+    keys = {entry.body["key_id"] for silo in world.silos for entry in _entries(world, silo, "key_granted")}
+    return len(keys) > 1 and any(isinstance(op, Restore) and op.party == STEWARD for op in world.operations)
 
 
 def _forgot(world: World) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.simulation.conftest import Play, Stage
-from tests.simulation.operations import Cut, Disk, Join, Kill, Operation, Restore
+from tests.simulation.operations import Cut, Disk, Join, Kill, Operation, Restore, Slow
 from tests.simulation.world import World
 
 
@@ -73,3 +73,15 @@ def test_a_disk_that_is_full_as_a_round_closes_does_not_keep_the_next_from_begin
         if refused:
             break
     assert refused
+
+
+def test_a_steward_put_back_to_before_its_key_makes_another_and_all_stop(stage: Stage) -> None:
+    """Not mended: a person signs a new epoch. What matters is that nothing is opened with two keys."""
+    split = 0
+    for step in range(28, 44):
+        slow, back = Slow(silo=2, training=0, milliseconds=1), Restore(party=1, copied=1, step=step)
+        world = stage(4, 2, False, 5)((slow, back))
+        if any(reasons[-1:] == ["round.split_view"] for reasons in world.reasons.values()):
+            assert not world.opened
+            split += 1
+    assert split
