@@ -229,6 +229,7 @@ def test_an_aggregator_with_an_expired_certificate_does_not_serve(founded: Scene
     serve(scene).refused(IdentityError, "identity.expired", "renew it with 'collegium-consortium renew' and 'enrol'")
 
 
+@pytest.mark.slow
 def test_an_aggregator_of_another_consortium_is_not_talked_to(approved: Scene, copied: Copied, tmp_path: Path) -> None:
     scene = copied(approved)
     wear_foreign_certificate(scene, tmp_path)
@@ -340,6 +341,7 @@ def test_a_cohort_cannot_be_made_outside_the_state_directory(founded: Scene, cop
 # ---- the disk
 
 
+@pytest.mark.slow
 def test_a_full_disk_refuses_an_approval_and_room_lets_it_go_on(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
     before = contents(scene.state(NORTH))

@@ -195,7 +195,10 @@ def seen(scene: Scene, moment: str) -> bool:
     return any(scene.aggregator.glob(f"studies/*/{moment}"))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow), (signal.SIGTERM, -signal.SIGTERM)],
+)
 def test_a_silo_that_is_stopped_ends_at_once(
     number: signal.Signals, code: int, approved: Scene, tmp_path: Path
 ) -> None:

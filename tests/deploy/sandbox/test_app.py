@@ -42,6 +42,7 @@ def sandbox(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([PROGRAM, "run", *arguments], capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_everything_with_its_own_exit_code(tmp_path: Path, images: Path) -> None:
     out = tmp_path / "out"
     process = subprocess.Popen([PROGRAM, "run", "--data", str(images), "--out", str(out)], stderr=subprocess.PIPE)
@@ -56,6 +57,7 @@ def test_an_interrupt_ends_everything_with_its_own_exit_code(tmp_path: Path, ima
     assert of_folder(out) == []
 
 
+@pytest.mark.slow
 def test_a_failing_step_is_named_with_its_last_words(tmp_path: Path, images: Path) -> None:
     (tmp_path / "study.yaml").write_text(
         (Path(__file__).parents[3] / "deploy/samples/study.yaml").read_text().replace("clip: 2.0", "clip: -1.0")
