@@ -81,7 +81,7 @@ proto-check: $(VENV)/.installed
 reference: $(VENV)/.installed ## write the generated parts of the documentation again
 	@$(BIN)/python docs/figures/data_way.py > docs/figures/data-way.svg
 	@$(BIN)/python docs/reference/configuration_keys.py > docs/reference/configuration.md
-	@$(BIN)/python docs/reference/networks_tables.py > docs/reference/networks.md
+	@PYTHONPATH=. $(BIN)/python docs/reference/networks_tables.py > docs/reference/networks.md
 	@$(BIN)/python docs/reference/events_tables.py > docs/reference/events.md
 	@$(BIN)/python docs/reference/metrics_tables.py > docs/reference/metrics.md
 

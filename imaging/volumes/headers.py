@@ -30,6 +30,7 @@ _FOREIGN = (
     LookupError,
     MemoryError,
     NotImplementedError,
+    OSError,
     RuntimeError,
     TypeError,
     ValueError,
