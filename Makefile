@@ -18,7 +18,7 @@ PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all simulate soak lint format proto proto-check reference benchmark-cxr benchmark-segmentation clean
+.PHONY: help install demo test test-all simulate soak lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -57,11 +57,15 @@ soak: $(VENV)/.installed ## 100,000 of them, other ones each time, for SOAK_SECO
 	@COLLEGIUM_HISTORIES=100000 COLLEGIUM_SECONDS=$(SOAK_SECONDS) COLLEGIUM_SEED=$${COLLEGIUM_SEED:-$$RANDOM} \
 	  $(BIN)/python -m pytest -q -s -n 0 tests/simulation/test_histories.py
 
-lint: $(VENV)/.installed proto-check ## style, types, layers, generated code
+lint: $(VENV)/.installed proto-check ## style, types, layers, security rules, generated code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+	@$(BIN)/bandit -q -c pyproject.toml -r $(PACKAGES)
+
+advisories: $(VENV)/.installed ## what is known against the pinned packages
+	@$(BIN)/python -m deploy.release.advisories
 
 format: $(VENV)/.installed ## rewrite the code in the project's style
 	@$(BIN)/ruff check --fix .

@@ -10,7 +10,8 @@ import hmac
 from collections.abc import Mapping
 from enum import StrEnum
 
-from Crypto.Protocol.SecretSharing import Shamir
+# Bandit takes the name for the abandoned PyCrypto; this is pycryptodome.
+from Crypto.Protocol.SecretSharing import Shamir  # nosec B413
 
 from privacy.digest import integer, protocol_hash
 from privacy.secagg.faults import SiloFault
