@@ -8,8 +8,6 @@ the peer is comes from its certificate, and a message counts only if that same p
 import threading
 from collections.abc import Callable, Iterator
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from aggregator import rounds, setup
 from aggregator.arriving import Arrivals, Arriving
 from aggregator.boards import Boards
@@ -28,6 +26,7 @@ from privacy.digest import protocol_hash
 from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
+from privacy.signer import Signer
 from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import (
@@ -63,7 +62,7 @@ class Coordinator:
         study: Study,
         store: StudyStore,
         ledger: Ledger,
-        key: Ed25519PrivateKey,
+        key: Signer,
         clock: Clock,
         max_upload_bytes: int,
     ) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import yaml
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import Field, field_validator, model_validator
 
 from privacy.configuration import Strict, load
@@ -20,6 +20,7 @@ from privacy.digest import canonical_json, integer, protocol_hash
 from privacy.errors import StudyError
 from privacy.governance import Governance
 from privacy.learning import Component, Model, Name, Task, unsaid
+from privacy.signer import Signer
 
 SIGNATURE_CONTEXT = b"collegium/v1/study\x00"
 Side = Annotated[int, Field(ge=8, le=4096)]
@@ -332,7 +333,7 @@ def fingerprint(public_key: bytes) -> str:
     return " ".join(re.findall("....", digest))
 
 
-def sign(study: Study, key: Ed25519PrivateKey) -> SignedStudy:
+def sign(study: Study, key: Signer) -> SignedStudy:
     """Sign the canonical bytes of a study with the consortium's study key."""
     signature = key.sign(SIGNATURE_CONTEXT + study.canonical())
     public = key.public_key().public_bytes_raw()

@@ -30,6 +30,7 @@ from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
 from privacy.errors import ConfigError, IdentityError, StorageError
 from privacy.learning import Name
+from privacy.signer import Signer
 
 CA_LIFE = timedelta(days=3650)
 MEMBER_LIFE = timedelta(days=365)
@@ -50,7 +51,7 @@ class Authority:
 
     name: Name
     certificate: x509.Certificate
-    study_key: Ed25519PrivateKey = field(repr=False)
+    study_key: Signer = field(repr=False)
     register: Register
     revocations: Revocations = field(repr=False)
     _ca_key: ec.EllipticCurvePrivateKey = field(repr=False)

@@ -7,8 +7,6 @@ replaces it by one rename before anybody else sees it, so that no serial number 
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from privacy.channel import roster_statement
 from privacy.channel.admission import Request
 from privacy.channel.envelope import Signed
@@ -17,12 +15,13 @@ from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import lock
 from privacy.errors import IdentityError
 from privacy.learning import Name
+from privacy.signer import Signer
 
 
 class Revocations:
     """The statements of one consortium."""
 
-    def __init__(self, directory: Path, consortium: Name, study_key: Ed25519PrivateKey) -> None:
+    def __init__(self, directory: Path, consortium: Name, study_key: Signer) -> None:
         self._directory, self._consortium, self._study_key = directory, consortium, study_key
 
     def check(self, request: Request) -> None:

@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.errors import IdentityError
+from privacy.signer import Signer
 
 _KIND = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
@@ -26,7 +27,7 @@ class Signed:
     signature: bytes
 
 
-def sign(kind: str, body: bytes, signer: str, key: Ed25519PrivateKey) -> Signed:
+def sign(kind: str, body: bytes, signer: str, key: Signer) -> Signed:
     """Sign `collegium/v1/<kind> 0x00 body` with the identity key of `signer`.
 
     Raises:

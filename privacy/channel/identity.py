@@ -30,6 +30,7 @@ from privacy.configuration import Strict, load
 from privacy.durable import storage_error, sync_folder
 from privacy.errors import IdentityError, StorageError
 from privacy.learning import Name
+from privacy.signer import Signer
 from privacy.study import Hex32, fingerprint
 
 IDENTITY_FILE = "identity.key"
@@ -70,7 +71,7 @@ class HpkeKey:
 class Keys:
     """The private keys of one member; `hpke` is a silo's alone."""
 
-    identity: Ed25519PrivateKey = field(repr=False)
+    identity: Signer = field(repr=False)
     tls: ec.EllipticCurvePrivateKey = field(repr=False)
     hpke: HpkeKey | None = field(repr=False)
 
@@ -271,8 +272,10 @@ def certificate_key(path: Path) -> ec.EllipticCurvePrivateKey:
     return key
 
 
-def private_pem(key: Ed25519PrivateKey | ec.EllipticCurvePrivateKey) -> bytes:
+def private_pem(key: Signer | ec.EllipticCurvePrivateKey) -> bytes:
     """A private key as unencrypted PKCS 8 in PEM; secret."""
+    if not isinstance(key, Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
+        raise RuntimeError("a key that cannot be exported is not written to a file")
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

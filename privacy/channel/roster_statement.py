@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from privacy.channel import envelope
@@ -22,6 +21,7 @@ from privacy.configuration import Strict, load
 from privacy.digest import canonical_json
 from privacy.errors import IdentityError, ProtocolError
 from privacy.learning import Name
+from privacy.signer import Signer
 from privacy.study import Hex32, Roster
 
 KIND = "roster-statement"
@@ -121,7 +121,7 @@ class StatementFile(Strict):
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
-def sign(statement: RosterStatement, key: Ed25519PrivateKey) -> Signed:
+def sign(statement: RosterStatement, key: Signer) -> Signed:
     """Sign a statement with the consortium's study key."""
     return envelope.sign(KIND, statement.canonical(), statement.consortium, key)
 

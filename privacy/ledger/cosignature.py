@@ -9,11 +9,12 @@ import hashlib
 from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from privacy.errors import CorruptState
 from privacy.ledger.note import Checkpoint, decode, encode
+from privacy.signer import Signer
 
 _ED25519, _ML_DSA_44 = b"\x04", b"\x06"
 _MARK = "\u2014 "
@@ -25,7 +26,7 @@ class CosigningKeys:
     """The secret keys of a witness."""
 
     name: str
-    ed25519: Ed25519PrivateKey = field(repr=False)
+    ed25519: Signer = field(repr=False)
     ml_dsa: MLDSA44PrivateKey = field(repr=False)
 
     def public(self) -> "Cosigner":

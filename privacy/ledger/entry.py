@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
+from privacy.signer import Signer
 
 SIGNATURE_CONTEXT = b"collegium/v1/ledger-entry\x00"
 MAX_LINE = 64 * 1024
@@ -172,7 +173,7 @@ def make(
     body: Mapping[str, Json],
     previous: bytes,
     origin: str,
-    key: Ed25519PrivateKey,
+    key: Signer,
 ) -> Entry:
     """Sign a new entry.
 

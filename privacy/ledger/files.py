@@ -10,11 +10,12 @@ import re
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy import durable
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState, StorageError
+from privacy.signer import Signer
 
 VERSION, ORIGIN, ENTRIES, HEAD = "version", "origin.json", "entries.jsonl", "head.json"
 HEAD_CONTEXT = b"collegium/v1/ledger-head\x00"
@@ -116,7 +117,7 @@ def migrate(directory: Path) -> None:
     write_version(directory)
 
 
-def head_bytes(origin: str, size: int, root: bytes, key: Ed25519PrivateKey) -> bytes:
+def head_bytes(origin: str, size: int, root: bytes, key: Signer) -> bytes:
     """A signed head, as it stands in its file."""
     signature = key.sign(_head_message(origin, size, root.hex()))
     return canonical_json({"size": size, "root": root.hex(), "signature": signature.hex()}) + b"\n"

@@ -11,9 +11,10 @@ import hashlib
 from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.errors import CorruptState
+from privacy.signer import Signer
 
 _ED25519 = b"\x01"
 _MARK = "\u2014 "
@@ -35,7 +36,7 @@ def key_id(name: str, key: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + key).digest()[:4]
 
 
-def checkpoint(origin: str, size: int, root: bytes, key: Ed25519PrivateKey) -> str:
+def checkpoint(origin: str, size: int, root: bytes, key: Signer) -> str:
     """A checkpoint that the log itself signed; the key's name is the origin.
 
     Raises:

@@ -1,11 +1,10 @@
 """The head of a growing ledger as its owner shows it: a signed checkpoint, and proofs that it extends older ones."""
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from privacy.ledger import note
 from privacy.ledger.note import Checkpoint
 from privacy.ledger.store import Ledger
 from privacy.ledger.tree import Frontier, consistency_proof, leaf_hash
+from privacy.signer import Signer
 
 
 class Published:
@@ -16,7 +15,7 @@ class Published:
         key: its owner's identity key.
     """
 
-    def __init__(self, ledger: Ledger, key: Ed25519PrivateKey) -> None:
+    def __init__(self, ledger: Ledger, key: Signer) -> None:
         self._ledger, self._key = ledger, key
         self._leaves: list[bytes] = []
         self._tree = Frontier()

@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
 from privacy import durable
 from privacy.digest import Json
 from privacy.errors import AlreadyRunning, CorruptState, IdentityError, StorageError
@@ -25,6 +23,7 @@ from privacy.ledger.entry import DETAILS, Entry, make
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, missing
 from privacy.ledger.reader import Reading, VerifiedLedger, read
 from privacy.ledger.tree import Frontier, leaf_hash
+from privacy.signer import Signer
 
 __all__ = ["Ledger", "VerifiedLedger", "read", "utc_now"]
 
@@ -43,7 +42,7 @@ class Ledger:
         handle: int,
         state: Reading,
         entries: list[Entry],
-        key: Ed25519PrivateKey,
+        key: Signer,
         clock: Callable[[], datetime],
     ) -> None:
         self._directory = directory
@@ -59,9 +58,7 @@ class Ledger:
         self.details = SideStore(directory)
 
     @classmethod
-    def create(
-        cls, directory: Path, origin: str, key: Ed25519PrivateKey, clock: Callable[[], datetime] = utc_now
-    ) -> "Ledger":
+    def create(cls, directory: Path, origin: str, key: Signer, clock: Callable[[], datetime] = utc_now) -> "Ledger":
         """Make an empty ledger in a new or empty folder.
 
         Args:
@@ -89,7 +86,7 @@ class Ledger:
         return cls.open(directory, key, clock)
 
     @classmethod
-    def open(cls, directory: Path, key: Ed25519PrivateKey, clock: Callable[[], datetime] = utc_now) -> "Ledger":
+    def open(cls, directory: Path, key: Signer, clock: Callable[[], datetime] = utc_now) -> "Ledger":
         """Verify a ledger and open it for writing.
 
         A last line that was torn by a crash, and so never acknowledged, is cut and recorded as an

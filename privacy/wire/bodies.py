@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.message import Message
 
 from privacy.channel.envelope import Signed, sign, verify
 from privacy.errors import ProtocolError
+from privacy.signer import Signer
 from privacy.wire import collegium_pb2 as pb
 from privacy.wire.heads import CosignedHead, HeadAnswer
 from privacy.wire.messages import (
@@ -95,7 +95,7 @@ def open_signed(signed: Signed, kind: type[BodyT], public_key: bytes) -> BodyT:
     return decoded
 
 
-def seal(body: Body, signer: str, key: Ed25519PrivateKey) -> Signed:
+def seal(body: Body, signer: str, key: Signer) -> Signed:
     """Encode a message once and sign it with the identity key of `signer`."""
     return sign(kind_of(type(body)), encode_body(body), signer, key)
 
