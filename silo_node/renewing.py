@@ -69,6 +69,8 @@ class Renewing:
                     self.step()
                 except CollegiumError as error:
                     _log.warning("the certificate is not renewed yet: %s [%s]", error, error.code)
+                except Exception as error:  # noqa: BLE001 - a defect here must not end all renewal; it is told each time
+                    _log.error("the certificate is not renewed, by a defect of this program: %s", type(error).__name__)
                 if over.wait(every):
                     return
 

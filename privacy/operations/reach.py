@@ -24,16 +24,16 @@ _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _LONGEST_ANSWER = 16 * 1024
 
 
-def checks(identity: Identity, target: str) -> Iterator[Check]:
-    """All of them, for `HOST:PORT`. Raises ConfigError: it is not that."""
+def checks(identity: Identity, target: str, proxy: str | None = None) -> Iterator[Check]:
+    """All of them, for `HOST:PORT` by an HTTP proxy (that of the environment when left out). Raises ConfigError."""
     host, port = host_and_port(target)
-    proxy = proxy_for(host)
+    proxy = proxy or proxy_for(host)
     if proxy is None:
         yield "DNS", partial(resolve, host)
     else:
         yield "proxy", partial(through, proxy, host, port)
-    yield "connection", partial(connect, target)
-    yield "TLS", partial(handshake, identity, target)
+    yield "connection", partial(connect, target, proxy)
+    yield "TLS", partial(handshake, identity, target, proxy)
 
 
 def proxy_for(host: str) -> str | None:
@@ -63,13 +63,13 @@ def through(proxy: str, host: str, port: int) -> str:
     return "lets us through"
 
 
-def connect(target: str) -> str:
+def connect(target: str, proxy: str | None) -> str:
     """Whether anything answers at the port. Raises Unreachable."""
-    _line(target).close()
+    _line(target, proxy).close()
     return f"{target} answers"
 
 
-def handshake(identity: Identity, target: str) -> str:
+def handshake(identity: Identity, target: str, proxy: str | None) -> str:
     """Whether it is our consortium's aggregator by TLS 1.3. Raises IdentityError, Unreachable."""
     host, _ = host_and_port(target)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -77,19 +77,19 @@ def handshake(identity: Identity, target: str) -> str:
     context.load_verify_locations(cadata=identity.authority_pem.decode())
     context.set_alpn_protocols(["h2"])
     try:
-        with _line(target) as line, context.wrap_socket(line, server_hostname=host) as secured:
+        with _line(target, proxy) as line, context.wrap_socket(line, server_hostname=host) as secured:
             shown = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
             return f"{secured.version()}, issued by {_issuer(shown)}"
     except ssl.SSLCertVerificationError as error:
-        raise _untrusted(target, error) from error
+        raise _untrusted(target, proxy, error) from error
     except OSError as error:
         raise Unreachable(
             f"{target} does not speak TLS 1.3; check the address, and that nothing inspects the line", code="peer.tls"
         ) from error
 
 
-def _untrusted(target: str, error: ssl.SSLCertVerificationError) -> CollegiumError:
-    issuer = _issuer_shown(target)
+def _untrusted(target: str, proxy: str | None, error: ssl.SSLCertVerificationError) -> CollegiumError:
+    issuer = _issuer_shown(target, proxy)
     return IdentityError(
         f"{target} shows a certificate that we do not take ({error.verify_message}), issued by {issuer}; if that is a "
         "device of your own network, exempt this address from TLS inspection, else ask the consortium",
@@ -97,12 +97,12 @@ def _untrusted(target: str, error: ssl.SSLCertVerificationError) -> CollegiumErr
     )
 
 
-def _issuer_shown(target: str) -> str:
+def _issuer_shown(target: str, proxy: str | None) -> str:
     host, _ = host_and_port(target)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # to name the issuer; nothing is sent
     try:
-        with _line(target) as line, context.wrap_socket(line, server_hostname=host) as secured:
+        with _line(target, proxy) as line, context.wrap_socket(line, server_hostname=host) as secured:
             return _issuer(x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b""))
     except (OSError, ValueError):
         return "nobody that could be read"
@@ -113,9 +113,8 @@ def _issuer(shown: x509.Certificate) -> str:
     return "'" + "".join(c if c.isprintable() else "?" for c in text) + "'"
 
 
-def _line(target: str) -> socket.socket:
+def _line(target: str, proxy: str | None) -> socket.socket:
     host, port = host_and_port(target)
-    proxy = proxy_for(host)
     if proxy is not None:
         return _tunnel(proxy, host, port)
     try:

@@ -1,12 +1,14 @@
 """`collegium-silo doctor`: what keeps this silo from working, a row a check, and how to mend it. Changes nothing."""
 
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from privacy.channel import roster_statement
 from privacy.errors import IdentityError
 from privacy.operations import findings, machine, reach
 from privacy.operations.findings import Check
@@ -35,6 +37,7 @@ def doctor(
     directory = StateDirectory(state)
     checks: list[Check] = [
         *machine.checks(state),
+        ("roster statement", partial(statement, directory, datetime.now(UTC))),
         ("policy", partial(_policy, state)),
         ("memory for secrets", partial(_runtime, state)),
         ("GPU", gpu),
@@ -42,10 +45,23 @@ def doctor(
     if aggregator is not None:
         # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
         with suppress(IdentityError):
-            checks += reach.checks(directory.identity(), aggregator)
+            checks += reach.checks(directory.identity(), aggregator, directory.proxy())
     if pacs is not None:
         checks.append(("PACS echo", partial(_echo, pacs)))
     findings.show(findings.examine(checks), as_json=as_json)
+
+
+def statement(directory: StateDirectory, now: datetime) -> str:
+    """Whether the newest roster statement that was seen holds by our clock, which a wrong clock denies.
+
+    Raises IdentityError: expired, or from the future; CorruptState: damaged.
+    """
+    newest = directory.statements(directory.identity()).newest
+    if newest is None:
+        return "none seen yet"
+    newest.check_current(now)
+    left = roster_statement.at(newest.expires) - now
+    return f"serial {newest.serial}, {left.days} days left"
 
 
 def gpu(source: Path = GPU) -> str:

@@ -29,7 +29,18 @@ def row(site: Site, check: str, *more: object) -> dict[str, Any]:
 def test_a_silo_that_is_well(site: Site) -> None:
     ended = site.run("doctor")
     assert ended.exit_code == 0, ended.output
-    for check in ("name", "key permissions", "certificate", "clock", "ledger", "versions", "disk", "memory", "GPU"):
+    for check in (
+        "name",
+        "key permissions",
+        "certificate",
+        "clock",
+        "roster statement",
+        "ledger",
+        "versions",
+        "disk",
+        "memory",
+        "GPU",
+    ):
         assert check in ended.output
 
 
@@ -91,6 +102,26 @@ def test_certificates(site: Site, tmp_path: Path) -> None:
 def test_a_clock_that_is_behind(site: Site) -> None:
     with pytest.raises(IdentityError, match="behind"):
         machine.clock(site.state, datetime.now(UTC) - timedelta(hours=1))
+
+
+def test_a_statement_says_what_a_clock_cannot_be(site: Site) -> None:
+    now = datetime.now(UTC)
+    assert doctor.statement(site.directory, now) == "none seen yet"
+    memory = site.directory.statements(site.directory.identity())
+    memory.take(site.consortium.roster_statement(days=9, now=now), now)
+    assert doctor.statement(site.directory, now + timedelta(hours=1)) == "serial 1, 8 days left"
+    for wrong, code in ((-timedelta(hours=1), "roster.not_yet_valid"), (timedelta(days=10), "roster.expired")):
+        with pytest.raises(IdentityError) as raised:
+            doctor.statement(site.directory, now + wrong)
+        assert raised.value.code == code
+
+
+def test_the_way_is_looked_at_through_the_proxy_of_the_state_directory(site: Site) -> None:
+    path = site.state / "proxy.url"
+    path.write_text("http://127.0.0.1:1\n")
+    path.chmod(0o600)
+    found = row(site, "proxy", "--aggregator", "aggregator.example.org:8443")
+    assert (found["state"], found["code"]) == ("failed", "peer.proxy")
 
 
 def test_a_full_disk_and_little_memory(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
