@@ -304,7 +304,10 @@ class Agent:
         return self.client.board(number, Phase.SURVIVORS).reached
 
     def _send(self, upload: StoredUpload, number: int, started: float) -> int:
-        """Send a stored upload at its slot since `started`; a repeat or a late one is not an error."""
+        """Send a stored upload at its slot since `started`; a repeat or a late one is not an error.
+
+        Nor is one that is early: an old copy of the aggregator was put back, and the round can only be abandoned.
+        """
         if self._slot.seconds and not self._is_frozen(number):
             self.progress.say("phase", number, phase="waiting for the slot")
             if missed := self._slot.wait(started):
@@ -313,7 +316,7 @@ class Agent:
         try:
             return self.client.upload(upload)
         except ProtocolError as error:
-            if error.code not in ("upload.late", "upload.repeated", "round.not_open"):
+            if error.code not in ("upload.early", "upload.late", "upload.repeated", "round.not_open"):
                 raise
             return 0
 

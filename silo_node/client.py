@@ -10,7 +10,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import TypeVar
@@ -155,25 +155,38 @@ class AggregatorClient:
 
     def board(self, round_number: int, phase: Phase) -> Board:
         """What is published of a round now, without waiting."""
-        return self._poll(round_number, phase, 0, attentive=False)
+        return self._patiently(lambda: self._polled(round_number, phase, 0, attentive=False))
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
-        """Wait until a round has reached a phase or has ended; meanwhile answer silos that need us."""
-        attentive = self._attend is not None
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
+        """Wait until a round has reached a phase or has ended; meanwhile answer silos that need us.
+
+        What we `said`, without which it may never be reached, is sent again after a poll that broke off or was in vain:
+        if an old copy of the aggregator was put back, it is there no more. The same bytes tell nobody anything new.
+        """
+        attentive, again = self._attend is not None, False
+
+        def poll() -> Board:
+            nonlocal again
+            for message in said if again else ():
+                self._repeat(message)
+            again = True
+            return self._polled(round_number, phase, POLL_MILLISECONDS, attentive)
+
         while True:
-            board = self._poll(round_number, phase, POLL_MILLISECONDS, attentive)
+            board = self._patiently(poll)
             if board.reached:
                 return board
+            again = not board.wanted
             # What we cannot answer others may: we listen again after the next poll, not at once.
             attentive = self._attend is not None and (not board.wanted or self._attend())
 
-    def published(self, round_number: int, phase: Phase) -> Board:
-        """Wait until a round has reached a phase.
+    def published(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
+        """As `wait`, for a phase that is wanted.
 
         Raises:
-            RoundEnded: it was abandoned instead.
+            RoundEnded: the round was abandoned instead.
         """
-        board = self.wait(round_number, phase)
+        board = self.wait(round_number, phase, said)
         if board.phase == Phase.ABANDONED:
             raise RoundEnded
         return board
@@ -230,12 +243,15 @@ class AggregatorClient:
 
         self._patiently(call)
 
-    def _poll(self, round_number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
+    def _polled(self, round_number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
         data = convert.encode_await(AwaitRequest(self._digest, round_number, phase, milliseconds, attentive))
-        timeout = milliseconds / 1000 + 30
-        return self._patiently(
-            lambda: convert.join_board(convert.decode_board(part) for part in self._await(data, timeout=timeout))
-        )
+        parts = self._await(data, timeout=milliseconds / 1000 + 30)
+        return convert.join_board(convert.decode_board(part) for part in parts)
+
+    def _repeat(self, message: Signed) -> None:
+        """Send again what was sent; a refusal means that it is there, or too late: the board says which."""
+        with suppress(ProtocolError), calling(self._peer):
+            self._submit(bodies.encode_signed(message), timeout=60)
 
     def _patiently(self, call: Callable[[], ResultT], progress: Callable[[], int] = lambda: 0) -> ResultT:
         """Call until there is an answer; the patience runs from the first failure since `progress` changed."""

@@ -115,7 +115,7 @@ class KeyEpoch:
         )
         self.client.submit(request)
         while True:
-            for message in self.client.wait(0, Phase.KEYS_GRANTED).messages:
+            for message in self.client.wait(0, Phase.KEYS_GRANTED, (request,)).messages:
                 giver, granted = self._opened(message, KeyGrant)
                 if granted.receiver == self._index and granted.request_hash == keygrant.hash_request(request.body):
                     announcer, announced = self._opened(granted.announce, KeyAnnounce)

@@ -55,14 +55,14 @@ class KeyExchange:
         own = bodies.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
         self.vault.keep_message("advertise", own)
         self._submit(own)
-        board = self.client.published(self.place.round_number, Phase.ADVERTISED)
+        board = self.client.published(self.place.round_number, Phase.ADVERTISED, (own,))
         advertised = advertise.check(self.place, board.messages, own, self.roster.revoked(board))
         if self.place.silo not in advertised.members:
             return self.follow()
         message = bodies.seal(share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity)
         self.vault.keep_message("shares", message)
         self._submit(message)
-        shared = share_set.check(self.place, self._published(Phase.SHARED), advertised, message)
+        shared = share_set.check(self.place, self._published(Phase.SHARED, own, message), advertised, message)
         if self.place.silo not in shared.members:
             return self.follow()
         received = share_set.receive(self.place, shared, secrets)
@@ -78,9 +78,10 @@ class KeyExchange:
         Raises:
             RoundEnded, CollegiumError: as `take_part`.
         """
-        advertised = advertise.check(self.place, self._published(Phase.ADVERTISED), self.vault.message("advertise"))
-        messages = self._published(Phase.SHARED)
-        return Exchanged(share_set.check(self.place, messages, advertised, self.vault.message("shares")), None)
+        own, shares = self.vault.message("advertise"), self.vault.message("shares")
+        said = tuple(message for message in (own, shares) if message is not None)
+        advertised = advertise.check(self.place, self._published(Phase.ADVERTISED, *said), own)
+        return Exchanged(share_set.check(self.place, self._published(Phase.SHARED, *said), advertised, shares), None)
 
     @property
     def _name(self) -> str:
@@ -94,5 +95,5 @@ class KeyExchange:
             if error.code not in LATE:
                 raise
 
-    def _published(self, phase: Phase) -> tuple[Signed, ...]:
-        return self.client.published(self.place.round_number, phase).messages
+    def _published(self, phase: Phase, *said: Signed) -> tuple[Signed, ...]:
+        return self.client.published(self.place.round_number, phase, said).messages

@@ -7,6 +7,7 @@ before, or none, or one of its own making, so that west stays in the rounds and 
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -165,7 +166,7 @@ def test_the_newest_statement_beside_a_set_with_the_accomplice(
         credulous(agent)
         if agent.identity.member.name == "west":
             published = agent.client.published
-            agent.client.published = lambda number, phase: left(published, number, phase)  # type: ignore[method-assign]
+            agent.client.published = partial(left, published)  # type: ignore[method-assign]
         else:
             agent.roster = Generous(**vars(agent.roster))
 
@@ -197,7 +198,7 @@ def credulous(agent: Agent) -> None:
         agent.roster = Credulous(**vars(agent.roster))
 
 
-def left(published: Callable[[int, Phase], Board], number: int, phase: Phase) -> Board:
+def left(published: Callable[..., Board], number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
     if phase == Phase.SHARED:
         raise ProtocolError("the accomplice is not waited for", code="test.left")
-    return published(number, phase)
+    return published(number, phase, said)

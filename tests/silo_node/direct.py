@@ -70,7 +70,7 @@ class Line:
     def attend(self, answer: Callable[[], bool]) -> None:
         self.answer = answer
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         self.waits_for = (round_number, phase)
         try:
             while not self.world.stopped.is_set():
@@ -84,8 +84,8 @@ class Line:
             self.waits_for = None
         raise Unreachable("the test has stopped the aggregator")
 
-    def published(self, round_number: int, phase: Phase) -> Board:
-        board = self.wait(round_number, phase)
+    def published(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
+        board = self.wait(round_number, phase, said)
         if board.phase == Phase.ABANDONED:
             raise RoundEnded
         return board

@@ -43,7 +43,7 @@ class LyingAtClose(Line):
 
     lie: Lie
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         board = super().wait(round_number, phase)
         return self.lie(self.world, board) if (round_number, phase) == (1, Phase.CLOSED) else board
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError, StorageError, Unreachable
-from privacy.wire import convert
+from privacy.wire import bodies, convert
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotOffer
 from silo_node.client import AggregatorClient
@@ -197,8 +198,35 @@ def test_while_it_waits_it_answers_others_and_does_not_ask_again_at_once_for_wha
         asked.append(attentive)
         return next(boards)
 
-    monkeypatch.setattr(client, "_poll", poll)
+    monkeypatch.setattr(client, "_polled", poll)
     client.attend(lambda: next(answers))
     assert client.wait(1, Phase.SHARED).reached
     assert asked == [True, True, True, False, True]
     assert next(answers, None) is None, "it answered each time that it was told of somebody"
+
+
+def test_what_was_said_is_said_again_after_a_poll_that_broke_off_or_was_in_vain(
+    client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An old copy of the aggregator may have been put back meanwhile; a refusal of the repeat decides nothing."""
+    done: list[object] = []
+    waiting, wanted = Board(False, Phase.ADVERTISED), Board(False, Phase.ADVERTISED, wanted=True)
+    boards = iter([wanted, Unreachable("broken off"), waiting, Board(True, Phase.SHARED)])
+
+    def poll(number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
+        done.append("polled")
+        board = next(boards)
+        if isinstance(board, Exception):
+            raise board
+        return board
+
+    def refuse(data: bytes, timeout: float) -> bytes:
+        done.append(bodies.decode_signed(data))
+        raise ProtocolError("too late", code="round.late")
+
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(client, "_polled", poll)
+    monkeypatch.setattr(client, "_submit", refuse)
+    said = Signed("advertise", b"body", "silo-1", bytes(64))
+    assert client.wait(1, Phase.SHARED, (said,)).reached
+    assert done == ["polled", "polled", said, "polled", said, "polled"]

@@ -157,7 +157,7 @@ def test_a_restarted_silo_still_counts_the_round_abandoned_before(large: World) 
     """An aggregator cannot burn budgets by making silos restart between two abandoned rounds."""
 
     class Restarting(Line):
-        def wait(self, round_number: int, phase: Phase):  # type: ignore[no-untyped-def]
+        def wait(self, round_number: int, phase: Phase, said=()):  # type: ignore[no-untyped-def]
             if round_number == 2:
                 raise Gone
             return super().wait(round_number, phase)

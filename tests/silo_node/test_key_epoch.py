@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
@@ -28,7 +29,7 @@ class Answered(Line):
     answerer: KeyEpoch | None = None
     material: KeyMaterial | None = None
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         if self.answerer is not None and self.material is not None:
             self.answerer.grant_open_requests(self.material)
         return super().wait(round_number, phase)

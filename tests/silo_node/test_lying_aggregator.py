@@ -32,7 +32,7 @@ class LyingLine(Line):
     audit_lie: Callable[[bytes], bytes] | None = None
     lies_at = Phase.SURVIVORS
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         board = super().wait(round_number, phase)
         if self.board_lie is None or phase != self.lies_at or round_number < 1:
             return board
@@ -247,7 +247,7 @@ def test_without_t_true_signatures_nothing_is_opened(
 
 def test_a_second_list_for_a_round_is_refused_also_after_a_restart(world: World, opened: list[KeyHolder]) -> None:
     class Dies(Line):
-        def wait(self, round_number: int, phase: Phase) -> Board:
+        def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
             if phase == Phase.SIGNED:
                 raise SystemExit
             return super().wait(round_number, phase)
@@ -288,7 +288,7 @@ def seal_abandon(members: Members, number: int = 1, study_digest: bytes = b"") -
 @pytest.mark.parametrize("lie", ABANDONMENTS)
 def test_an_abandonment_that_is_not_the_aggregators_for_this_round_is_refused(world: World, lie: str) -> None:
     class Abandoning(Line):
-        def wait(self, round_number: int, phase: Phase) -> Board:
+        def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
             if phase in (Phase.SURVIVORS, Phase.ABANDONED):
                 return Board(True, Phase.ABANDONED, ABANDONMENTS[lie](world.members))
             return super().wait(round_number, phase)

@@ -52,7 +52,7 @@ class BurningLine(Line):
         self.fuse.burn("sent upload")
         return sent
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         self.fuse.burn(f"wait {phase.name}")
         return super().wait(round_number, phase)
 

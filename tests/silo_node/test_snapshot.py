@@ -114,7 +114,7 @@ class Gone(Exception):
 class StopsAfter(Line):
     """A silo that ends after its Close of round 2 was taken."""
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         if (round_number, phase) == (2, Phase.CLOSED):
             raise Gone
         return super().wait(round_number, phase)
@@ -130,7 +130,7 @@ class Lying(Line):
     closed: Lie | None = None
     spoil: Callable[[bytes], bytes] | None = None
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         board = super().wait(round_number, phase)
         if phase == Phase.SNAPSHOT_OFFERED and self.offered is not None:
             return self.offered(self.world.members, board)

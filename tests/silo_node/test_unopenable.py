@@ -94,7 +94,7 @@ def test_too_few_right_shares_end_the_round_and_name_who_sent_wrong_ones(
 class Partial(Line):
     """Shows one silo fewer unmask messages of round 1 than there are."""
 
-    def wait(self, round_number: int, phase: Phase) -> Board:
+    def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         board = super().wait(round_number, phase)
         if (round_number, phase) == (1, Phase.UNMASKED):
             return replace(board, messages=board.messages[:2])
@@ -140,7 +140,7 @@ def test_an_aggregator_that_only_says_so_is_not_believed(
     message = bodies.seal(Abandon(large.members.study.digest(), 1, UNOPENABLE), hub.member.name, hub.keys.identity)
 
     class Abandoning(Line):
-        def wait(self, round_number: int, phase: Phase) -> Board:
+        def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
             if phase in (Phase.UNMASKED, Phase.ABANDONED) and round_number == 1:
                 return Board(True, Phase.ABANDONED, (message, *proof(large)))
             return super().wait(round_number, phase)
@@ -182,7 +182,7 @@ def test_a_close_that_was_never_sent_is_not_sent_after_the_round_was_abandoned(l
     sent: list[str] = []
 
     class Abandoning(Line):
-        def wait(self, round_number: int, phase: Phase) -> Board:
+        def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
             if round_number == 1 and phase >= Phase.SURVIVORS:
                 return Board(True, Phase.ABANDONED, (message,))
             return super().wait(round_number, phase)

@@ -48,6 +48,13 @@ def test_an_old_copy_of_the_aggregator_does_not_keep_all_silos_waiting(stage: St
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
 
 
+def test_an_old_copy_of_the_aggregator_amid_the_exchange_of_keys_gets_what_it_lost_again(stage: Stage) -> None:
+    """Silos waited for grants of requests that it had no more, and the study for t silos that begin."""
+    world = meeting(stage(4, 2, False, 5), [(Restore(party=0, copied=1, step=47),)], "an old copy comes back")
+    assert all(reasons == ["finished"] for reasons in world.reasons.values())
+    assert {(one.round_number, one.members) for one in world.opened} == {(n, (1, 2, 3, 4)) for n in (1, 2, 3)}
+
+
 def test_a_silo_that_is_killed_before_it_trains_is_not_charged(stage: Stage) -> None:
     """The round's secrets, which are there after a kill, show that no patient was read."""
     world = meeting(stage(4, 1), [(Kill(party=4, step=64, after=25),)], "silo 4, step 64: killed")
