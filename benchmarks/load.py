@@ -45,7 +45,7 @@ from privacy.channel.identity import Identity
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
 from privacy.he.workers import cores
-from privacy.study import Study, least_threshold
+from privacy.study import least_threshold
 from privacy.wire import convert
 from privacy.wire.requests import AwaitRequest, Phase
 
@@ -159,9 +159,10 @@ class Setting:
 
     def _recovered(self, crowd: "Crowd", port: int, killed: float) -> dict[str, float]:
         answered = self._answered(port)
-        before = len(crowd.seen("upload"))
-        crowd.until("upload", before + 1)
-        return {"serving_s": round(answered - killed, 2), "next_upload_s": round(crowd.seen("upload")[-1] - killed, 2)}
+        return {
+            "serving_s": round(answered - killed, 2),
+            "next_upload_s": round(crowd.first_after("upload", killed) - killed, 2),
+        }
 
     def _answered(self, port: int) -> float:
         """When a new connection's first call is answered."""
@@ -268,6 +269,12 @@ class Crowd:
             if event["step"] == "failed":
                 raise SystemExit(f"a silo failed: {event['why']}")
             self._events.append(event)
+
+    def first_after(self, step: str, instant: float) -> float:
+        """When the first silo came to a step after an instant, waited for."""
+        while not any(at > instant for at in self.seen(step)):
+            self.until(step, len(self.seen(step)) + 1)
+        return min(at for at in self.seen(step) if at > instant)
 
     def seen(self, step: str) -> list[float]:
         """When silos came to a step, as far as was waited for."""
