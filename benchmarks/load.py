@@ -134,7 +134,8 @@ class Setting:
                 expected = self._expected()
                 for number, name in enumerate(rounds, 1):
                     relay.resets = resets if name == "resets" else 0.0
-                    counted, usage = relay.counted, Usage(hub.pid)
+                    usage: Usage | None = Usage(hub.pid)
+                    counted = relay.counted
                     begun = crowd.begin(number)
                     recovered: dict[str, float] = {}
                     if name == "killed":
