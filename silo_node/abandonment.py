@@ -50,7 +50,7 @@ class Abandonment:
         chain = chains.following(model.chain, chains.Outcome.ABANDONED, b"")
         self.records.incident("round.abandoned", f"round {number}: {abandon.reason}; its budget stays spent")
         ended = self.standing.advance(
-            replace(model, round_number=number, chain=chain, outcome=chains.Outcome.ABANDONED)
+            replace(model, round_number=number, chain=chain, outcome=chains.Outcome.ABANDONED, members=())
         )
         self.progress.say("phase", number, phase="abandoned")
         in_a_row = self.records.abandoned_in_a_row()

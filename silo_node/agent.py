@@ -56,6 +56,7 @@ from silo_node.key_epoch import KeyEpoch
 from silo_node.key_exchange import KeyExchange
 from silo_node.opening import OVERTAKEN, Opening
 from silo_node.operations.stopping import StopRequest
+from silo_node.participation import absent
 from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.roster_watch import RosterWatch
@@ -331,7 +332,7 @@ class Agent:
             optimizer = server_optimizer.step(optimizer, total / sum(weights), self.study.aggregation)
             ranges = ranges.following(self._bound, values, saturated, sizes=sizes, weights=weights, bits=bits)
         chain = chains.following(model.chain, chains.Outcome.CLOSED, checked.survivors_hash)
-        applied = GlobalModel(optimizer, ranges, number, chain)
+        applied = GlobalModel(optimizer, ranges, number, chain, members=checked.members)
         self._standing.keep_close(self._close(applied, checked, sums, ctx))
         return self._standing.advance(applied)
 
@@ -348,7 +349,9 @@ class Agent:
     def _report(self, applied: GlobalModel, before: GlobalModel, sums: NDArray[np.int64], sent: int) -> None:
         number = applied.round_number
         saturated = int(sums[self._layout.saturated].sum())
-        self.progress.say("round_closed", number, upload_bytes=sent, saturated=saturated)
+        missing = ",".join(absent(self.study.roster, applied.members))
+        silos = len(applied.members)
+        self.progress.say("round_closed", number, upload_bytes=sent, saturated=saturated, silos=silos, missing=missing)
         if evaluates(self.study, number):
             with imaging_errors():
                 result = tasks.task(self.study).summarise(sums[self._layout.metrics])

@@ -7,6 +7,7 @@ comes from the ledger, the study or the stored model; global metrics come from t
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from privacy.console import user_name
 from privacy.digest import Json
 from privacy.dp.events import to_json
 from privacy.errors import ConfigError
+from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from silo_node import tasks
+from silo_node import participation, tasks
 from silo_node.approval import round_event
 from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
@@ -49,6 +51,7 @@ class Card:
             f"- Task: {data['task']} of '{data['label']}'",
             f"- Network: MONAI {data['network']}, {data['parameters']} parameters",
             f"- Trained: {rounds} rounds over {data['silos']} hospitals; no image left one, and no update unencrypted",
+            *(f"- {line}" for line in _parts(data["participation"])),
             f"- Weights: `model.safetensors`, SHA-256 `{data['weights_sha256']}`",
             f"- Study digest: `{data['study_digest']}`",
             f"- Privacy: {privacy}",
@@ -68,6 +71,19 @@ class Card:
         return "\n".join(lines)
 
 
+def _parts(participation: Json) -> tuple[str, ...]:
+    """In how many of the sums that were seen each hospital was: all, or since when no more."""
+    if not isinstance(participation, dict) or not isinstance(participation["silos"], list):
+        raise TypeError("the card's participation is not what `card` makes")
+    seen = participation["sums_seen"]
+    silos = [one for one in participation["silos"] if isinstance(one, dict)]
+    if all(one["sums"] == seen for one in silos):
+        return (f"Hospitals in the sums: all of them in each of {seen}",)
+    last = [f" (last: round {one['last']})" if one["sums"] else "" for one in silos]
+    words = [f"{one['silo']} in {one['sums']}{when}" for one, when in zip(silos, last, strict=True)]
+    return (f"Hospitals in the sums, of {seen} that were seen: {', '.join(words)}",)
+
+
 def _beginning(sha256: Json) -> tuple[str, ...]:
     """What is to say of public weights that training started from; of what they were made, nobody here knows."""
     if sha256 is None:
@@ -78,8 +94,9 @@ def _beginning(sha256: Json) -> tuple[str, ...]:
     )
 
 
-def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str) -> Card:
-    """The card of a finished model."""
+def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str, entries: Sequence[Entry] = ()) -> Card:
+    """The card of a finished model; `entries` of this silo's ledger say who took part in which rounds."""
+    seen, parts = participation.of_all(entries, study.digest().hex(), study.roster)
     privacy = study.privacy
     if privacy.mechanism == "none":
         guarantee = "none; single patients are not protected"
@@ -103,6 +120,7 @@ def card(study: Study, model: GlobalModel, parameters: int, weights_sha256: str)
             "parameters": parameters,
             "rounds": model.round_number - 1,
             "silos": len(study.roster.silos),
+            "participation": {"sums_seen": seen, "silos": [part.as_json() for part in parts]},
             "chain": model.chain.hex(),
             "weights_sha256": weights_sha256,
             "starting_weights": study.model.pretrained.sha256 if study.model.pretrained else None,
@@ -154,7 +172,7 @@ def export(
             begin,
         )
     sha256 = hashlib.sha256((destination / "model.safetensors").read_bytes()).hexdigest()
-    made = card(study, model, weights.size, sha256)
+    made = card(study, model, weights.size, sha256, ledger.entries)
     durable.write(destination / "card.json", json.dumps(made.data, indent=2).encode())
     durable.write(destination / "card.md", made.markdown().encode())
     _bundle(study, made, destination)

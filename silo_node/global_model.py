@@ -4,6 +4,7 @@ Stored as safetensors (no pickle). Round r is in this file exactly when its sum 
 leaves the state before or after the round.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from silo_node.server_optimizer import OptimizerState, Vector
 class GlobalModel:
     """The state after `round_number` rounds (0 = initial).
 
-    `ranges` are those that the next round's updates are sent with; `chain` is `chain_r`, `outcome` how round r ended.
+    `ranges` are those that the next round's updates are sent with; `chain` is `chain_r`, `outcome` how round r ended,
+    and `members` the roster indices in its sum: none if it was abandoned, or taken over from another silo.
     """
 
     optimizer: OptimizerState
@@ -32,6 +34,7 @@ class GlobalModel:
     round_number: int
     chain: bytes
     outcome: Outcome = Outcome.CLOSED
+    members: tuple[int, ...] = ()
 
     def store(self, path: Path) -> None:
         """Write durably. Raises StorageError."""
@@ -42,6 +45,7 @@ class GlobalModel:
             "round": str(self.round_number),
             "chain": self.chain.hex(),
             "outcome": self.outcome.value,
+            "members": json.dumps(self.members),
             "steps": str(state.steps),
         }
         durable.write(path, save(tensors | powers, metadata))
@@ -62,7 +66,8 @@ class GlobalModel:
             chain = bytes.fromhex(metadata["chain"])
             optimizer = OptimizerState(weights, average, first, second, int(metadata["steps"]))
             ranges = Ranges(tuple(powers.tolist()))
-            model = cls(optimizer, ranges, int(metadata["round"]), chain, Outcome(metadata["outcome"]))
+            members = tuple(int(index) for index in json.loads(metadata.get("members", "[]")))
+            model = cls(optimizer, ranges, int(metadata["round"]), chain, Outcome(metadata["outcome"]), members)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise CorruptState("the stored model is damaged; restore the state directory from a backup") from error
         shape = (weights.size if layout is None else layout.parameters,)

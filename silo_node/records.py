@@ -33,7 +33,9 @@ class RoundRecords:
     def closed(self, model: GlobalModel) -> None:
         """The round whose state is `model` has ended; entered once, as a silo that lost its folder replays rounds."""
         if self.chain_after(model.round_number) is None:
-            self.add("closed", model.round_number, outcome=model.outcome.value, chain=model.chain.hex())
+            silos: list[Json] = [*model.members]
+            outcome, chain = model.outcome.value, model.chain.hex()
+            self.add("closed", model.round_number, outcome=outcome, chain=chain, silos=silos)
 
     def check_end(self, model: GlobalModel) -> None:
         """Raises ProtocolError `round.other_history` if the ledger has another end of the round of `model`."""

@@ -14,7 +14,7 @@ from privacy.ledger.reader import VerifiedLedger
 
 Round = tuple[str, object]
 """Digest of the study and number of the round."""
-_SAYING = {"closed": ("outcome", "chain"), "snapshot_taken": ("chain",)}
+_SAYING = {"closed": ("outcome", "chain", "silos"), "snapshot_taken": ("chain",)}
 _SURVIVORS = {"survivors": ("survivors",), "survivors_signed": ("survivors",)}
 
 
@@ -30,9 +30,9 @@ def _contradictions(ledgers: Sequence[VerifiedLedger]) -> Iterator[str]:
     for ledger in ledgers:
         for entry in ledger.entries:
             for key in (*_SAYING.get(entry.kind, ()), *_SURVIVORS.get(entry.kind, ())):
-                # The aggregator does not compute the chain of a round that it abandons.
-                if said := str(entry.body[key]):
-                    told.setdefault((_round(entry), key), {}).setdefault(said, name_of(ledger))
+                # The aggregator does not compute the chain of a round that it abandons, nor say twice who was in a sum.
+                if said := entry.body.get(key):
+                    told.setdefault((_round(entry), key), {}).setdefault(str(said), name_of(ledger))
     for (where, what), said_by in told.items():
         if len(said_by) > 1:
             parties = " and ".join(sorted(said_by.values()))

@@ -92,7 +92,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "survivors": {**_ROUND, "survivors": TEXT, "silos": LIST},
     # written by both
     "round_opened": _ROUND,
-    "closed": {**_ROUND, "outcome": TEXT, "chain": TEXT},
+    "closed": {**_ROUND, "outcome": TEXT, "chain": TEXT, "silos": LIST},
     "incident": {"code": TEXT, "detail": TEXT},
     "witnessed": {**_ROUND, "heads": LIST},
     "recovered": {"reason": TEXT, "by": TEXT, "witnesses": LIST, "size": COUNT},
@@ -103,8 +103,14 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "details_erased": {"entry": COUNT, "reason": TEXT, "by": TEXT},
 }
 """Every kind of entry and the keys its body must have, no more and no fewer but for `DETAILS`."""
-ADDED: Mapping[str, frozenset[str]] = {"cohort": frozenset({"overlaps", "patients_commitment"})}
-"""Keys that entries of a kind did not have in an earlier version: all of them are there, or none."""
+ADDED: Mapping[str, frozenset[str]] = {
+    "cohort": frozenset({"overlaps", "patients_commitment"}),
+    "closed": frozenset({"silos"}),
+}
+"""Keys that entries of a kind did not have in an earlier version: all of them are there, or none.
+
+Of `closed` only a silo says who was in the sum: the aggregator has an entry `survivors` for it.
+"""
 DETAILS = "details"
 """A key that any body may have besides: a commitment (hex) to what lies in the side store, `privacy.ledger.details`."""
 UPLOAD_SLOT_MISSED = "upload.slot_missed"

@@ -27,7 +27,10 @@ class Kind:
 EVENTS: Mapping[str, Kind] = {
     "started": Kind("the program takes part in, or serves, a study"),
     "phase": Kind("a round is in another phase", frozenset({"phase"})),
-    "round_closed": Kind("a round ended with a sum", frozenset({"upload_bytes"})),
+    "round_closed": Kind(
+        "a round ended with a sum: of how many silos, and which of the roster are missing in it",
+        frozenset({"upload_bytes", "silos", "missing"}),
+    ),
     "finished": Kind("the study is over"),
     "stopped": Kind("a person had it stopped between rounds, or the operator ended it"),
     "warning": Kind("something was refused and the program goes on", frozenset({"code"})),

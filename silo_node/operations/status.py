@@ -13,11 +13,12 @@ from typing import Annotated
 import typer
 
 from privacy import console
+from privacy import study as studies
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read as read_ledger
 from privacy.operations import live
-from silo_node import configuration
+from silo_node import configuration, participation
 from silo_node.state import StateDirectory, StudyDirectory
 
 AWAITED: Mapping[str, str] = {
@@ -70,21 +71,29 @@ def collect(directory: StateDirectory, now: datetime) -> dict[str, Json]:
         **said,
         "awaited": AWAITED.get(str(said.get("phase"))),
         "certificate_days_left": (identity.certificate.not_valid_after_utc - now).days,
-        "studies": [_study(directory.study(name), name, entries) for name in directory.approved_studies()],
+        "studies": [
+            _study(directory.study(name), name, entries, identity.study_key) for name in directory.approved_studies()
+        ],
         "budgets": _budgets(directory, entries),
     }
 
 
-def _study(folder: StudyDirectory, name: str, entries: Sequence[Entry]) -> Json:
+def _study(folder: StudyDirectory, name: str, entries: Sequence[Entry], consortium_key: bytes) -> Json:
     approvals = [entry for entry in entries if entry.kind == "approved" and entry.body["study"] == name]
     digest = approvals[-1].body["study_digest"] if approvals else None
     ends = [entry for entry in entries if entry.kind == "closed" and entry.body["study_digest"] == digest]
+    sums = participation.lists(entries, str(digest))
+    missing: tuple[str, ...] = ()
+    if sums:
+        roster = studies.load_signed(folder.study_file, consortium_key).roster
+        missing = participation.absent(roster, sums[max(sums)])
     return {
         "study": name,
         "cohort": approvals[-1].body["cohort"] if approvals else None,
         "rounds_closed": sum(entry.body["outcome"] == "closed" for entry in ends),
         "rounds_abandoned": sum(entry.body["outcome"] == "abandoned" for entry in ends),
         "newest_round": max((int(str(entry.body["round"])) for entry in ends), default=0),
+        "missing_in_last_sum": list(missing),
         "halted": folder.halted.exists(),
         "rolled_back": folder.rolled_back.exists(),
     }
@@ -121,6 +130,8 @@ def text(shown: Mapping[str, Json]) -> str:
         lines.append(f"awaited       {shown['awaited'] or 'nothing: this silo is busy'}")
     for one in _dicts(shown["studies"]):
         words = [f"round {one['newest_round']} was the newest, {one['rounds_abandoned']} abandoned"]
+        if isinstance(missing := one["missing_in_last_sum"], list) and missing:
+            words.append(f"not in the last sum: {', '.join(map(str, missing))}")
         words += ["HALTED after a refused sum"] if one["halted"] else []
         words += ["the ledger is older than witnesses know it"] if one["rolled_back"] else []
         lines.append(f"approved      {one['study']} on cohort {one['cohort']}: {'; '.join(words)}")

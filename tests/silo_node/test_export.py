@@ -31,6 +31,7 @@ class Entries:
 
     def __init__(self):
         self.kinds = []
+        self.entries = ()
 
     def append(self, kind, body, details=None):
         self.kinds.append(kind)

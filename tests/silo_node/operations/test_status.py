@@ -43,3 +43,14 @@ def test_what_is_left_of_the_budget(site: Site, monkeypatch: pytest.MonkeyPatch)
     (one,) = site.data("status")["budgets"]
     assert one == {"cohort": COHORT, "cap": 8.0, "delta": 1e-4, "spent": 1.5, "left": 6.5}
     assert "epsilon 1.50 of 8.0 spent" in site.run("status").output
+
+
+def test_a_silo_that_is_missing_in_the_last_sum_is_named(site: Site) -> None:
+    about = {"study_digest": site.digest, "outcome": "closed", "chain": "ef" * 32}
+    names = [silo.name for silo in site.study.roster.silos]
+    with site.directory.open_ledger(site.directory.identity()) as ledger:
+        for number, silos in enumerate(([*range(1, len(names) + 1)], [*range(1, len(names))]), start=1):
+            ledger.append("closed", {**about, "round": number, "silos": silos})
+    (found,) = site.data("status")["studies"]
+    assert found["missing_in_last_sum"] == names[-1:]
+    assert f"not in the last sum: {names[-1]}" in site.run("status").output
