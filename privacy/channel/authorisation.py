@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 
 import grpc
 from cryptography import x509
@@ -80,12 +80,21 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
         properties = _properties(context)
         _check_line(properties)
         member = caller(context)
+        self.check(member, _certificate(_single(properties, "x509_pem_cert")), allowed)
+        return member
+
+    def check(self, member: Member, certificate: x509.Certificate, allowed: frozenset[Role]) -> None:
+        """Whether a caller that showed this certificate, and holds its key, may call now.
+
+        Raises:
+            IdentityError: of another consortium, expired certificate or another role.
+            CollegiumError: what `admit` and `known` raise.
+        """
         if member.consortium != self._consortium:
             raise IdentityError(
                 f"the caller belongs to consortium '{member.consortium}', not to that of this study; check the address",
                 code="identity.foreign",
             )
-        certificate = _certificate(_single(properties, "x509_pem_cert"))
         profile.check_dates(certificate, self._clock(), "the caller's")
         if member.role not in allowed:
             raise IdentityError(
@@ -94,15 +103,26 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
             )
         self._admit(member)
         self._known(member, certificate)
-        return member
+
+
+class Proven:
+    """The context of a call whose caller was proven by other means than TLS (`privacy.channel.one_way`)."""
+
+    def __init__(self, context: grpc.ServicerContext, member: Member) -> None:
+        self._context, self.member = context, member
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
 
 
 def caller(context: grpc.ServicerContext) -> Member:
-    """Who is calling, for a servicer behind `Authorisation`.
+    """Who is calling, for a servicer behind `Authorisation`, or behind what gives it a `Proven` context.
 
     Raises:
         IdentityError: the certificate does not have exactly one SPIFFE id of ours.
     """
+    if isinstance(context, Proven):
+        return context.member
     identifier = _single(_properties(context), "peer_spiffe_id")
     return Member.from_uri(identifier.decode("ascii", errors="replace"))
 
@@ -140,9 +160,18 @@ def check_complete(table: MethodTable, services: Iterable[ServiceDescriptor]) ->
         raise RuntimeError(f"the method table does not fit the services: {', '.join(wrong)}")
 
 
-def _check_line(properties: Mapping[str, Iterable[bytes]]) -> None:
+def check_version(context: grpc.ServicerContext) -> None:
+    """Refuse a line of less than TLS 1.3, which grpcio cannot be told to do. Raises IdentityError."""
+    _check_version(_properties(context))
+
+
+def _check_version(properties: Mapping[str, Iterable[bytes]]) -> None:
     if _single(properties, "ssl_tls_version") != TLS_VERSION:
         raise IdentityError("the connection is not TLS 1.3; upgrade the caller", code="identity.weak_tls")
+
+
+def _check_line(properties: Mapping[str, Iterable[bytes]]) -> None:
+    _check_version(properties)
     if _single(properties, "ssl_negotiated_key_exchange_group") != KEY_EXCHANGE:
         raise IdentityError(
             "the connection has no X25519MLKEM768 key exchange; upgrade the caller", code="identity.weak_tls"

@@ -9,6 +9,7 @@ import logging
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import NoReturn
 
 import grpc
@@ -41,6 +42,16 @@ _STATUS: dict[type[CollegiumError], grpc.StatusCode] = {
     errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
 }
 _KINDS: dict[str, type[CollegiumError]] = {kind.__name__: kind for kind in _STATUS}
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a call ended, as far as it crosses the wire: gRPC's status, our sentence, class and code of the error."""
+
+    status: grpc.StatusCode
+    text: str
+    kind: str
+    code: str
 
 
 class Translation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -100,18 +111,24 @@ def from_rpc(error: grpc.RpcError, peer: str) -> CollegiumError:
 def _translate(context: grpc.ServicerContext) -> Iterator[None]:
     try:
         yield
-    except CollegiumError as error:
+    except Exception as error:  # noqa: BLE001  # every kind of error ends the call, and `told` tells them apart
+        end(context, told(error))
+
+
+def told(error: Exception) -> Told:
+    """What the caller is told of an error; one that is not ours is logged whole, and only its number is told."""
+    if isinstance(error, CollegiumError):
         kind = next(base for base in type(error).__mro__ if base in _STATUS or base is CollegiumError)
-        _end(context, _STATUS.get(kind, grpc.StatusCode.UNKNOWN), str(error), kind.__name__, error.code)
-    except Exception as error:  # noqa: BLE001  # logged whole; only its number may cross the wire
-        incident = secrets.token_hex(4)
-        _log.error("incident %s: a call ended with a defect", incident, exc_info=error)
-        _end(context, grpc.StatusCode.INTERNAL, "", "", incident)
+        return Told(_STATUS.get(kind, grpc.StatusCode.UNKNOWN), str(error), kind.__name__, error.code)
+    incident = secrets.token_hex(4)
+    _log.error("incident %s: a call ended with a defect", incident, exc_info=error)
+    return Told(grpc.StatusCode.INTERNAL, "", "", incident)
 
 
-def _end(context: grpc.ServicerContext, status: grpc.StatusCode, text: str, kind: str, code: str) -> NoReturn:
-    context.set_trailing_metadata(((KIND_KEY, kind), (CODE_KEY, code)))
-    context.abort(status, text)
+def end(context: grpc.ServicerContext, outcome: Told, *more: tuple[str, bytes]) -> NoReturn:
+    """End a call with an error, and `more` trailing metadata."""
+    context.set_trailing_metadata(((KIND_KEY, outcome.kind), (CODE_KEY, outcome.code), *more))
+    context.abort(outcome.status, outcome.text)
     raise RuntimeError("abort returned")
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import cast
+from urllib.parse import urlsplit
 
 import grpc
 
@@ -63,9 +64,9 @@ CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
 
 
 def server_credentials(
-    identity: Identity, now: datetime | None = None, folder: Path | None = None
+    identity: Identity, now: datetime | None = None, folder: Path | None = None, *, one_way: bool = False
 ) -> grpc.ServerCredentials:
-    """Credentials of the aggregator: it serves only peers with a certificate of the same CA.
+    """Credentials of the aggregator: it serves only peers with a certificate of the same CA, unless `one_way`.
 
     A certificate that is renewed in the identity `folder` serves the connections that come after, without a restart;
     one there that cannot be used is logged, and the present one goes on.
@@ -78,7 +79,9 @@ def server_credentials(
     identity.check_dates(now)
     # The stubs do not know that the fetcher may say that nothing is new.
     fetcher = cast(Callable[[], grpc.ServerCertificateConfiguration], _Renewed(identity, folder))
-    return grpc.dynamic_ssl_server_credentials(_configuration(identity), fetcher, require_client_authentication=True)
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(identity), fetcher, require_client_authentication=not one_way
+    )
 
 
 def channel(identity: Identity, target: str, now: datetime | None = None, proxy: str | None = None) -> grpc.Channel:
@@ -89,26 +92,51 @@ def channel(identity: Identity, target: str, now: datetime | None = None, proxy:
 
     Raises:
         IdentityError: our own certificate is not valid at `now` (the clock when left out).
-        ConfigError: the target is not HOST:PORT, or the identity is not a silo's.
+        ConfigError: the target is not HOST:PORT, the proxy is of another kind, or the identity is not a silo's.
     """
-    _require(identity, Role.SILO)
-    host, _ = host_and_port(target)
-    identity.check_dates(now)
+    _check_silo(identity, now)
     credentials = grpc.ssl_channel_credentials(identity.authority_pem, identity.tls_key_pem, identity.certificate_pem)
-    local = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
-    way = local if proxy is None else (("grpc.http_proxy", proxy),)
-    return grpc.secure_channel(target, credentials, options=(*CLIENT_OPTIONS, *way))
+    return _dialled(target, credentials, proxy)
 
 
-def listen(server: grpc.Server, identity: Identity, address: str, folder: Path | None = None) -> int:
-    """Bind `HOST:PORT` (port 0 = any) with mutual TLS and return the port; `folder` as for `server_credentials`.
+def one_way_channel(identity: Identity, target: str, trusted: bytes, proxy: str | None = None) -> grpc.Channel:
+    """As `channel`, to the port of one-way lines: no certificate is shown, and `trusted` (PEM) vouches for the server.
+
+    Only for `privacy.channel.one_way`, which signs what TLS does not protect here.
+    """
+    _check_silo(identity, None)
+    return _dialled(target, grpc.ssl_channel_credentials(trusted), proxy)
+
+
+def check_proxy(proxy: str) -> None:
+    """Refuse a proxy of a kind that gRPC does not speak to.
+
+    Raises:
+        ConfigError: not `http://`; what is in it is not told.
+    """
+    if urlsplit(proxy).scheme == "https":
+        raise ConfigError(
+            "gRPC cannot speak TLS to the proxy itself (https://); give its plain port, http://HOST:PORT, which "
+            "carries our TLS as it is, or have the network let this machine through without the proxy",
+            code="config.proxy",
+        )
+    if urlsplit(proxy).scheme != "http" or not urlsplit(proxy).hostname:
+        raise ConfigError("the proxy is not http://HOST:PORT; gRPC knows no other kind", code="config.proxy")
+
+
+def listen(
+    server: grpc.Server, identity: Identity, address: str, folder: Path | None = None, *, one_way: bool = False
+) -> int:
+    """Bind `HOST:PORT` (port 0 = any) and return the port; `folder` as for `server_credentials`.
+
+    TLS is mutual, but for the port of one-way lines (`privacy.channel.one_way`), which asks for no certificate.
 
     Raises:
         IdentityError: as for `server_credentials`.
         ConfigError: the address is malformed, taken or not ours.
     """
     host_and_port(address)
-    credentials = server_credentials(identity, folder=folder)
+    credentials = server_credentials(identity, folder=folder, one_way=one_way)
     try:
         port = server.add_secure_port(address, credentials)
     except RuntimeError as error:
@@ -165,6 +193,20 @@ class _Renewed:
 def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:
     pair = (identity.tls_key_pem, identity.certificate_pem)
     return grpc.ssl_server_certificate_configuration([pair], root_certificates=identity.authority_pem)
+
+
+def _check_silo(identity: Identity, now: datetime | None) -> None:
+    _require(identity, Role.SILO)
+    identity.check_dates(now)
+
+
+def _dialled(target: str, credentials: grpc.ChannelCredentials, proxy: str | None) -> grpc.Channel:
+    host, _ = host_and_port(target)
+    if proxy is not None:
+        check_proxy(proxy)
+    local = (("grpc.enable_http_proxy", 0),) if is_loopback(host) else ()
+    way = local if proxy is None else (("grpc.http_proxy", proxy),)
+    return grpc.secure_channel(target, credentials, options=(*CLIENT_OPTIONS, *way))
 
 
 def _require(identity: Identity, role: Role) -> None:
