@@ -18,10 +18,11 @@ from typing import Annotated
 import grpc
 import typer
 
-from aggregator import enrolment
+from aggregator import enrolment, one_way_port
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
+from aggregator.one_way_port import OneWayPort
 from aggregator.operations.doctor import doctor
 from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import Watched
@@ -71,6 +72,21 @@ class Program:
     coordinator: Coordinator
     ledger: Ledger
     port: int
+    one_way: OneWayPort | None
+
+    def start(self) -> None:
+        """Serve."""
+        self.server.start()
+        if self.one_way is not None:
+            self.one_way.start()
+
+    def stop(self, grace: float) -> None:
+        """Serve no more; calls have so many seconds to end."""
+        stopping = [self.server.stop(grace)]
+        if self.one_way is not None:
+            stopping.append(self.one_way.stop(grace))
+        for stopped in stopping:
+            stopped.wait()
 
 
 def build(
@@ -80,13 +96,16 @@ def build(
     listen: str,
     statement: Path | None = None,
     events: Events = SILENT,
+    one_way_listen: str | None = None,
 ) -> Program:
     """Put the program together. Raises what configuration, ledger, roster statement and address may raise.
 
-    `statement` is where the operator puts roster statements; in the state directory when left out.
+    `statement` is where the operator puts roster statements; in the state directory when left out. At `one_way_listen`
+    the silos are served whose proxies open TLS, and that the configuration names.
     """
     config_file = state / "aggregator.yaml"
     config = load(config_file, AggregatorConfig) if config_file.exists() else AggregatorConfig()
+    one_way_port.check(config, one_way_listen)
     if signed.roster.aggregator.identity != identity.keys.public_identity.hex():
         raise StudyError(
             "this study names another aggregator; serve it there, or ask the consortium to sign it for this one",
@@ -123,17 +142,19 @@ def build(
 
     renewals = Renewals(state / "renewals", signed)
     check_complete(METHODS, [convert.SERVICE])
+    authorisation = Authorisation(signed.consortium, METHODS, admit, known=renewals.check)
+    limits, handlers = Limits(config.allowance), (Service(coordinator, heads, renewals).handler(),)
     server = grpc.server(
         futures.ThreadPoolExecutor(threads_for(len(signed.roster.silos), config.allowance)),
-        interceptors=[
-            Translation(),
-            Authorisation(signed.consortium, METHODS, admit, known=renewals.check),
-            Limits(config.allowance),
-        ],
+        interceptors=[Translation(), authorisation, limits],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers((Service(coordinator, heads, renewals).handler(),))
-    return Program(server, coordinator, ledger, tls.listen(server, identity, listen, state / "identity"))
+    server.add_generic_rpc_handlers(handlers)
+    port, beside = tls.listen(server, identity, listen, state / "identity"), None
+    if one_way_listen is not None:
+        folder = state / "identity"
+        beside = OneWayPort(signed, identity, config, one_way_listen, folder, authorisation, limits, handlers, ledger)
+    return Program(server, coordinator, ledger, port, beside)
 
 
 @app.command(
@@ -148,6 +169,13 @@ def serve(
         typer.Option(
             help="The consortium's newest roster statement; replace it while serving.",
             show_default="roster-statement.json in the state directory",
+        ),
+    ] = None,
+    one_way_listen: Annotated[
+        str | None,
+        typer.Option(
+            help="HOST:PORT for the silos that one_way_tls in aggregator.yaml names, whose proxies open TLS.",
+            show_default="nowhere",
         ),
     ] = None,
     watch_at: Annotated[
@@ -165,15 +193,17 @@ def serve(
     with lock(state), ExitStack() as stack:
         events = Events(sys.stderr if log_json else None, "aggregator", signed.name)
         stack.enter_context(telling(events))
-        program = build(state, identity, signed, listen, roster_statement, events)
+        program = build(state, identity, signed, listen, roster_statement, events, one_way_listen)
         watched = LiveStatus(program.coordinator, LiveFile(state), events)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: program.coordinator.end())
-        program.server.start()
+        program.start()
         try:
             if port_file is not None:
                 _tell(port_file, program.port)
             print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
+            if program.one_way is not None:
+                print(f"one-way TLS lines on port {program.one_way.port}", flush=True)
             watched.start()
             if watch_at is not None:
                 seen = Watched(state, identity, program.ledger, watched.look)
@@ -183,7 +213,7 @@ def serve(
         finally:
             program.coordinator.end()
             watched.stop()
-            program.server.stop(STOP_GRACE_SECONDS).wait()
+            program.stop(STOP_GRACE_SECONDS)
             program.ledger.close()
 
 

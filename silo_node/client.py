@@ -22,6 +22,8 @@ from privacy.channel import limits
 from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.channel.one_way import records
+from privacy.channel.one_way.line import Way
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, StorageError, Unreachable
 from privacy.wire import bodies, convert, exchange, renewals
@@ -60,6 +62,7 @@ class AggregatorClient:
         patience: seconds without any answer after which a call gives up.
         egress: where everything that is sent is counted.
         proxy: the HTTP proxy to go through, as for `tls.channel`; that of the environment when left out.
+        way: for one-way lines, where a proxy opens TLS; lines are mutual when left out.
     """
 
     def __init__(
@@ -70,8 +73,9 @@ class AggregatorClient:
         patience: float,
         egress: EgressLog,
         proxy: str | None = None,
+        way: Way | None = None,
     ) -> None:
-        self._target, self._proxy = target, proxy
+        self._target, self._proxy, self._way = target, proxy, way
         self._peer = f"the aggregator at {target}"
         self._digest, self._patience, self._egress = study_digest, patience, egress
         self._attend: Callable[[], bool] | None = None
@@ -79,7 +83,7 @@ class AggregatorClient:
 
     def _connect(self, identity: Identity) -> None:
         self._identity = identity
-        self._channel = open_channel(identity, self._target, self._egress, self._proxy)
+        self._channel = open_channel(identity, self._target, self._egress, self._proxy, self._way)
         prefix = f"/{convert.SERVICE.full_name}/"
         self._submit = self._channel.unary_unary(prefix + "Submit", bytes, bytes)
         self._await = self._channel.unary_stream(prefix + "Await", bytes, bytes)
@@ -207,7 +211,7 @@ class AggregatorClient:
             for frame in islice(answer, count - stored):
                 durable.write(folder / f"frame-{stored}", convert.decode_frame(frame))
                 stored += 1
-            answer.cancel()  # type: ignore[no-untyped-call]
+            answer.cancel()
 
         self._patiently(call, lambda: stored)
 
@@ -265,11 +269,12 @@ class AggregatorClient:
                 if failing_since is None or progress() != seen:
                     seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
                 if time.monotonic() + backoff > failing_since + self._patience:
-                    if error.code in (PEER_STORAGE, limits.BUSY):
+                    if error.code in (PEER_STORAGE, limits.BUSY, records.CODE_ALTERED, records.CODE_STALE):
                         raise
                     # gRPC says "Socket closed" to everything; a person needs to know why.
                     self._egress.count(CONNECTION_CHECK, 0)
-                    raise diagnose(self._identity, self._target, proxy=self._proxy) from error
+                    trusted = None if self._way is None else self._way.trusted
+                    raise diagnose(self._identity, self._target, proxy=self._proxy, trusted=trusted) from error
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
 

@@ -38,9 +38,14 @@ class Policy(Strict):
 
 
 class SiloConfig(Strict):
-    """The silo's local configuration."""
+    """The silo's local configuration.
+
+    With `one_way_tls` every call goes over a one-way line, for where a proxy of this hospital opens TLS: the
+    certificates in proxy-ca.pem vouch for the server, and every message is signed instead. The aggregator must allow it.
+    """
 
     policy: Policy
+    one_way_tls: bool = False
 
 
 DEFAULT = """\

@@ -1,19 +1,22 @@
 """Builds and runs a silo's part in a study from its state directory; torch is imported once nothing refuses."""
 
+import hashlib
 import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 from imaging.cohorts.cohort import Cohort
 from privacy.channel.cosigning_key import cosigning_keys
+from privacy.channel.one_way.line import Way
 from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
-from privacy.ledger import software
+from privacy.ledger import software, transport
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
+from privacy.study import Study
 from silo_node import approval, configuration, tasks
 from silo_node import export as exporting
 from silo_node.agent import Agent
@@ -53,14 +56,16 @@ def take_part(
         CollegiumError: whatever refuses; a refusal by policy, budget, accountants or preflight is in the ledger too.
     """
     identity = directory.identity()
-    policy = configuration.read(directory.root).policy
+    config = configuration.read(directory.root)
+    policy = config.policy
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
     events = Events(sys.stderr if log_json else None, "silo", signed.name)
     progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
-    client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy())
+    way = _one_way(directory, signed) if config.one_way_tls else None
+    client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy(), way)
     with ExitStack() as stack:
         stack.enter_context(telling(events))
         stack.enter_context(closing(client))
@@ -71,6 +76,13 @@ def take_part(
             stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))
         stack.enter_context(Renewing(directory.identity_folder, identity, client).running())
         software.enter(ledger, PACKAGES)
+        transport.enter(
+            ledger,
+            signed.digest().hex(),
+            identity.member.name,
+            transport.ONE_WAY if way else transport.MUTUAL,
+            hashlib.sha256(way.trusted).hexdigest() if way else "",
+        )
         try:
             revocation.check(ledger.entries, signed.digest())
             approval.check_policy(signed, approved.cohort, policy)
@@ -129,6 +141,11 @@ def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
         raise ConfigError("no round of the study has ended here yet; run it to its end first", code="export.unfinished")
     with directory.open_ledger(identity) as ledger:
         return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output, folder.weights)
+
+
+def _one_way(directory: StateDirectory, signed: Study) -> Way:
+    aggregator = bytes.fromhex(signed.roster.aggregator.identity)
+    return Way(signed.digest(), aggregator, directory.proxy_authorities())
 
 
 def _check_recorded(ledger: Ledger, cohort: Cohort, name: str) -> None:

@@ -1,6 +1,7 @@
 """Where a silo keeps what: one place that knows the names in the state directory.
 
 identity/   keys and certificate          ledger/    the silo's ledger
+proxy.url, proxy-ca.pem  the proxy on the way to the aggregator, and who vouches for it where it opens TLS
 silo.yaml   local policy                  pseudonym.key, cohort.key  secrets of pseudonyms, and of stored images
 roster-statement-<consortium>.json  the newest that was seen
 pseudonyms.sqlite, pseudonyms-<project>.sqlite  names drawn at random, where a de-identification profile wants them
@@ -16,6 +17,9 @@ import re
 import secrets
 from pathlib import Path
 
+from cryptography import x509
+
+from privacy.channel import files
 from privacy.channel.files import read_secret
 from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
@@ -48,6 +52,20 @@ class StateDirectory:
         """The HTTP proxy in `proxy.url`, if there is that file. Raises IdentityError when others may read it."""
         path = self.root / "proxy.url"
         return read_secret(path).decode("utf-8", "replace").strip() if path.exists() else None
+
+    def proxy_authorities(self) -> bytes:
+        """The certificates (PEM) in `proxy-ca.pem`, which vouch for one-way lines. Raises ConfigError: none there."""
+        path = self.root / "proxy-ca.pem"
+        try:
+            data = path.read_bytes()[: files.MAX_BYTES]
+            x509.load_pem_x509_certificates(data)
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"{path.name} has no certificates: with one_way_tls in silo.yaml, put there the CA certificate (PEM) "
+                "of the proxy that opens TLS",
+                code="config.proxy_ca",
+            ) from error
+        return data
 
     def open_ledger(self, identity: Identity) -> Ledger:
         """The silo's ledger, made at its first use; it says which certificate this silo holds.

@@ -17,14 +17,21 @@ _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _OTHER_HOST, _OTHER_ADDRESS = 62, 64
 
 
-def diagnose(identity: Identity, target: str, timeout: float = 5.0, proxy: str | None = None) -> CollegiumError:
+def diagnose(
+    identity: Identity,
+    target: str,
+    timeout: float = 5.0,
+    proxy: str | None = None,
+    trusted: bytes | None = None,
+) -> CollegiumError:
     """The error to raise after a call to `target` (HOST:PORT) ended as unreachable.
 
     Args:
-        identity: ours; its CA is the only one that is trusted.
+        identity: ours; its CA is the only one that is trusted, unless `trusted` is given.
         target: where the call went.
         timeout: seconds for the connection and for the handshake, each.
         proxy: the HTTP proxy that the call went through; that of the environment when left out.
+        trusted: PEM of the certificates that vouch for a one-way line, if the call was made on one.
 
     Returns:
         IdentityError when trying again cannot help (foreign, expired or misnamed certificate), else Unreachable.
@@ -51,13 +58,13 @@ def diagnose(identity: Identity, target: str, timeout: float = 5.0, proxy: str |
     except OSError:
         return Unreachable(f"nothing answers at {target}; start the aggregator, or check the address and the firewall")
     with connection:
-        return _shake_hands(identity, connection, host, target)
+        return _shake_hands(trusted or identity.authority_pem, connection, host, target)
 
 
-def _shake_hands(identity: Identity, connection: socket.socket, host: str, target: str) -> CollegiumError:
+def _shake_hands(trusted: bytes, connection: socket.socket, host: str, target: str) -> CollegiumError:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=identity.authority_pem.decode())
+    context.load_verify_locations(cadata=trusted.decode())
     context.set_alpn_protocols(["h2"])
     try:
         with context.wrap_socket(connection, server_hostname=host):
@@ -88,6 +95,7 @@ def _verdict(code: int, target: str) -> IdentityError:
             code="identity.other_host",
         )
     return IdentityError(
-        f"the certificate of {target} is not of your consortium; check the address, and that nothing inspects the line",
+        f"the certificate of {target} is not of your consortium; check the address, and that nothing inspects the line:"
+        " 'collegium-silo doctor' says who issued it, and what to do where a proxy opens TLS",
         code="identity.foreign",
     )

@@ -97,6 +97,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "witnessed": {**_ROUND, "heads": LIST},
     "recovered": {"reason": TEXT, "by": TEXT, "witnesses": LIST, "size": COUNT},
     "report_made": {"digest": TEXT, "what": TEXT, "by": TEXT},
+    "transport": {"study_digest": TEXT, "silo": TEXT, "tls": TEXT, "trusted": TEXT},
     "software": {"version": TEXT, "code": TEXT, "libraries": OBJECT},
     "log_read": {"what": TEXT, "by": TEXT},
     "key_rotated": {"what": TEXT, "old": TEXT, "new": TEXT, "reason": TEXT},

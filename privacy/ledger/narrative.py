@@ -66,6 +66,7 @@ _TOLD: Mapping[str, tuple[str, str, str]] = {
     "witnessed": ("heads of {heads}, round {round} of study {study_digest}", "cosigned", _PROTOCOL),
     "recovered": ("ledger recovered with {size} entries", "goes on", "{reason}; witnesses: {witnesses}"),
     "report_made": ("{what}", "made, digest {digest}", ""),
+    "transport": ("line of {silo}, study {study_digest}", "{tls} TLS", "certificates {trusted}"),
     "software": ("Collegium {version}, code {code}", "runs here", "{libraries}"),
     "log_read": ("{what}", "read", ""),
     "key_rotated": ("{what}: {old} by {new}", "replaced", "{reason}"),

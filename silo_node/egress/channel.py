@@ -12,14 +12,28 @@ import grpc
 
 from privacy.channel import tls
 from privacy.channel.identity import Identity
+from privacy.channel.one_way.line import Line, Way
 from privacy.errors import StorageError
 from silo_node.egress.classes import class_of
 from silo_node.egress.log import EgressLog
 
 
-def open_channel(identity: Identity, target: str, egress: EgressLog, proxy: str | None = None) -> grpc.Channel:
-    """A channel of this silo to `HOST:PORT` that counts; the caller closes it. Raises as `tls.channel`."""
+def open_channel(
+    identity: Identity, target: str, egress: EgressLog, proxy: str | None = None, way: Way | None = None
+) -> grpc.Channel | Line:
+    """A channel of this silo to `HOST:PORT` that counts; a one-way line where a `way` is given. The caller closes it.
+
+    Raises as `tls.channel`.
+    """
+    if way is not None:
+        return Line(identity, target, way, lambda method, message: _count(egress, method, message), proxy)
     return grpc.intercept_channel(tls.channel(identity, target, proxy=proxy), _Counter(egress))
+
+
+def _count(egress: EgressLog, method: str, message: Any) -> None:
+    if not isinstance(message, bytes):
+        raise RuntimeError("only bytes are sent on this channel")
+    egress.count(class_of(method, message), len(message))
 
 
 class _Counter(
@@ -56,10 +70,8 @@ class _Counter(
         return continuation(details, _Counted(self, details, request_iterator))
 
     def _count(self, details: Any, request: Any) -> None:
-        if not isinstance(request, bytes):
-            raise RuntimeError("only bytes are sent on this channel")
         method = details.method.decode() if isinstance(details.method, bytes) else details.method
-        self._egress.count(class_of(method, request), len(request))
+        _count(self._egress, method, request)
 
 
 class _Counted(Iterator[bytes]):

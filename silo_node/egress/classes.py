@@ -50,6 +50,7 @@ CLASSES: Mapping[str, Described] = {
     "AskHead": Described("asks what the aggregator knows of this ledger"),
     "ExchangeHeads": Described("size and root of this ledger, and cosignatures of others'"),
     "Renew": Described("asks the consortium for a new certificate; public keys and this silo's name"),
+    "Begin": Described("begins a one-way line; this silo's certificate"),
     CONNECTION_CHECK: Described("looks why the aggregator does not answer; a TLS handshake without our certificate"),
 }
 """Every class that this version sends."""

@@ -53,7 +53,7 @@ class Line:
     def __init__(self, identity: Identity, target: str, way: Way, count: Count, proxy: str | None = None) -> None:
         self._channel = tls.one_way_channel(identity, target, way.trusted, proxy)
         self._identity, self._way, self._count = identity, way, count
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._fresh: bytes | None = None
         self._number = 0
 
@@ -108,7 +108,7 @@ class Line:
             self._count(method, head)
         call = Call.of(self._way.study, method, head)
         sealed = _Sealed(call, messages, keys.identity, lambda message: self._count(method, message))
-        stub: Any = self._channel.stream_stream(method)
+        stub: Any = self._channel.stream_stream(method, bytes, bytes)
         running = stub(sealed, timeout=timeout, metadata=((HEAD_KEY, head),))
         return Answers(call, running, sealed, self._way.aggregator, lambda: self._forget(fresh))
 
@@ -222,7 +222,7 @@ class Ended(grpc.RpcError):
         """The aggregator's sentence."""
         return self._outcome.text
 
-    def trailing_metadata(self) -> "tuple[Entry, ...]":
+    def trailing_metadata(self) -> "tuple[Entry, ...]":  # type: ignore[override]  # the stubs' type is private
         """Class and code of the error, where there are any."""
         known = ((KIND_KEY, self._outcome.kind), (CODE_KEY, self._outcome.code))
         return tuple(Entry(key, value) for key, value in known if value)

@@ -91,8 +91,14 @@ def read_head(data: bytes) -> Head:
     """Read a head; nothing is verified.
 
     Raises:
-        ProtocolError: it is none.
+        IdentityError: there is none.
+        ProtocolError: it is malformed.
     """
+    if not data:
+        raise IdentityError(
+            "only one-way lines end at this port; dial the aggregator's other port, or set one_way_tls in silo.yaml",
+            code="one_way.port",
+        )
     number_at, proof_at = FRESH_BYTES, FRESH_BYTES + _NUMBER_BYTES + 1
     if not proof_at < len(data) <= MAX_HEAD_BYTES:
         raise _malformed()

@@ -117,8 +117,8 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
         self._authorisation.check(member, head.certificate, allowed)
         if member.name not in self._allowed.silos:
             raise IdentityError(
-                f"silo '{member.name}' may not call without mutual TLS; exempt the aggregator from TLS inspection, or ask"
-                " the consortium to name this silo under one_way_tls at the aggregator",
+                f"silo '{member.name}' may not call without mutual TLS; exempt the aggregator from TLS inspection, or"
+                " ask the consortium to name this silo under one_way_tls at the aggregator",
                 code=CODE_NOT_ALLOWED,
             )
         return member
@@ -142,8 +142,8 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
 
 
 def _head_of(context: grpc.ServicerContext) -> bytes:
-    """The one head in the metadata; empty, which is malformed, where there is none or more than one."""
-    found = [entry.value for entry in context.invocation_metadata() or () if entry.key == HEAD_KEY]
+    """The one head in the metadata; empty, which is no head, where there is none or more than one."""
+    found = [value for key, value in context.invocation_metadata() or () if key == HEAD_KEY]
     return found[0] if len(found) == 1 and isinstance(found[0], bytes) else b""
 
 
@@ -154,8 +154,7 @@ def _opened(call: Call, messages: Iterator[bytes], key: bytes, context: grpc.Ser
         Unreachable: altered, out of order, or not as many as were sent.
         ProtocolError: records of a kind that no request has.
     """
-    place = 0
-    for record in messages:
+    for place, record in enumerate(messages):
         kind, message = call.open_request(place, record, key)
         if kind is Kind.END:
             return
@@ -164,7 +163,6 @@ def _opened(call: Call, messages: Iterator[bytes], key: bytes, context: grpc.Ser
         yield message
         if kind is Kind.LAST:
             return
-        place += 1
     if context.is_active():  # one that broke is told so by `limits`
         raise records.altered()
 

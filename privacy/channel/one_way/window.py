@@ -1,4 +1,4 @@
-"""Which numbers of calls were used: each once, in any order within a window, as IPsec does it (RFC 4303, section 3.4.3).
+"""Which numbers of calls were used: each once, in any order within a window, as in IPsec (RFC 4303, section 3.4.3).
 
 Calls overtake each other on their way, so the numbers need not rise strictly; one that is too far behind the highest is
 refused as if it had been used. Clocks decide nothing.
