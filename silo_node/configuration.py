@@ -41,7 +41,7 @@ class SiloConfig(Strict):
     """The silo's local configuration.
 
     With `one_way_tls` every call goes over a one-way line, for where a proxy of this hospital opens TLS: the
-    certificates in proxy-ca.pem vouch for the server, and every message is signed instead. The aggregator must allow it.
+    certificates in proxy-ca.pem vouch for the server and every message is signed. The aggregator must allow it.
     """
 
     policy: Policy

@@ -73,11 +73,14 @@ def test_only_the_door_makes_a_channel(module: str) -> None:
     source = (ROOT / module).read_text()
     if module == DOOR:
         assert "intercept_channel(tls.channel(" in source
+        assert "Line(identity, target, way, lambda method, message: _count(egress, method, message), proxy)" in source
         return
     dials = calls(ROOT / module) & (DIALS)
     assert not dials - ({"connect"} if "sqlite3" in source else set())
     assert "privacy.channel.tls" not in set(imports(ROOT / module)) or "tls.channel(" not in source
     assert "tls.channel(" not in source
+    assert "privacy.channel.one_way.line.Line" not in set(imports(ROOT / module))
+    assert "one_way_channel" not in source
 
 
 def test_the_ways_out_are_where_this_test_looks_for_them() -> None:

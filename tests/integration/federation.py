@@ -21,6 +21,7 @@ from privacy.channel import roster_statement
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.files import publish
 from privacy.channel.identity import Identity
+from privacy.channel.one_way.line import Way
 from privacy.dp.events import DpEvent
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
@@ -154,20 +155,24 @@ class Federation:
         )
 
     @contextmanager
-    def serving(self, state: str = "hub", study: Study | None = None, port: int = 0) -> Iterator[Program]:
-        """The real aggregator program on a port of loopback (0: a free one)."""
+    def serving(
+        self, state: str = "hub", study: Study | None = None, port: int = 0, one_way: str | None = None
+    ) -> Iterator[Program]:
+        """The real aggregator program on a port of loopback (0: a free one); `one_way`: where one-way lines end."""
         root = self.folder / state
         root.mkdir(exist_ok=True)
-        program = build(root, self.hub, study or self.study, f"localhost:{port}", self.statement)
+        program = build(
+            root, self.hub, study or self.study, f"localhost:{port}", self.statement, one_way_listen=one_way
+        )
         worker = threading.Thread(target=program.coordinator.work)
         worker.start()
-        program.server.start()
+        program.start()
         try:
             yield program
         finally:
             program.coordinator.end()
             worker.join()
-            program.server.stop(0).wait()
+            program.stop(0)
             program.ledger.close()
 
     def agent(
@@ -179,6 +184,7 @@ class Federation:
         cohort: str = "chest",
         cap: float = 8.0,
         patience: float = 20.0,
+        way: Way | None = None,
     ) -> Agent:
         """The real agent of silo `index` (from 1) with a made-up learner; a step costs epsilon 1."""
         signed = study or self.study
@@ -189,7 +195,12 @@ class Federation:
         folder = directory.study(signed.name)
         folder.make()
         client = AggregatorClient(
-            identity, f"localhost:{port}", signed.digest(), patience, EgressLog(root, signed.digest().hex(), "")
+            identity,
+            f"localhost:{port}",
+            signed.digest(),
+            patience,
+            EgressLog(root, signed.digest().hex(), ""),
+            way=way,
         )
         progress = Progress(root / "progress.jsonl", signed.training.rounds)
         return Agent(

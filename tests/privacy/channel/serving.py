@@ -1,17 +1,19 @@
 """A real gRPC server on loopback over real TLS, and a client that checks nothing by itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import grpc
+from cryptography import x509
 
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, caller
 from privacy.channel.identity import Identity
 from privacy.channel.limits import Allowance, Limits, threads_for
 from privacy.channel.member import Member, Role
+from privacy.channel.one_way.service import Allowed, OneWay
 from privacy.channel.status import Translation
 
 SILO_ONLY = frozenset({Role.SILO})
@@ -83,6 +85,31 @@ def serving(
     server.start()
     try:
         yield port, echo
+    finally:
+        server.stop(0).wait()
+
+
+@contextmanager
+def serving_one_way(
+    identity: Identity,
+    silos: Sequence[Identity],
+    study: bytes,
+    admit: Callable[[Member], None] = lambda member: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    known: Callable[[Member, x509.Certificate], None] = lambda member, certificate: None,
+    used: Callable[[str], None] = lambda silo: None,
+    port: int = 0,
+) -> Iterator[tuple[int, Echo]]:
+    """As `serving`, but a port of one-way lines for these silos."""
+    echo = Echo(lambda context: caller(context).uri.encode())
+    allowed = Allowed(study, {silo.member.name: silo.keys.public_identity for silo in silos}, Echo.TABLE)
+    front = OneWay(identity, allowed, Authorisation(identity.member.consortium, Echo.TABLE, admit, clock, known), used)
+    server = grpc.server(ThreadPoolExecutor(8), interceptors=(front, Limits(Allowance())), options=tls.SERVER_OPTIONS)
+    server.add_generic_rpc_handlers((echo.handlers(),))
+    bound = tls.listen(server, identity, f"127.0.0.1:{port}", one_way=True)
+    server.start()
+    try:
+        yield bound, echo
     finally:
         server.stop(0).wait()
 
