@@ -70,6 +70,7 @@ class Program:
 
     server: grpc.Server
     coordinator: Coordinator
+    store: StudyStore
     ledger: Ledger
     port: int
     one_way: OneWayPort | None
@@ -154,7 +155,7 @@ def build(
     if one_way_listen is not None:
         folder = state / "identity"
         beside = OneWayPort(signed, identity, config, one_way_listen, folder, authorisation, limits, handlers, ledger)
-    return Program(server, coordinator, ledger, port, beside)
+    return Program(server, coordinator, store, ledger, port, beside)
 
 
 @app.command(
@@ -214,6 +215,7 @@ def serve(
             program.coordinator.end()
             watched.stop()
             program.stop(STOP_GRACE_SECONDS)
+            program.store.close()
             program.ledger.close()
 
 

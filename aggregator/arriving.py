@@ -32,7 +32,7 @@ class Arriving:
         self._lock = threading.Lock()
         self._stored = 0
         self._over = False
-        while self._stored < len(sizes) and place.has(_name(self._stored)):
+        while self._stored < len(sizes) and place.has(self._stored):
             self._stored += 1
 
     @property
@@ -54,7 +54,7 @@ class Arriving:
             if piece.number < self._stored:
                 return
             self._check(piece)
-            self._place.put(_name(piece.number), piece.data)
+            self._place.put(piece.number, piece.data)
             self._stored += 1
 
     def commit(self) -> None:
@@ -132,9 +132,7 @@ class Arrivals:
         index = upload.header.silo_index
         arriving = self._arriving.get(index)
         if arriving is None or arriving.upload != upload:
-            place = self._store.round(upload.header.round_number).incoming(index)
-            if not place.has("header"):
-                place.put("header", bodies.encode_signed(upload.signed))
+            place = self._store.round(upload.header.round_number).incoming(index, upload.signed)
             arriving = self._arriving[index] = Arriving(upload, place, self._params, self._sizes)
         return arriving
 
@@ -144,7 +142,3 @@ class Arrivals:
             arriving.end()
         self._arriving.clear()
         self._store.round(round_number).clear_arriving()
-
-
-def _name(piece: int) -> str:
-    return f"frame-{piece - 1}" if piece else "seeds"

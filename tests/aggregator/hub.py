@@ -41,6 +41,7 @@ from privacy.wire.messages import Advertise, Close, ShareBox, Shares, Sign, Unma
 from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
 from privacy.wire.sets import advertise_set_digest, share_set_digest, unmask_set_digest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
+from tests import stored
 from tests.consortium import Consortium
 from tests.integration.federation import make_study
 
@@ -155,6 +156,7 @@ class Hub:
     now: float = 0.0
     stall: float = 30.0
     ledger: Ledger = field(init=False)
+    store: StudyStore = field(init=False)
     coordinator: Coordinator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ class Hub:
             self.ledger = Ledger.open(folder, key)
         else:
             self.ledger = Ledger.create(folder, self.members.hub.member.uri, key)
-        store = StudyStore(self.root / "study")
+        self.store = store = StudyStore(self.root / "study")
         self.coordinator = Coordinator(
             self.members.study, store, self.ledger, key, lambda: self.now, self.max_upload_bytes
         )
@@ -183,7 +185,12 @@ class Hub:
         )
         self._service = Service(self.coordinator, self.heads, Renewals(self.root / "renewals", study))
 
+    def stored(self, pattern: str = "*") -> list[str]:
+        """Names of what is stored, as `tests.stored` gives them."""
+        return stored.names(self.root / "study", pattern)
+
     def restart(self) -> None:
+        self.store.close()
         self.ledger.close()
         self.now = 0.0
         self.start()

@@ -1,13 +1,14 @@
 """Rounds at the aggregator with real signatures and files: stops at every durable step, lies, deadlines, late silos."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from aggregator import store as storage
-from aggregator.store import Incoming
+from aggregator import database, frame_files
+from aggregator.store import DATABASE
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError
 from privacy.ledger.store import Ledger
@@ -58,7 +59,7 @@ def test_the_frames_of_a_round_that_all_have_applied_are_erased(hub: Hub) -> Non
     hub.upload_all()
     hub.work()
     finish(hub, 1)
-    assert not list(hub.root.rglob("frame-*"))
+    assert not list((hub.root / "study/frames").iterdir())
     with pytest.raises(ProtocolError) as caught:
         hub.sum(1)
     assert caught.value.code == "sum.gone"
@@ -109,8 +110,8 @@ def killed_at(point: int) -> Iterator[list[int]]:
         return instead
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "write", dying(storage.write))
-        patch.setattr(Incoming, "commit", dying(Incoming.commit))
+        patch.setattr(frame_files, "write", dying(frame_files.write))
+        patch.setattr(database, "commit", dying(database.commit))
         patch.setattr(Ledger, "append", dying(Ledger.append))
         yield steps
 
@@ -165,8 +166,9 @@ class Silos:
 
 
 def steps_of_a_round(root: Path, members: Members) -> int:
+    hub = Hub(root, members)
     with killed_at(10**6) as steps:
-        Silos(Hub(root, members), 1).run()
+        Silos(hub, 1).run()
     return steps[0]
 
 
@@ -183,15 +185,16 @@ def test_it_goes_on_after_a_stop_at_every_durable_step(tmp_path: Path, members: 
         silos.run()
         silos.hub.restart()
         assert silos.hub.kinds() == ["survivors", "closed"] * 2, point
-        assert not list(root.glob("study/rounds/*/arriving-*"))
+        assert not silos.hub.stored("rounds/*/arriving-*")
 
 
 def test_what_a_kill_left_half_written_is_gone_after_the_next_start(hub: Hub) -> None:
     hub.set_up()
-    torn = hub.root / "study/rounds/000001/.sign-2.f81113861b5caf12"
-    torn.write_bytes(b"half a sig")
+    torn = [hub.root / "study/frames" / name for name in (f".{'0' * 64}.f81113861b5caf12", "0" * 64)]
+    for path in torn:
+        path.write_bytes(b"half a fra")
     hub.restart()
-    assert not torn.exists()
+    assert not any(path.exists() for path in torn)
     hub.upload_all()
 
 
@@ -250,7 +253,7 @@ def test_a_rejected_round_is_announced_even_if_it_stopped_just_before(hub: Hub) 
     assert board.phase == Phase.ABANDONED
     assert opened(hub, board.messages[0], Abandon) == Abandon(hub.members.study.digest(), 1, "rejected")
     assert hub.kinds() == ["survivors", "incident", "closed"]
-    assert not list(hub.root.rglob("frame-*"))
+    assert not list((hub.root / "study/frames").iterdir())
     hub.restart()
     assert hub.board(1, Phase.SIGNED) == board
     hub.upload_all(2)
@@ -258,9 +261,10 @@ def test_a_rejected_round_is_announced_even_if_it_stopped_just_before(hub: Hub) 
 
 def test_a_full_set_that_was_not_recorded_as_frozen_is_frozen_by_the_next_start(hub: Hub) -> None:
     def lost(name: str) -> None:
-        (hub.root / "study" / "rounds" / "000001" / f"set-{name}").unlink()
+        with closing(sqlite3.connect(hub.root / "study" / DATABASE)) as other, other:
+            assert other.execute("DELETE FROM frozen_set WHERE name = ?", (name,)).rowcount == 1
         hub.restart()
-        assert (hub.root / "study" / "rounds" / "000001" / f"set-{name}").exists()
+        assert hub.stored(f"rounds/000001/set-{name}")
 
     for index in hub.everyone:
         hub.advertise(index)
@@ -634,9 +638,9 @@ def test_a_full_disk_refuses_the_upload_and_keeps_nothing(hub: Hub, monkeypatch:
     hub.set_up()
     upload = MadeUpUpload.random(hub, 1)
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "write", full)
+        patch.setattr(frame_files, "write", full)
         with pytest.raises(CollegiumError) as caught:
             hub.upload(upload)
     assert caught.value.exit_code == StorageError.exit_code
-    assert not list((hub.root / "study").glob("rounds/*/*/*"))
+    assert not hub.stored("rounds/*/frame-*")
     hub.upload(upload)

@@ -46,8 +46,7 @@ def refused(hub: Hub, upload: MadeUpUpload, sender: int | None = None) -> str:
     """The code under which an upload is refused by its header; nothing of it is left, and the right one passes."""
     with pytest.raises(CollegiumError) as caught:
         hub.upload(upload, sender)
-    rounds = hub.root / "study" / "rounds"
-    assert not [path for path in rounds.glob("*/*") if path.is_dir()]
+    assert not hub.stored("rounds/*/*/*")
     hub.upload(MadeUpUpload.random(hub, 1))
     return caught.value.code
 
@@ -56,7 +55,7 @@ def spoilt(hub: Hub, upload: MadeUpUpload, stored: int) -> str:
     """The code under which pieces that are not what their header says are refused; the `stored` before them stay."""
     with pytest.raises(CollegiumError) as caught:
         hub.upload(upload)
-    assert not list((hub.root / "study").glob("rounds/*/upload-*"))
+    assert not hub.stored("rounds/*/upload-*")
     assert hub.begin(1, upload.header) == stored
     return caught.value.code
 
@@ -94,12 +93,12 @@ def test_a_torn_upload_goes_on_at_its_first_missing_piece(long: Hub, cut: int, s
             long.stream(1, broken_off(parts))
     if stopped:
         long.restart()
-    assert not list((long.root / "study").glob("rounds/*/upload-*"))
+    assert not long.stored("rounds/*/upload-*")
     stored = max(0, cut - 1) if cut < 6 else 6
     assert long.begin(1, upload.header) == stored
     long.stream(1, [parts[0], *parts[1 + stored :]])
-    assert len(list((long.root / "study").glob("rounds/*/upload-1/frame-*"))) == len(upload.frames)
-    assert not list((long.root / "study").glob("rounds/*/arriving-*"))
+    assert len(long.stored("rounds/*/upload-1/frame-*")) == len(upload.frames)
+    assert not long.stored("rounds/*/arriving-*")
     with pytest.raises(ProtocolError) as caught:
         long.begin(1, upload.header)
     assert caught.value.code == "upload.repeated"
@@ -157,8 +156,8 @@ def test_two_streams_at_once_bring_one_upload(long: Hub) -> None:
         results = sorted(future.result() for future in [pool.submit(stream) for _ in range(2)])
     assert results[0] == "ok"
     assert results[1] in ("upload.late", "upload.repeated")
-    stored = (long.root / "study/rounds/000001/upload-1").iterdir()
-    assert sorted(path.name for path in stored) == [*(f"frame-{index}" for index in range(5)), "header", "seeds"]
+    pieces = [*(f"frame-{index}" for index in range(5)), "header", "seeds"]
+    assert long.stored("*/upload-*") == [f"rounds/000001/upload-1/{piece}" for piece in pieces]
 
 
 def test_what_is_incomplete_is_erased_when_the_round_takes_no_more(large: Hub) -> None:
@@ -166,15 +165,15 @@ def test_what_is_incomplete_is_erased_when_the_round_takes_no_more(large: Hub) -
     torn = MadeUpUpload.random(large, 4)
     with pytest.raises(ConnectionResetError):
         large.stream(4, broken_off(torn.parts(large.members.seal(4, torn.header))[:2]))
-    assert list(large.root.glob("study/rounds/*/arriving-4/seeds"))
+    assert large.stored("rounds/*/arriving-4/seeds")
     arriving = large.coordinator._arrivals._arriving[4]
     large.now += DEADLINE
     large.work()
-    assert not list(large.root.glob("study/rounds/*/arriving-*"))
+    assert not large.stored("rounds/*/arriving-*")
     with pytest.raises(ProtocolError) as caught:
         arriving.take(Piece(1, torn.frames[0]))  # of a stream that is still open
     assert caught.value.code == "upload.late"
-    assert not list(large.root.glob("study/rounds/*/arriving-*"))
+    assert not large.stored("rounds/*/arriving-*")
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -188,7 +187,7 @@ def test_what_is_incomplete_is_erased_when_the_round_is_abandoned(
     hub.now += DEADLINE
     hub.work()
     assert hub.board(1, Phase.CLOSED).phase == Phase.ABANDONED
-    assert not list(hub.root.glob("study/rounds/*/arriving-*"))
+    assert not hub.stored("rounds/*/arriving-*")
 
 
 def test_a_silo_takes_the_place_of_one_upload_on_the_disk(long: Hub) -> None:
@@ -197,8 +196,9 @@ def test_a_silo_takes_the_place_of_one_upload_on_the_disk(long: Hub) -> None:
         upload = MadeUpUpload.random(long, 1, seed=seed)
         with pytest.raises((ProtocolError, ConnectionResetError)):
             long.stream(1, broken_off(parts_of(long, upload)[: 3 + seed]))
-    (folder,) = long.root.glob("study/rounds/*/arriving-*")
-    assert sorted(path.name for path in folder.iterdir()) == ["frame-0", "header", "seeds"]
+    pieces = ("frame-0", "header", "seeds")
+    assert long.stored("rounds/*/arriving-*") == [f"rounds/000001/arriving-1/{piece}" for piece in pieces]
+    assert len(list((long.root / "study" / "frames").iterdir())) == 1
 
 
 def test_a_frame_that_is_not_what_the_header_says_is_refused(hub: Hub, upload: MadeUpUpload) -> None:
@@ -331,11 +331,11 @@ def test_a_header_with_a_broken_signature_is_refused(hub: Hub, upload: MadeUpUpl
 
 def test_a_repeat_is_refused_and_changes_nothing(hub: Hub, upload: MadeUpUpload) -> None:
     hub.upload(upload)
-    before = (hub.root / "study/rounds/000001/upload-1/frame-0").read_bytes()
+    before = hub.store.round(1).frame(1, 0)
     with pytest.raises(ProtocolError) as caught:
         hub.upload(MadeUpUpload.random(hub, 1, seed=5))
     assert caught.value.code == "upload.repeated"
-    assert (hub.root / "study/rounds/000001/upload-1/frame-0").read_bytes() == before
+    assert hub.store.round(1).frame(1, 0) == before
 
 
 def test_another_context_or_share_set_is_refused_and_blocks_nobody(hub: Hub, upload: MadeUpUpload) -> None:
@@ -353,7 +353,7 @@ def test_another_context_or_share_set_is_refused_and_blocks_nobody(hub: Hub, upl
 @pytest.mark.parametrize("number", [2, 3, 1_000_000])
 def test_a_round_that_is_not_open_takes_nothing(hub: Hub, upload: MadeUpUpload, number: int) -> None:
     assert refused(hub, upload.with_header(round_number=number)) == "round.not_open"
-    assert not (hub.root / "study" / "rounds" / f"{number:06d}").exists()
+    assert not hub.stored(f"rounds/{number:06d}/*")
 
 
 def test_a_stranger_is_refused(hub: Hub, upload: MadeUpUpload, four: Members) -> None:

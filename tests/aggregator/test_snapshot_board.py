@@ -140,7 +140,7 @@ def test_the_first_offer_stands_and_only_its_frames_are_taken(closed: Hub) -> No
         with pytest.raises(ProtocolError) as caught:
             closed.give_snapshot_frame(frame)
         assert caught.value.code == code
-    assert not list(closed.root.glob("study/snapshot/sum/*"))
+    assert not closed.stored("snapshot/sum/*")
 
 
 def test_requests_of_others_or_for_what_has_not_closed_yet(closed: Hub) -> None:
@@ -188,9 +188,9 @@ def test_old_rounds_and_the_snapshot_before_them_are_dropped(tmp_path: Path) -> 
             hub.submit(GIVER, offer(hub))
             give(hub, 0, 1, 2)
         assert offered(hub).reached == (number <= 1 + REPLAYED_ROUNDS)
-    kept = {int(path.parts[-3]) for path in hub.root.glob("study/rounds/*/upload-*/frame-*")}
+    kept = {int(name.split("/")[1]) for name in hub.stored("rounds/*/upload-*/frame-*")}
     assert kept == set(range(last - REPLAYED_ROUNDS + 1, last + 1))
-    assert not list(hub.root.glob("study/snapshot/sum/*"))
+    assert not hub.stored("snapshot/sum/*")
     with pytest.raises(ProtocolError) as caught:
         hub.sum(1)
     assert caught.value.code == "sum.gone"

@@ -89,8 +89,9 @@ class Course:
 
 
 def durable_steps(root: Path, members: Members, lost_at: str) -> int:
+    hub = Hub(root, members)
     with killed_at(10**6) as steps:
-        Course(Hub(root, members), lost_at).run(1)
+        Course(hub, lost_at).run(1)
     return steps[0]
 
 
@@ -114,5 +115,6 @@ def test_three_of_four_silos_go_on_after_a_stop_at_every_durable_step(
         course.hub.restart()
         assert course.hub.coordinator.progress() == (rounds + 1, Phase.KEYS_GRANTED)
         assert course.hub.kinds() == ["survivors", "closed"] * rounds, point
-        assert not list(course.hub.root.glob("study/rounds/*/arriving-*")), point
+        assert not course.hub.stored("rounds/*/arriving-*"), point
+        course.hub.store.close()
         course.hub.ledger.close()

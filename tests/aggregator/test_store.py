@@ -1,4 +1,4 @@
-"""What the aggregator keeps: whole uploads by one rename, private files, nothing of what was torn."""
+"""What the aggregator keeps: whole uploads at once, private files, nothing of what was torn."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import pytest
 
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
-from privacy.errors import ProtocolError, StorageError
-from privacy.wire import bodies
+from privacy.errors import ProtocolError
 
 MESSAGE = Signed("sign", b"body", "north", b"\1" * 64)
+OTHER = Signed("sign", b"other", "north", b"\1" * 64)
 
 
 @pytest.fixture
@@ -17,56 +17,77 @@ def store(tmp_path: Path) -> StudyStore:
     return StudyStore(tmp_path / "study")
 
 
-def arrive(store: StudyStore, silo: int, number: int = 1) -> None:
-    incoming = store.round(number).incoming(silo)
-    incoming.put("header", bodies.encode_signed(MESSAGE))
-    incoming.put("seeds", b"seeds")
-    incoming.put("frame-0", b"frame")
+def arrive(store: StudyStore, silo: int, number: int = 1, frame: bytes = b"frame") -> None:
+    incoming = store.round(number).incoming(silo, MESSAGE)
+    incoming.put(0, b"seeds")
+    incoming.put(1, frame)
     incoming.commit()
+
+
+def files(folder: Path) -> list[bytes]:
+    return sorted(path.read_bytes() for path in (folder / "study/frames").iterdir())
 
 
 def test_an_upload_appears_when_it_is_committed_and_not_before(store: StudyStore) -> None:
-    incoming = store.round(1).incoming(2)
-    incoming.put("header", bodies.encode_signed(MESSAGE))
+    incoming = store.round(1).incoming(2, MESSAGE)
     assert list(store.round(1).uploads()) == []
     incoming.commit()
     assert list(store.round(1).uploads()) == [(2, MESSAGE)]
-
-
-def test_an_arriving_upload_is_found_again_with_whole_pieces_only(store: StudyStore, tmp_path: Path) -> None:
-    store.round(1).incoming(2).put("header", bodies.encode_signed(MESSAGE))
-    store.round(1).incoming(2).put("seeds", b"seeds")
-    torn = [tmp_path / "study" / place for place in ("rounds/000001/arriving-2/.frame-0.12", "keys/.request-1.34")]
-    for path in torn:
-        path.write_bytes(b"half a fra")
-    store.clear_torn()
-    assert not any(path.exists() for path in torn)
-    assert list(store.round(1).arriving()) == [(2, MESSAGE)]
-    again = store.round(1).incoming(2)
-    assert [name for name in ("header", "seeds", "frame-0") if again.has(name)] == ["header", "seeds"]
-    again.commit()
-    assert sorted(path.name for path in (tmp_path / "study/rounds/000001/upload-2").iterdir()) == ["header", "seeds"]
-
-
-def test_a_place_without_a_header_is_no_upload(store: StudyStore) -> None:
-    store.round(1).incoming(2).put("seeds", b"seeds")
     assert list(store.round(1).arriving()) == []
 
 
-def test_a_second_upload_of_a_silo_cannot_replace_the_first(store: StudyStore) -> None:
+def test_an_arriving_upload_is_found_again_with_whole_pieces_only(store: StudyStore, tmp_path: Path) -> None:
+    incoming = store.round(1).incoming(2, MESSAGE)
+    incoming.put(0, b"seeds")
+    incoming.put(1, b"frame")
+    torn = [tmp_path / "study/frames" / name for name in ("." + "0" * 64 + ".12", "0" * 64)]
+    for path in torn:
+        path.write_bytes(b"half a fra")
+    store.clear_torn()
+    assert files(tmp_path) == [b"frame"]
+    assert list(store.round(1).arriving()) == [(2, MESSAGE)]
+    again = store.round(1).incoming(2, OTHER)
+    assert [piece for piece in range(4) if again.has(piece)] == [0, 1]
+    again.commit()
+    assert list(store.round(1).uploads()) == [(2, MESSAGE)], "the first header is final"
+
+
+def test_a_complete_upload_takes_no_more(store: StudyStore) -> None:
     arrive(store, 2)
-    again = store.round(1).incoming(2)
-    again.put("frame-0", b"other")
-    with pytest.raises(StorageError):
-        again.commit()
+    with pytest.raises(RuntimeError):
+        store.round(1).incoming(2, OTHER)
     assert store.round(1).frame(2, 0) == b"frame"
+
+
+def test_a_piece_of_an_upload_that_was_forgotten_or_is_there_is_refused(store: StudyStore, tmp_path: Path) -> None:
+    incoming = store.round(1).incoming(2, MESSAGE)
+    incoming.put(1, b"frame")
+    with pytest.raises(RuntimeError):
+        incoming.put(1, b"other")
+    assert store.round(1).frame(2, 0) == b"frame"
+    store.round(1).clear_arriving()
+    with pytest.raises(RuntimeError):
+        incoming.put(1, b"late")
+    store.clear_torn()
+    assert files(tmp_path) == []
 
 
 def test_what_was_arriving_is_forgotten(store: StudyStore, tmp_path: Path) -> None:
     arrive(store, 1)
-    store.round(1).incoming(2).put("seeds", b"torn")
+    store.round(1).incoming(2, MESSAGE).put(1, b"torn")
     store.round(1).clear_arriving()
-    assert [path.name for path in (tmp_path / "study/rounds/000001").iterdir()] == ["upload-1"]
+    assert [silo for silo, _ in store.round(1).uploads()] == [1]
+    assert list(store.round(1).arriving()) == []
+    assert files(tmp_path) == [b"frame"]
+
+
+def test_a_frame_that_two_rows_name_stays_until_both_are_gone(store: StudyStore, tmp_path: Path) -> None:
+    arrive(store, 1)
+    arrive(store, 1, number=2)
+    store.round(1).scrub()
+    assert store.round(2).frame(1, 0) == b"frame"
+    store.round(2).scrub()
+    assert files(tmp_path) == []
 
 
 def test_messages_are_found_by_kind_and_silo(store: StudyStore) -> None:

@@ -6,7 +6,9 @@ ciphertexts cannot be imported. Then every byte below its state directory is sea
 
 import base64
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +27,7 @@ from silo_node.round_vault import RoundVault
 from tests.architecture.served import BLOCKED, modules_of, served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
+from tests.stored import anywhere
 
 PARAMETERS = 9_000
 """More than one ciphertext."""
@@ -47,10 +50,19 @@ def pieces(values: NDArray[np.generic], size: int) -> list[bytes]:
 
 
 def found(needles: Needles, root: Path) -> set[str]:
-    """Which of the secrets are somewhere below `root`, at any offset of any file."""
+    """Which of the secrets are somewhere below `root`, at any offset of any file or of any value in a database."""
     contents = [path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()]
+    contents += [value for path in root.rglob("study.sqlite") for value in values(path)]
     assert contents, "there is nothing to search"
     return {name for name, forms in needles.items() if any(form in content for form in forms for content in contents)}
+
+
+def values(database: Path) -> Iterator[bytes]:
+    """Every value in a database, whole; its pages hold them in parts."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
+            for row in connection.execute(f"SELECT * FROM {table}"):
+                yield from (value if isinstance(value, bytes) else str(value).encode() for value in row)
 
 
 class Study:
@@ -137,7 +149,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Study]:
 def test_the_aggregator_runs_a_study_without_anything_that_opens_or_trains(finished: Study) -> None:
     assert [type(result) for result in finished.results] == [GlobalModel] * 4
     assert finished.uploads == 12
-    assert len(list(finished.hub.glob("studies/*/rounds/*/upload-*/frame-*"))) == 4 * REPLAYED_ROUNDS
+    assert len(anywhere(finished.hub, "rounds/*/upload-*/frame-*")) == 4 * REPLAYED_ROUNDS
 
 
 def test_nothing_that_it_stored_is_secret(finished: Study) -> None:

@@ -17,12 +17,13 @@ from silo_node.global_model import GlobalModel
 from tests.e2e import commands
 from tests.e2e.conftest import made_once
 from tests.e2e.scene import COHORT, SILOS, STUDY, Scene, end, kinds, ledger, leftovers, wait
+from tests.stored import anywhere
 
 pytestmark = pytest.mark.timeout(600)
 LOCAL_STEPS = 40
 """So that there is time to kill a silo while it trains."""
 MOMENTS = ("keys/request-*", "rounds/000001/upload-*", "rounds/000002/survivors", "rounds/000003/sign-*")
-"""When the aggregator is killed: once one of these files is there."""
+"""When the aggregator is killed: once one of these is stored."""
 
 
 @pytest.fixture(scope="session")
@@ -168,7 +169,7 @@ def test_an_aggregator_killed_in_the_middle_of_rounds_is_taken_up_again(approved
                 "rounds/000003/sign-*",
             ):
                 wait(
-                    lambda moment=moment: list(scene.aggregator.glob(f"studies/*/{moment}")),
+                    lambda moment=moment: anywhere(scene.aggregator, moment),
                     server.process,
                     pause=0.002,
                 )
@@ -192,7 +193,7 @@ def test_an_aggregator_killed_in_the_middle_of_rounds_is_taken_up_again(approved
 
 
 def seen(scene: Scene, moment: str) -> bool:
-    return any(scene.aggregator.glob(f"studies/*/{moment}"))
+    return bool(anywhere(scene.aggregator, moment))
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,7 @@ class Federation:
             program.coordinator.end()
             worker.join()
             program.stop(0)
+            program.store.close()
             program.ledger.close()
 
     def agent(

@@ -17,12 +17,13 @@ from silo_node.stored_upload import StoredUpload
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
+from tests.stored import anywhere
 
 
 def within(seconds: float, pattern: str, root: Path) -> None:
-    """Wait until a file like this exists."""
+    """Wait until something of this name is stored."""
     end = time.monotonic() + seconds
-    while not list(root.glob(pattern)):
+    while not anywhere(root, pattern):
         if time.monotonic() > end:
             raise TimeoutError(f"no {pattern}")
         time.sleep(0.002)
@@ -54,10 +55,10 @@ def test_running_silos_go_on_when_the_aggregator_is_killed_and_started_again(tmp
         agents = [federation.agent(index, port) for index in (1, 2, 3)]
         thread = threading.Thread(target=lambda: results.extend(run_all(agents)))
         thread.start()
-        within(20, "studies/*/rounds/000001/upload-*", state)
+        within(20, "rounds/000001/upload-*", state)
     for moment in ("000002/survivors", "000003/sign-*", "000004/close-*"):
         with served(federation, port=port):
-            within(20, f"studies/*/rounds/{moment}", state)
+            within(20, f"rounds/{moment}", state)
     with served(federation, port=port):
         thread.join(40)
     assert [type(result) for result in results] == [GlobalModel] * 3, results
@@ -93,12 +94,9 @@ def test_an_aggregator_killed_amid_uploads_is_sent_only_the_rest(tmp_path: Path)
             counted(agent)
         thread = threading.Thread(target=lambda: results.extend(run_all(agents, timeout=200)))
         thread.start()
-        within(60, "studies/*/rounds/000001/arriving-*/frame-9", state)
+        within(60, "rounds/000001/arriving-*/frame-9", state)
         aggregator.process.kill()
-    stored = {
-        int(folder.name.removeprefix("arriving-")): len(list(folder.glob("frame-*")))
-        for folder in state.glob("studies/*/rounds/000001/arriving-*")
-    }
+    stored = {silo: len(anywhere(state, f"rounds/000001/arriving-{silo}/frame-*")) for silo in (1, 2, 3)}
     with served(federation, port=port):
         thread.join(200)
     assert [type(result) for result in results] == [GlobalModel] * 3, results

@@ -64,16 +64,16 @@ class Party:
             self.scheduler.kill(self)
             raise Killed(self)
 
-    def fsync(self, descriptor: int) -> None:
-        """A durable step; the disk may refuse it."""
-        self.burn(descriptor)
+    def fsync(self, what: int | str) -> None:
+        """A durable step: a descriptor that is synced, or what else becomes durable. The disk may refuse it."""
+        self.burn(what)
         self.moved = self.scheduler.now
         trouble = self._disk.get(self.steps)
         if trouble is not None:
             self._refused, self._full = trouble.writes, trouble.full
         if self._refused:
             self._refused -= 1
-            self.say(f"the disk refuses as it {_told(descriptor)}")
+            self.say(f"the disk refuses as it {_told(what)}")
             code = errno.ENOSPC if self._full else errno.EIO
             raise OSError(code, os.strerror(code))
 

@@ -44,7 +44,7 @@ def test_a_folder_from_between_the_begin_of_a_round_and_its_charge_does_not_forg
 
 def test_an_old_copy_of_the_aggregator_does_not_keep_all_silos_waiting(stage: Stage) -> None:
     """It waited for silos to begin the first round again, and they for a round that it did not know."""
-    world = meeting(stage(4, 1), [(Restore(party=0, copied=1, step=197),)], "an old copy comes back")
+    world = meeting(stage(4, 1), [(Restore(party=0, copied=1, step=139),)], "an old copy comes back")
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
 
 

@@ -6,8 +6,10 @@ what `cheap` names; a power cut that loses unsynced writes is not simulated. A s
 itself, as systemd or a person would; each silo ends with a named reason.
 """
 
+import errno
 import os
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -19,6 +21,7 @@ import pytest
 
 import aggregator.app
 import aggregator.coordinator
+import aggregator.database
 import aggregator.renewals
 import aggregator.service
 import privacy.channel.authorisation
@@ -27,6 +30,7 @@ import silo_node.agent
 import silo_node.client
 import silo_node.cosigning
 import silo_node.roster_watch
+from aggregator.database import Database, Step
 from privacy import durable
 from privacy.channel import roster_statement
 from privacy.channel.authorisation import KEY_EXCHANGE, TLS_VERSION
@@ -82,6 +86,7 @@ class World:
         self._training: dict[int, float] = {}
         self._worker: Task | None = None
         self._locks: dict[int, Party] = {}
+        self._databases: list[Database] = []
         self._entries: dict[int, tuple[Entry, ...]] = {}
 
     def run(self) -> None:
@@ -237,7 +242,9 @@ class World:
         return self.running[index].run()
 
     def _release(self, party: Party) -> None:
-        """The kernel closes what a process that is gone had locked."""
+        """The kernel closes what a process that is gone had open and locked."""
+        while party is self.hub and self._databases:
+            self._databases.pop().close()
         for descriptor, owner in list(self._locks.items()):
             if owner is party:
                 del self._locks[descriptor]
@@ -294,7 +301,23 @@ class World:
                 if scheduler.current is self._worker and not any(condition.held for condition in conditions):
                     scheduler.sleep(0.001)  # calls are served while the aggregator folds and publishes
 
+        commit, opened = aggregator.database.commit, Database.__init__
+
+        def opening(database: Database, path: Path, steps: Sequence[Step]) -> None:
+            opened(database, path, steps)
+            self._databases.append(database)
+
+        def committing(connection: sqlite3.Connection) -> None:
+            if scheduler.acting is not None:
+                try:
+                    cast(Party, scheduler.acting).fsync("commits to its database")
+                except OSError as error:
+                    raise refused_by_sqlite(error) from error
+            commit(connection)
+
         with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Database, "__init__", opening)
+            patch.setattr(aggregator.database, "commit", committing)
             patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
             # No certificate changes here, and what is written of them would move the steps of kept histories.
             patch.setattr(aggregator.renewals.Renewals, "check", lambda *_: None)
@@ -319,6 +342,15 @@ class World:
             if not self.cast.cosigning:
                 patch.setattr(silo_node.agent, "Cosigning", NoCosigning)
             yield
+
+
+def refused_by_sqlite(error: OSError) -> sqlite3.Error:
+    """What SQLite raises when the system refuses a write or an fsync."""
+    full = error.errno == errno.ENOSPC
+    refused = sqlite3.OperationalError("the disk refuses")
+    refused.sqlite_errorcode = sqlite3.SQLITE_FULL if full else sqlite3.SQLITE_IOERR_FSYNC
+    refused.sqlite_errorname = "SQLITE_FULL" if full else "SQLITE_IOERR_FSYNC"
+    return refused
 
 
 class NoCosigning:
