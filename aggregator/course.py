@@ -11,6 +11,9 @@ from aggregator.setup import Rules
 from aggregator.store import StudyStore
 from privacy.errors import ProtocolError
 
+FORGOTTEN = "forgotten"
+"""Why a round is abandoned whose end silos have, and this aggregator, which got an old copy, has not."""
+
 
 class Course:
     """How far the rounds are.
@@ -35,6 +38,7 @@ class Course:
         self.revoked: frozenset[int] = frozenset()
         self._store, self._clock, self._changed = store, clock, changed
         self._present: set[int] = set()
+        self._ahead: dict[int, int] = {}
 
     @property
     def newest(self) -> int:
@@ -74,12 +78,18 @@ class Course:
         """A silo waits for this round, which starts the patience.
 
         One that waits for a later round than there is remembers more than an aggregator whose old copy was put back:
-        the rounds up to it are abandoned, one patience each, and the study goes on.
+        the rounds up to it are abandoned, one patience each, and the study goes on. One that waits for Closes has no
+        deadline: it is over when t silos wait for a later one, which they do only when they have its end.
         """
         self.postpone()
         self.here(silo)
-        number = min(number, self.newest)
+        newest = self.newest
+        self._ahead[silo] = number
+        number = min(number, newest)
         self.states[number] = deadlines.awaited(self.states[number], self._clock())
+        ahead = sum(waits > newest for waits in self._ahead.values())
+        if isinstance(self.states[newest], rounds.Unmasked) and ahead >= self.rules.threshold:
+            self.states[newest] = setup.Abandoned(FORGOTTEN)
         self._changed()  # there may be a deadline now
 
     def postpone(self) -> None:

@@ -22,6 +22,10 @@ from privacy.wire.requests import Phase
 from privacy.wire.sets import share_set_digest, unmask_set_digest
 
 
+EARLY = "close.early"
+"""The refusal of a Close of a round that nobody here can have opened."""
+
+
 @dataclass(frozen=True)
 class Upload:
     """An upload's signed header, as it came and as it reads."""
@@ -231,7 +235,7 @@ def closed(state: State, index: int, message: Signed, close: Close, rules: Rules
         ProtocolError: not unmasked yet, other survivors, or a chain or sum that differs from the others'.
     """
     if not isinstance(state, Unmasked | Closed):
-        raise ProtocolError("this round cannot have been opened yet", code="close.early")
+        raise ProtocolError("this round cannot have been opened yet", code=EARLY)
     _shown_as(state, close.survivors_hash)
     if isinstance(state, Unmasked) and index in state.unopenables:
         raise ProtocolError("this silo said that it cannot open the round", code="close.contradicted")

@@ -79,6 +79,7 @@ class AggregatorClient:
         self._peer = f"the aggregator at {target}"
         self._digest, self._patience, self._egress = study_digest, patience, egress
         self._attend: Callable[[], bool] | None = None
+        self._last_word: tuple[Signed, ...] = ()
         self._connect(identity)
 
     def _connect(self, identity: Identity) -> None:
@@ -106,6 +107,11 @@ class AggregatorClient:
     def attend(self, answer: Callable[[], bool]) -> None:
         """From now on call `answer` when another silo waits for something while we wait; it says if it did anything."""
         self._attend = answer
+
+    def last_word(self, message: Signed) -> None:
+        """Send how we ended a round, which belongs from now on to what `wait` says again: the next begins with it."""
+        self._last_word = (message,)
+        self.submit(message)
 
     def close(self) -> None:
         """Close the connection, and the log of what left."""
@@ -171,7 +177,7 @@ class AggregatorClient:
 
         def poll() -> Board:
             nonlocal again
-            for message in said if again else ():
+            for message in (*self._last_word, *said) if again else ():
                 self._repeat(message)
             again = True
             return self._polled(round_number, phase, POLL_MILLISECONDS, attentive)

@@ -44,8 +44,8 @@ from silo_node.stored_upload import StoredUpload
 
 GIVEN_UP = "unopenable"
 """The ledger's entry of a round that this silo could not open."""
-OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown")
-"""Answers of the aggregator to a silo whose round was abandoned while it was still at work."""
+OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown", "round.not_open")
+"""Answers of the aggregator to a silo whose round was abandoned while it was still at work, or is not known any more."""
 
 
 @dataclass(frozen=True)

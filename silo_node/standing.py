@@ -91,7 +91,7 @@ class Standing:
         """Send the stored Close, also again; but never before its sum was applied, as the sum may then be erased."""
         stored = self._stored_close()
         if stored is not None and stored[1].round_number <= model.round_number:
-            self.client.submit(stored[0])
+            self.client.last_word(stored[0])
 
     def own_close(self, round_number: int) -> Close | None:
         """What we signed at the end of the last round that we closed; None if we did not open it ourselves."""

@@ -58,6 +58,9 @@ class Line:
     def submit(self, message: Signed) -> None:
         self.world.hub.submit(self.index, message)
 
+    def last_word(self, message: Signed) -> None:
+        self.submit(message)
+
     def upload(self, upload: StoredUpload) -> int:
         first = self.world.hub.begin(self.index, upload.header)
         parts = [convert.encode_header_part(upload.header), *map(convert.encode_piece, upload.pieces(first))]
