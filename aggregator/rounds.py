@@ -21,7 +21,6 @@ from privacy.wire.messages import UNOPENABLE, Close, Reject, Sign, Unmask, Unope
 from privacy.wire.requests import Phase
 from privacy.wire.sets import share_set_digest, unmask_set_digest
 
-
 EARLY = "close.early"
 """The refusal of a Close of a round that nobody here can have opened."""
 

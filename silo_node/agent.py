@@ -61,6 +61,7 @@ from silo_node.progress import Progress
 from silo_node.records import RoundRecords
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import RoundVault
+from silo_node.seen_heads import SeenHeads
 from silo_node.snapshot import GONE, Snapshots, state_of
 from silo_node.standing import Standing
 from silo_node.state import StudyDirectory
@@ -111,6 +112,7 @@ class Agent:
         self._agreement = Agreement(self._standing, self._records, self.client)
         self._cosigning = Cosigning(self.study, self._index, self.ledger, self.cosigner, self._records, self.client)
         self._witnesses = Witnesses(self._standing, self._records, self.client, self.witnesses_required)
+        self._seen = SeenHeads(self.study.roster, self._index, self.folder, self._records)
 
     def run(self) -> GlobalModel:
         """Take part until the study is over, or a person wants a stop after a round; returns the state then.
@@ -248,7 +250,7 @@ class Agent:
 
     def _contribute_and_open(self, model: GlobalModel, place: Place, vault: RoundVault, mac: RoundMac) -> GlobalModel:
         number, ctx = place.round_number, place.ctx
-        exchange = KeyExchange(place, self.identity, self.client, vault, self.roster)
+        exchange = KeyExchange(place, self.identity, self.client, vault, self.roster, self._seen)
         upload = StoredUpload.load(self.folder.upload, ctx, self.identity.keys.public_identity)
         # A round that a recovery of the ledger charged may have been trained: it is sat out.
         known = self._records.chain_after(number) is not None or any(

@@ -20,6 +20,7 @@ from privacy.wire.requests import Phase
 from silo_node.client import AggregatorClient
 from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import RoundVault
+from silo_node.seen_heads import SeenHeads
 
 LATE = ("round.late", "round.not_open", "round.repeated")
 """Answers of the aggregator that mean: too late for this round, or there already."""
@@ -42,6 +43,7 @@ class KeyExchange:
     client: AggregatorClient
     vault: RoundVault
     roster: RosterWatch
+    heads: SeenHeads
 
     def take_part(self) -> Exchanged:
         """Advertise, share, check both sets, and keep the shares of others.
@@ -49,22 +51,27 @@ class KeyExchange:
         Raises:
             RoundEnded: fewer than t silos came.
             CollegiumError: a set that is not in order; the study halts.
+            CorruptState: `ledger.rolled_back`: another silo saw a newer ledger of this one.
         """
         secrets = RoundSecrets.generate()
         self.vault.keep_secrets(secrets)
-        own = bodies.seal(advertise.build(self.place, secrets), self._name, self.identity.keys.identity)
+        said = advertise.build(self.place, secrets, self.heads.told())
+        own = bodies.seal(said, self._name, self.identity.keys.identity)
         self.vault.keep_message("advertise", own)
         self._submit(own)
         board = self.client.published(self.place.round_number, Phase.ADVERTISED, (own,))
+        self.heads.heed(board.messages, self.place.round_number)
         advertised = advertise.check(self.place, board.messages, own, self.roster.revoked(board))
         if self.place.silo not in advertised.members:
             return self.follow()
+        self.heads.keep(advertised)  # before anybody can train with our shares
         message = bodies.seal(share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity)
         self.vault.keep_message("shares", message)
         self._submit(message)
         shared = share_set.check(self.place, self._published(Phase.SHARED, own, message), advertised, message)
         if self.place.silo not in shared.members:
             return self.follow()
+        self.heads.answered(advertised, shared.members)
         received = share_set.receive(self.place, shared, secrets)
         self.vault.keep_held(received.held)
         keys = upload_keys(secrets, self.place.ctx, shared.digest, self.place.silo, received.seeds)
@@ -80,7 +87,9 @@ class KeyExchange:
         """
         own, shares = self.vault.message("advertise"), self.vault.message("shares")
         said = tuple(message for message in (own, shares) if message is not None)
-        advertised = advertise.check(self.place, self._published(Phase.ADVERTISED, *said), own)
+        messages = self._published(Phase.ADVERTISED, *said)
+        self.heads.heed(messages, self.place.round_number)
+        advertised = advertise.check(self.place, messages, own)
         return Exchanged(share_set.check(self.place, self._published(Phase.SHARED, *said), advertised, shares), None)
 
     @property

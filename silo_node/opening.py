@@ -45,7 +45,7 @@ from silo_node.stored_upload import StoredUpload
 GIVEN_UP = "unopenable"
 """The ledger's entry of a round that this silo could not open."""
 OVERTAKEN = ("sum.not_published", "sum.gone", "survivors.unknown", "round.not_open")
-"""Answers of the aggregator to a silo whose round was abandoned while it was still at work, or is not known any more."""
+"""Answers of the aggregator to a silo whose round was abandoned, or forgotten, while it was still at work."""
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from privacy.ledger.store import Ledger
 from privacy.ledger.witness import Charge, Seen, charges, lost
 from privacy.study import Study
 from silo_node.approval import load_approved, round_event
+from silo_node.known_heads import Known
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault
 from silo_node.state import StateDirectory, StudyDirectory
 from silo_node.stored_upload import StoredUpload
-from silo_node.witnesses import Known
 
 LONGEST = 500
 """Characters of a reason or a name."""

@@ -7,9 +7,9 @@ roster-statement-<consortium>.json  the newest that was seen
 pseudonyms.sqlite, pseudonyms-<project>.sqlite  names drawn at random, where a de-identification profile wants them
 cohorts/<cohort>/                         patients/  pseudonyms of all cohorts that ever were
 catalogues/, volumes/  indices of the folders that images are read from, and what was decoded of them
-studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back}, and of the round
-                {upload/, sum/, snapshot/, audit}, transformed/ while it trains, and start.safetensors, the public
-                weights that it starts from if it does
+studies/<study>/{study.yaml, approval.json, key, announcement, model, close, halted, rolled-back, seen-heads}, and of
+                the round {upload/, sum/, snapshot/, audit}, transformed/ while it trains, and start.safetensors, the
+                public weights that it starts from if it does
 """
 
 import hmac
@@ -181,6 +181,7 @@ class StudyDirectory:
         self.close_file = root / "close"
         self.halted = root / "halted"
         self.rolled_back = root / "rolled-back"
+        self.seen_heads = root / "seen-heads"
         self.transformed = root / "transformed"
         self.weights_file = root / "start.safetensors"
 

@@ -5,62 +5,24 @@ believed where a silo signed it: our own Closes and Advertises, and the heads th
 aggregator that keeps back the newest of all of these can hide what happened after; it cannot make up a head.
 """
 
-import json
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.parties import parties_of
-from privacy.digest import Json, canonical_json
 from privacy.errors import CollegiumError, CorruptState, ProtocolError
 from privacy.ledger.note import read_checkpoint
-from privacy.ledger.witness import ROLLED_BACK, Seen, lost
+from privacy.ledger.witness import Seen
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
 from privacy.wire.limits import DIGEST_BYTES
 from privacy.wire.messages import Advertise, Close
 from silo_node.agreement import WITNESSED
 from silo_node.client import AggregatorClient
+from silo_node.known_heads import Known
 from silo_node.records import RoundRecords
 from silo_node.standing import Standing
-from silo_node.state import StudyDirectory
-
-
-@dataclass(frozen=True)
-class Known:
-    """What the witnesses say: heads of our ledger, and the newest rounds that we closed, may be in, and began."""
-
-    heads: tuple[Seen, ...]
-    closed: int
-    newest_round: int
-    opened: int
-
-    def keep(self, folder: StudyDirectory) -> None:
-        """Store it for `ledger recover`. Raises StorageError."""
-        heads: list[Json] = [{"party": head.party, "size": head.size, "root": head.root.hex()} for head in self.heads]
-        told: dict[str, Json] = {
-            "heads": heads,
-            "closed": self.closed,
-            "newest_round": self.newest_round,
-            "opened": self.opened,
-        }
-        durable.write(folder.rolled_back, canonical_json(told))
-
-    @classmethod
-    def load(cls, folder: StudyDirectory) -> "Known":
-        """What was stored.
-
-        Raises:
-            CorruptState: it is damaged; the next start writes it anew.
-        """
-        try:
-            told = json.loads(folder.rolled_back.read_bytes())
-            heads = tuple(Seen(str(h["party"]), int(h["size"]), bytes.fromhex(h["root"])) for h in told["heads"])
-            return cls(heads, int(told["closed"]), int(told["newest_round"]), int(told["opened"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorruptState("what the witnesses said is damaged; run the silo again to ask them anew") from error
 
 
 @dataclass(frozen=True)
@@ -80,25 +42,14 @@ class Witnesses:
         """Compare our ledger with what others keep of it.
 
         Raises:
-            CorruptState: `ledger.rolled_back`: it is older than a head that we signed, or another one.
+            CorruptState: as `Known.compare`.
             ProtocolError: `witness.replayed`: not an answer to this question; `witness.forged`: something in it was not
                 signed by whom it names; `witness.forgot`: older than what the aggregator must have.
             Unreachable: no answer.
         """
         known = self._ask()
         folder = self.standing.folder
-        missing = lost(self.records.entries, self.records.head()[1], known.heads)
-        # A round that we took part in begins with an entry; a recovery adds those that are missing.
-        if missing or (known.opened and not self.records.has("round_opened", known.opened)):
-            known.keep(folder)
-            newest = max((head.size for head in missing), default=0)
-            told = f"{newest} entries are known of it" if newest else f"it does not know round {known.opened}"
-            raise CorruptState(
-                f"the ledger here has {self.records.head()[0]} entries and is not the newest: {told}. Entries may be "
-                "lost, and with them what was spent on patients, so nothing is trained. If there is a newer copy, stop "
-                "and restore it. If not, 'collegium-silo ledger recover --by NAME --reason TEXT' says what follows",
-                code=ROLLED_BACK,
-            )
+        known.compare(self.records, folder)
         folder.rolled_back.unlink(missing_ok=True)
         witnessed = max((int(str(body["round"])) for body in self.records.all_of(WITNESSED)), default=0)
         if known.closed < witnessed:

@@ -13,7 +13,7 @@ from privacy.errors import ProtocolError
 from privacy.secagg.faults import SiloFault
 from privacy.secagg.place import Place
 from privacy.secagg.round_keys import RoundSecrets, b_commitment
-from privacy.wire.messages import Advertise
+from privacy.wire.messages import Advertise, LedgerHead
 from privacy.wire.sets import advertise_set_digest
 
 
@@ -38,8 +38,8 @@ class AdvertiseSet:
         return {message.silo_index: message for message in self.advertised}[silo]
 
 
-def build(place: Place, secret: RoundSecrets) -> Advertise:
-    """What this silo signs and sends; `secret` is durable before."""
+def build(place: Place, secret: RoundSecrets, heads: tuple[LedgerHead, ...] = ()) -> Advertise:
+    """What this silo signs and sends; `secret` is durable before, and so is what `heads` of ledgers stand for."""
     return Advertise(
         place.ctx,
         place.round_number,
@@ -47,6 +47,7 @@ def build(place: Place, secret: RoundSecrets) -> Advertise:
         secret.key_c.public_key,
         secret.key_s.public_key,
         b_commitment(place.ctx, place.silo, secret.b),
+        heads,
     )
 
 

@@ -4,7 +4,7 @@ A body is decoded only by `open_signed`, after its signature was verified, and i
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -117,6 +117,15 @@ def decode_signed(data: bytes) -> Signed:
 
 # ---- between values and protobuf
 
+
+def _heads_to(heads: Iterable[LedgerHead]) -> list[pb.LedgerHead]:
+    return [pb.LedgerHead(silo=head.silo, size=head.size, root=head.root) for head in heads]
+
+
+def _heads_from(wire: Iterable[Any]) -> tuple[LedgerHead, ...]:
+    return tuple(LedgerHead(head.silo, head.size, head.root) for head in wire)
+
+
 _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[Any], Body]]] = {
     KeyRequest: (
         lambda m: pb.KeyRequest(study_digest=m.study_digest, epoch=m.epoch, silo=m.silo_index, public_key=m.public_key),
@@ -143,10 +152,16 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
     ),
     Advertise: (
         lambda m: pb.Advertise(
-            ctx=m.ctx, round=m.round_number, silo=m.silo_index, pk_c=m.pk_c, pk_s=m.pk_s, b_commit=m.b_commit
+            ctx=m.ctx,
+            round=m.round_number,
+            silo=m.silo_index,
+            pk_c=m.pk_c,
+            pk_s=m.pk_s,
+            b_commit=m.b_commit,
+            heads=_heads_to(m.heads),
         ),
         pb.Advertise,
-        lambda w: Advertise(w.ctx, w.round, w.silo, w.pk_c, w.pk_s, w.b_commit),
+        lambda w: Advertise(w.ctx, w.round, w.silo, w.pk_c, w.pk_s, w.b_commit, _heads_from(w.heads)),
     ),
     Shares: (
         lambda m: pb.Shares(
@@ -243,7 +258,7 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             ledger_size=m.ledger_size,
             ledger_root=m.ledger_root,
             state_mac=m.state_mac,
-            witnessed=[pb.LedgerHead(silo=head.silo, size=head.size, root=head.root) for head in m.witnessed],
+            witnessed=_heads_to(m.witnessed),
         ),
         pb.Close,
         lambda w: Close(
@@ -255,7 +270,7 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             w.state_mac,
             w.ledger_size,
             w.ledger_root,
-            tuple(LedgerHead(head.silo, head.size, head.root) for head in w.witnessed),
+            _heads_from(w.witnessed),
         ),
     ),
     Unopenable: (

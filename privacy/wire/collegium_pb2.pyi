@@ -87,20 +87,22 @@ class KeyGrant(_message.Message):
     def __init__(self, announce: _Optional[_Union[Signed, _Mapping]] = ..., giver: _Optional[int] = ..., receiver: _Optional[int] = ..., request_hash: _Optional[bytes] = ..., enc: _Optional[bytes] = ...) -> None: ...
 
 class Advertise(_message.Message):
-    __slots__ = ("ctx", "round", "silo", "pk_c", "pk_s", "b_commit")
+    __slots__ = ("ctx", "round", "silo", "pk_c", "pk_s", "b_commit", "heads")
     CTX_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     SILO_FIELD_NUMBER: _ClassVar[int]
     PK_C_FIELD_NUMBER: _ClassVar[int]
     PK_S_FIELD_NUMBER: _ClassVar[int]
     B_COMMIT_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
     ctx: bytes
     round: int
     silo: int
     pk_c: bytes
     pk_s: bytes
     b_commit: bytes
-    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., pk_c: _Optional[bytes] = ..., pk_s: _Optional[bytes] = ..., b_commit: _Optional[bytes] = ...) -> None: ...
+    heads: _containers.RepeatedCompositeFieldContainer[LedgerHead]
+    def __init__(self, ctx: _Optional[bytes] = ..., round: _Optional[int] = ..., silo: _Optional[int] = ..., pk_c: _Optional[bytes] = ..., pk_s: _Optional[bytes] = ..., b_commit: _Optional[bytes] = ..., heads: _Optional[_Iterable[_Union[LedgerHead, _Mapping]]] = ...) -> None: ...
 
 class ShareBox(_message.Message):
     __slots__ = ("receiver", "box_c", "box_s", "commit_b", "commit_k")

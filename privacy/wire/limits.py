@@ -15,6 +15,8 @@ BOX_C_BYTES = 2 * SHARE_BYTES + BOX_OVERHEAD_BYTES
 BOX_S_BYTES = DIGEST_BYTES + BOX_OVERHEAD_BYTES
 MAX_TAG_BYTES = 128
 SEAL_TAG_BYTES = 16
+MAX_HEADS = 8
+"""Heads of one silo's ledger that another keeps."""
 
 
 def check_digest(value: bytes, name: str, *, may_be_empty: bool = False) -> None:

@@ -14,6 +14,7 @@ from privacy.wire.limits import (
     BOX_C_BYTES,
     BOX_S_BYTES,
     KEM_PUBLIC_BYTES,
+    MAX_HEADS,
     MAX_ROUNDS,
     MAX_SILOS,
     MAX_TAG_BYTES,
@@ -76,8 +77,28 @@ class KeyGrant:
 
 
 @dataclass(frozen=True)
+class LedgerHead:
+    """Entries in a silo's ledger and the Merkle root over them (32 bytes), as the silo signed them."""
+
+    silo: int
+    size: int
+    root: bytes
+
+    def __post_init__(self) -> None:
+        check_number(self.silo, 1, MAX_SILOS, "a silo index")
+        check_digest(self.root, "ledger root")
+
+    def continues(self, earlier: "LedgerHead") -> bool:
+        """Whether a ledger that only grows can have both heads, the earlier one first."""
+        return self.size > earlier.size or (self.size, self.root) == (earlier.size, earlier.root)
+
+
+@dataclass(frozen=True)
 class Advertise:
-    """M1: a silo's fresh public keys of a round, for shares (`pk_c`) and for pair seeds (`pk_s`)."""
+    """M1: a silo's fresh public keys of a round, for shares (`pk_c`) and for pair seeds (`pk_s`).
+
+    `heads` are its own ledger's and those of other silos' that they may not have answered, ascending.
+    """
 
     ctx: bytes
     round_number: int
@@ -85,8 +106,12 @@ class Advertise:
     pk_c: bytes
     pk_s: bytes
     b_commit: bytes
+    heads: tuple[LedgerHead, ...] = ()
 
     def __post_init__(self) -> None:
+        ordered = [(head.silo, head.size, head.root) for head in self.heads]
+        if len(ordered) > MAX_HEADS * MAX_SILOS or ordered != sorted(set(ordered)):
+            raise ProtocolError("heads of ledgers are unordered, repeated or too many", code="protocol.malformed")
         check_place(self.ctx, self.round_number, self.silo_index)
         check_length(self.pk_c, KEM_PUBLIC_BYTES, "public key")
         check_length(self.pk_s, KEM_PUBLIC_BYTES, "public key")
@@ -218,23 +243,6 @@ class Unmask:
         check_place(self.ctx, self.round_number, self.silo_index)
         check_digest(self.survivors_hash, "survivors hash")
         check_number(len(self.sealed), SEAL_TAG_BYTES, MAX_SILOS * SHARE_BYTES + SEAL_TAG_BYTES, "a sealed length")
-
-
-@dataclass(frozen=True)
-class LedgerHead:
-    """Entries in a silo's ledger and the Merkle root over them (32 bytes), as the silo signed them in a Close."""
-
-    silo: int
-    size: int
-    root: bytes
-
-    def __post_init__(self) -> None:
-        check_number(self.silo, 1, MAX_SILOS, "a silo index")
-        check_digest(self.root, "ledger root")
-
-    def continues(self, earlier: "LedgerHead") -> bool:
-        """Whether a ledger that only grows can have both heads, the earlier one first."""
-        return self.size > earlier.size or (self.size, self.root) == (earlier.size, earlier.root)
 
 
 @dataclass(frozen=True)

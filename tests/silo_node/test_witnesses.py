@@ -15,9 +15,9 @@ from privacy.wire.heads import HeadAnswer
 from privacy.wire.messages import Close
 from silo_node import recovery
 from silo_node.approval import Approval
+from silo_node.known_heads import Known
 from silo_node.recovery import Recovery
 from silo_node.state import StateDirectory
-from silo_node.witnesses import Known
 from tests.aggregator.hub import Members
 from tests.silo_node.direct import Line, World, patiently_opened, with_rounds
 

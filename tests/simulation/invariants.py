@@ -34,10 +34,19 @@ def _once(world: World) -> Iterator[str]:
 
 
 def _charged(world: World) -> Iterator[str]:
-    """What was trained is charged in the ledger that is there at the end, also if an older one was put back."""
+    """What was trained is charged before the next training, and in the ledger that is there at the end.
+
+    Also if an older ledger was put back. If the aggregator was put back too, only other silos know what is lost: before
+    the silo trains again they say so, unless too many of them were put back as well; before that nobody can.
+    """
+    back = {op.party for op in world.operations if isinstance(op, Restore)}
+    roster = world.cast.study.roster
+    for silo, number, forgotten in world.forgotten:
+        if not (0 in back and len(back - {0, silo}) >= 2 * roster.threshold - len(roster.silos) - 1):
+            yield f"silo {silo} trains round {number}, and its ledger has forgotten the charge of {sorted(forgotten)}"
     for silo in world.silos:
         charged = Counter(_rounds(world, silo, "reserved"))
-        if world.reasons[silo][-1:] not in UNASKED:
+        if world.reasons[silo][-1:] not in UNASKED and not {0, silo} <= back:
             for number in {number for who, number in world.trained if who == silo} - charged.keys():
                 yield f"silo {silo} trained round {number} and its ledger has forgotten the charge"
         for number, times in charged.items():

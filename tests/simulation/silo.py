@@ -23,11 +23,11 @@ from silo_node.approval import round_event
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.global_model import GlobalModel
+from silo_node.known_heads import Known
 from silo_node.progress import Progress
 from silo_node.recovery import Recovery
 from silo_node.roster_watch import RosterWatch
 from silo_node.state import StateDirectory
-from silo_node.witnesses import Known
 from tests.integration.federation import BINS, made_up_layout
 from tests.simulation.clock import virtual_datetime
 from tests.simulation.consortium import PARAMETERS

@@ -82,6 +82,21 @@ def test_a_disk_that_is_full_as_a_round_closes_does_not_keep_the_next_from_begin
     assert refused
 
 
+def test_a_charge_that_only_the_other_silos_can_tell_of_is_entered_before_the_next_training(stage: Stage) -> None:
+    """Silo and aggregator were put back together: nobody was asked who knew that the silo had trained."""
+    around = ((Restore(0, 1, 82), Restore(party=2, copied=1, step=step)) for step in range(92, 110))
+    world = meeting(stage(4, 2, False, 5), around, "knows it with 3. Entries may be lost")
+    assert (2, 1) in world.trained
+    assert 1 in [entry.body["round"] for entry in world.entries(2) if entry.kind == "reserved"]
+
+
+def test_an_aggregator_put_back_from_the_last_round_to_the_first_lets_the_study_end(stage: Stage) -> None:
+    """It waited for Closes of a round that silos had left behind, or that only the one before told of."""
+    for step in (156, 290):
+        world = meeting(stage(4, 2, False, 5), [(Restore(0, 139, step),)], "an old copy comes back")
+        assert all(reasons == ["finished"] for reasons in world.reasons.values())
+
+
 def test_a_steward_put_back_to_before_its_key_makes_another_and_all_stop(stage: Stage) -> None:
     """Not mended: a person signs a new epoch. What matters is that nothing is opened with two keys."""
     split = 0

@@ -77,6 +77,7 @@ class World:
         self.lines = {index: self._line(index) for index in self.silos}
         self.running: dict[int, SimulatedAgent] = {}
         self.trained: list[tuple[int, int]] = []
+        self.forgotten: list[tuple[int, int, set[int]]] = []
         self.opened: list[Opened] = []
         self.reasons: dict[int, list[str]] = {index: [] for index in self.silos}
         self.finished: dict[int, GlobalModel] = {}
@@ -125,8 +126,11 @@ class World:
 
     def training_begins(self, index: int, number: int) -> None:
         """Check the debit and let the time pass that training takes."""
-        if not any(body["round"] == number for body in self.running[index]._records.all_of("reserved")):
+        charged = {body["round"] for body in self.running[index]._records.all_of("reserved")}
+        if number not in charged:
             self.problems.append(f"silo {index} reads patients for round {number} before it is charged")
+        if forgotten := {before for who, before in self.trained if who == index} - charged:
+            self.forgotten.append((index, number, forgotten))
         self.trained.append((index, number))
         self.scheduler.sleep(self._training.get(index, 1.0))
 

@@ -42,7 +42,7 @@ WIRE = {
     "KeyRequest": ["study_digest", "epoch", "silo", "public_key"],
     "KeyAnnounce": ["study_digest", "epoch", "roster_digest", "key_id"],
     "KeyGrant": ["announce", "giver", "receiver", "request_hash", "enc"],
-    "Advertise": ["ctx", "round", "silo", "pk_c", "pk_s", "b_commit"],
+    "Advertise": ["ctx", "round", "silo", "pk_c", "pk_s", "b_commit", "heads"],
     "ShareBox": ["receiver", "box_c", "box_s", "commit_b", "commit_k"],
     "Shares": ["ctx", "round", "silo", "advertise_set", "boxes"],
     "UploadHeader": ["ctx", "round", "silo", "share_set", "frame_bytes", "frame_sha256", "seeds_sha256", "tag"],

@@ -21,7 +21,15 @@ from privacy.wire.heads import (
     HeldHead,
     ShownHead,
 )
-from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES, MAX_FRAMES
+from privacy.wire.limits import (
+    BOX_C_BYTES,
+    BOX_S_BYTES,
+    KEM_PUBLIC_BYTES,
+    MAX_FRAME_BYTES,
+    MAX_FRAMES,
+    MAX_HEADS,
+    MAX_SILOS,
+)
 from privacy.wire.messages import (
     Abandon,
     Advertise,
@@ -59,7 +67,7 @@ VALID: list[Any] = [
     AwaitRequest(D, 0, Phase.SURVIVORS, 0),
     SumRequest(D, 1),
     FrameRequest(D, 1, 1, 0),
-    Advertise(D, 1, 1, bytes(KEM_PUBLIC_BYTES), bytes(KEM_PUBLIC_BYTES), D),
+    Advertise(D, 1, 1, bytes(KEM_PUBLIC_BYTES), bytes(KEM_PUBLIC_BYTES), D, (LedgerHead(1, 2, D), LedgerHead(1, 3, D))),
     BOX,
     Shares(D, 1, 1, D, (BOX,)),
     Unmask(D, 1, 1, D, bytes(16)),
@@ -152,6 +160,9 @@ def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
         (VALID[19], {"first_frame": -1}),
         (VALID[7], {"witnessed": (LedgerHead(2, 0, D), LedgerHead(1, 0, D))}),
         (VALID[7], {"witnessed": (LedgerHead(2, 0, D), LedgerHead(2, 1, D))}),
+        (VALID[12], {"heads": (LedgerHead(2, 0, D), LedgerHead(1, 0, D))}),
+        (VALID[12], {"heads": (LedgerHead(1, 1, D), LedgerHead(1, 1, D))}),
+        (VALID[12], {"heads": tuple(LedgerHead(1, size, D) for size in range(MAX_HEADS * MAX_SILOS + 1))}),
         (LedgerHead(1, 0, D), {"silo": 0}),
         (HeadAnswer(D, D, 1, None, None, ()), {"silo_index": 65}),
         (PROOF, {"size": 0}),
