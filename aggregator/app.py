@@ -18,14 +18,16 @@ from typing import Annotated
 import grpc
 import typer
 
-from aggregator import enrolment, one_way_port
+from aggregator import enrolment, health, one_way_port
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
+from aggregator.health import Health
 from aggregator.one_way_port import OneWayPort
 from aggregator.operations.doctor import doctor
 from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import Watched
+from aggregator.operations.readiness import Readiness
 from aggregator.operations.status import status
 from aggregator.records import Records
 from aggregator.renewals import Renewals
@@ -51,6 +53,7 @@ from privacy.operations.events import SILENT, Events, telling
 from privacy.operations.live import LiveFile
 from privacy.study import Study
 from privacy.wire import convert
+from privacy.wire.health import SERVICE
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The blind adder of a Collegium study.")
 app.command()(enrolment.init)
@@ -71,6 +74,7 @@ class Program:
     server: grpc.Server
     coordinator: Coordinator
     store: StudyStore
+    readiness: Readiness
     ledger: Ledger
     port: int
     one_way: OneWayPort | None
@@ -142,20 +146,23 @@ def build(
         roster.admit(member)
 
     renewals = Renewals(state / "renewals", signed)
-    check_complete(METHODS, [convert.SERVICE])
-    authorisation = Authorisation(signed.consortium, METHODS, admit, known=renewals.check)
+    readiness = Readiness(state, identity, lambda: coordinator.ending)
+    healthy = Health(readiness.lacking, lambda: coordinator.view().halted)
+    table = {**METHODS, **health.METHODS}
+    check_complete(table, [convert.SERVICE, SERVICE])
+    authorisation = Authorisation(signed.consortium, table, admit, known=renewals.check)
     limits, handlers = Limits(config.allowance), (Service(coordinator, heads, renewals).handler(),)
     server = grpc.server(
         futures.ThreadPoolExecutor(threads_for(len(signed.roster.silos), config.allowance)),
         interceptors=[Translation(), authorisation, limits],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers(handlers)
+    server.add_generic_rpc_handlers((*handlers, healthy.handler()))
     port, beside = tls.listen(server, identity, listen, state / "identity"), None
     if one_way_listen is not None:
         folder = state / "identity"
         beside = OneWayPort(signed, identity, config, one_way_listen, folder, authorisation, limits, handlers, ledger)
-    return Program(server, coordinator, store, ledger, port, beside)
+    return Program(server, coordinator, store, readiness, ledger, port, beside)
 
 
 @app.command(
@@ -208,7 +215,7 @@ def serve(
             watched.start()
             if watch_at is not None:
                 seen = Watched(state, identity, program.ledger, watched.look)
-                stack.callback(Endpoint(watch_at, seen.metrics, seen.lacking).close)
+                stack.callback(Endpoint(watch_at, seen.metrics, program.readiness.lacking).close)
             program.coordinator.work()
             events.say("stopped", program.coordinator.view().round)
         finally:

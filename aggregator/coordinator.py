@@ -245,6 +245,11 @@ class Coordinator:
             self._ending = True
             self._changed.notify_all()
 
+    @property
+    def ending(self) -> bool:
+        """Whether `end` was called."""
+        return self._ending
+
     def progress(self) -> tuple[int, Phase]:
         """The newest round and its phase."""
         with self._changed:
@@ -254,8 +259,8 @@ class Coordinator:
     def view(self) -> View:
         """The newest round, for those who watch."""
         with self._changed:
-            course, number = self._course, self._course.newest
-            return view(self._study, number, course.states[number], course.revoked, course.seconds_left())
+            course = self._course
+            return view(self._study, course.states, course.revoked, course.seconds_left())
 
     # ---- the sum
 

@@ -23,6 +23,8 @@ from privacy.wire.sets import share_set_digest, unmask_set_digest
 
 EARLY = "close.early"
 """The refusal of a Close of a round that nobody here can have opened."""
+REJECTED = "rejected"
+"""The reason of an abandonment because silos refused the survivors or the sum; each of them then waits for a person."""
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def rejected(state: State, index: int, message: Signed, reject: Reject, rules: R
         raise ProtocolError("this silo already answered for the round", code="survivors.answered")
     state = replace(state, rejects={**state.rejects, index: message})
     if len(state.uploads) - len(state.rejects) < rules.threshold:
-        return Abandoned("rejected")
+        return Abandoned(REJECTED)
     return state
 
 

@@ -1,12 +1,11 @@
-"""The metrics of a running aggregator, and whether it is ready."""
+"""The metrics of a running aggregator."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.operations.view import View
 from privacy.channel.identity import Identity
-from privacy.errors import IdentityError
 from privacy.ledger.store import Ledger
 from privacy.operations import metrics
 from privacy.operations.metrics import COUNTER, GAUGE, Metric, Sample
@@ -37,14 +36,6 @@ class Watched:
     def metrics(self) -> str:
         """The text of `/metrics`."""
         return metrics.render(self._samples(datetime.now(UTC)), METRICS)
-
-    def lacking(self) -> Sequence[str]:
-        """Why it is not ready."""
-        try:
-            self._identity.check_dates()
-        except IdentityError as error:  # no silo would connect
-            return (str(error),)
-        return ()
 
     def _samples(self, now: datetime) -> Iterable[Sample]:
         seen, since = self._look()

@@ -117,6 +117,8 @@ def text(shown: Mapping[str, Json]) -> str:
             f"sending       {_names(shown['begun'])}",
             f"awaited       {_names(shown['awaited'])} ({shown['needed']} silos are needed)",
         ]
+        if shown.get("halted"):
+            lines.append(f"HALTED        {shown['halted']}")
         if shown["revoked"]:
             lines.append(f"revoked       {_names(shown['revoked'])}")
     lines += [

@@ -3,7 +3,7 @@
 Names and counts of hospitals only: the aggregator knows nothing of patients that it could show.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from aggregator import rounds, setup
@@ -29,6 +29,7 @@ class View:
         needed: how many silos this phase needs.
         revoked: silos that the consortium revoked.
         seconds_left: until the phase ends without those awaited; None for no such instant.
+        halted: why no round can close until people act; empty when one can.
     """
 
     study: str
@@ -42,14 +43,17 @@ class View:
     needed: int
     revoked: tuple[str, ...]
     seconds_left: float | None
+    halted: str
 
     def to_json(self) -> dict[str, Json]:
         """Plain data."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def view(study: Study, number: int, state: rounds.State, revoked: frozenset[int], seconds_left: float | None) -> View:
-    """What a person is told of a state."""
+def view(study: Study, states: Mapping[int, rounds.State], revoked: frozenset[int], seconds_left: float | None) -> View:
+    """What a person is told of the newest round of `states`."""
+    number = max(states)
+    state = states[number]
     names = tuple(silo.name for silo in study.roster.silos)
     everyone = frozenset(range(1, len(names) + 1)) - revoked
     phase, done, begun, expected = _of(state, everyone)
@@ -72,7 +76,28 @@ def view(study: Study, number: int, state: rounds.State, revoked: frozenset[int]
         needed=study.roster.threshold,
         revoked=named(revoked),
         seconds_left=None if seconds_left is None else max(0.0, round(seconds_left, 1)),
+        halted="" if phase == FINISHED else halt(states, len(everyone), study.roster.threshold),
     )
+
+
+def halt(states: Mapping[int, rounds.State], silos: int, threshold: int) -> str:
+    """Why the rounds cannot go on with these silos; empty when they can.
+
+    A silo that refused a sum waits for a person. Until t take part again, each round after that is abandoned.
+    """
+    if silos < threshold:
+        return f"{silos} silos are not revoked, and {threshold} are needed"
+    number = max(states)
+    state: rounds.State | None = states[number]
+    if isinstance(state, setup.Advertising) and len(state.advertised) < threshold:
+        number -= 1
+        state = states.get(number)
+    while isinstance(state, setup.Abandoned):
+        if state.reason == rounds.REJECTED:
+            return f"silos refused the sum of round {number} and wait until a person there acts"
+        number -= 1
+        state = states.get(number)
+    return ""
 
 
 _Told = tuple[str, frozenset[int], frozenset[int], frozenset[int]]

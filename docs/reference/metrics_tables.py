@@ -9,6 +9,17 @@ HEAD = """# Metrics
 (the process lives), `/readyz` (503 and a reason while it is not ready) and `/metrics` (Prometheus text format).
 The address is `127.0.0.1:PORT`, `[::1]:PORT` or `unix:PATH` (mode 0600); any other is refused, and without the option
 nothing listens.
+
+The aggregator is not ready while it is stopped, its certificate is out of date, or the disk of its state directory is
+full, read-only or gone; before it has recovered its rounds it does not listen at all. A study that halted leaves it
+ready: the silos that a person lets go on must reach it.
+
+The aggregator's own port has the standard health service `grpc.health.v1.Health` (Check, List, Watch), for silos and
+for proxies with a silo's certificate: it is behind mutual TLS, the roster and each silo's share of calls as everything
+on that port is. The name `""` is SERVING while `/readyz` says so, and `collegium.v1.Aggregator` while moreover no halt
+is told by `collegium-aggregator status`: too few silos are left, or silos refused a sum and wait for a person. What has
+no such certificate, a Kubernetes probe for one, asks `/livez` and `/readyz`.
+
 No metric counts patients, images or lots. `deploy/grafana/collegium.json` is a dashboard of these metrics.
 This page is printed by `docs/reference/metrics_tables.py`; a test compares it.
 """
