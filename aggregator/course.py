@@ -38,7 +38,7 @@ class Course:
         self.revoked: frozenset[int] = frozenset()
         self._store, self._clock, self._changed = store, clock, changed
         self._present: set[int] = set()
-        self._ahead: dict[int, int] = {}
+        self._gone_on: set[int] = set()
 
     @property
     def newest(self) -> int:
@@ -78,18 +78,20 @@ class Course:
         """A silo waits for this round, which starts the patience.
 
         One that waits for a later round than there is remembers more than an aggregator whose old copy was put back:
-        the rounds up to it are abandoned, one patience each, and the study goes on. One that waits for Closes has no
-        deadline: it is over when t silos wait for a later one, which they do only when they have its end.
+        the rounds up to it are abandoned, one patience each, and the study goes on. A round that waits for Closes has
+        no deadline: it is over when t silos wait for a later one, as they do when they have its end and said so again.
         """
         self.postpone()
         self.here(silo)
         newest = self.newest
-        self._ahead[silo] = number
+        if not isinstance(self.states[newest], rounds.Unmasked):
+            self._gone_on.clear()
+        elif number > newest:
+            self._gone_on.add(silo)
+            if len(self._gone_on) >= self.rules.threshold:
+                self.states[newest] = setup.Abandoned(FORGOTTEN)
         number = min(number, newest)
         self.states[number] = deadlines.awaited(self.states[number], self._clock())
-        ahead = sum(waits > newest for waits in self._ahead.values())
-        if isinstance(self.states[newest], rounds.Unmasked) and ahead >= self.rules.threshold:
-            self.states[newest] = setup.Abandoned(FORGOTTEN)
         self._changed()  # there may be a deadline now
 
     def postpone(self) -> None:
