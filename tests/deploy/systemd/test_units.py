@@ -14,7 +14,7 @@ import typer
 from privacy.channel.tls import host_and_port
 from silo_node.round_vault import MEMORY, default_folder
 from tests.deploy.systemd import units
-from tests.deploy.systemd.units import FOLDER, NAMES, ROOT, value
+from tests.deploy.systemd.units import FOLDER, NAMES, value
 
 MOST_EXPOSED = 2.0
 needs_systemd = pytest.mark.skipif(
@@ -80,12 +80,8 @@ def test_a_rounds_secrets_outlive_a_restart_of_the_silo() -> None:
 
 
 def test_what_needs_a_person_is_not_started_again() -> None:
-    table = (ROOT / "docs/reference/exit-codes.md").read_text()
-    rows = re.findall(r"^\| (\d+) \|[^|]*\|[^|]*\| ([a-z ]+) \|$", table, re.MULTILINE)
-    assert {again for _, again in rows} == {"yes", "no", "aggregator only"}
     for name in NAMES:
-        person = {code for code, again in rows if again == "no" or (again != "yes" and name not in again)} - {"0"}
-        assert set((value(name, "RestartPreventExitStatus") or "").split()) == person
+        assert set((value(name, "RestartPreventExitStatus") or "").split()) == units.person(name)
         assert value(name, "Restart") == "on-failure"
 
 

@@ -1,5 +1,6 @@
-"""Reads the systemd units of `deploy/systemd`."""
+"""Reads the systemd units of `deploy/systemd`, and which exit codes need a person."""
 
+import re
 import shlex
 from pathlib import Path
 
@@ -37,3 +38,11 @@ def command(name: str) -> list[str]:
     for key, setting in environment(name).items():
         said = said.replace(f"${{{key}}}", setting).replace(f"${key}", setting)
     return shlex.split(said)
+
+
+def person(name: str) -> set[str]:
+    """The exit codes after which nobody should start the program again by itself, as the reference says."""
+    table = (ROOT / "docs/reference/exit-codes.md").read_text()
+    rows = re.findall(r"^\| (\d+) \|[^|]*\|[^|]*\| ([a-z ]+) \|$", table, re.MULTILINE)
+    assert {again for _, again in rows} == {"yes", "no", "aggregator only"}
+    return {code for code, again in rows if again == "no" or (again != "yes" and name not in again)} - {"0"}
