@@ -18,7 +18,7 @@ from typing import Annotated
 import grpc
 import typer
 
-from aggregator import enrolment, health, one_way_port
+from aggregator import PACKAGES, enrolment, health, one_way_port
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
@@ -51,6 +51,7 @@ from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import SILENT, Events, telling
 from privacy.operations.live import LiveFile
+from privacy.release.command import verifying
 from privacy.study import Study
 from privacy.wire import convert
 from privacy.wire.health import SERVICE
@@ -61,10 +62,9 @@ app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-aggregator"), name="ledger")
 app.command()(status)
 app.command()(doctor)
+app.command("verify-release")(verifying("collegium-aggregator", PACKAGES))
 
 STOP_GRACE_SECONDS = 2.0
-PACKAGES = ("aggregator", "privacy")
-"""What an aggregator's code is, for the ledger."""
 
 
 @dataclass(frozen=True)

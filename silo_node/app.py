@@ -10,7 +10,8 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
-from silo_node import archives, budget, cohort_commands, configuration, deidentification, enrolment
+from privacy.release.command import verifying
+from silo_node import PACKAGES, archives, budget, cohort_commands, configuration, deidentification, enrolment
 from silo_node.audit import audit
 from silo_node.operations.decommission import decommission
 from silo_node.operations.doctor import doctor
@@ -45,6 +46,7 @@ app.command()(doctor)
 app.command()(stop)
 app.command()(revoke_approval)
 app.command()(decommission)
+app.command("verify-release")(verifying("collegium-silo", PACKAGES))
 
 
 @app.command()

@@ -65,8 +65,7 @@ def audit(
 
     Example: collegium-silo audit --state /var/lib/collegium --study chest
     """
-    from silo_node import approval
-    from silo_node.program import PACKAGES
+    from silo_node import PACKAGES, approval
 
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     directory = StateDirectory(state)

@@ -17,7 +17,7 @@ from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
 from privacy.study import Study
-from silo_node import approval, configuration, tasks
+from silo_node import PACKAGES, approval, configuration, tasks
 from silo_node import export as exporting
 from silo_node.agent import Agent
 from silo_node.client import AggregatorClient
@@ -34,9 +34,6 @@ from silo_node.roster_watch import RosterWatch
 from silo_node.round_vault import default_folder
 from silo_node.state import StateDirectory
 from silo_node.transformed import TransformedImages
-
-PACKAGES = ("imaging", "privacy", "silo_node")
-"""What a silo's code is, for the ledger."""
 
 
 def take_part(

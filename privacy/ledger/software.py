@@ -5,7 +5,7 @@ same. A party that runs other code than it says can enter anything: this shows d
 """
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -38,23 +38,27 @@ def enter(ledger: Ledger, packages: Sequence[str]) -> None:
 
 def inventory(packages: Sequence[str]) -> dict[str, Json]:
     """Version, digest of the code (hex) and versions of libraries."""
-    fields = [part for name in sorted(packages) for path, data in _content(files(name), name) for part in (path, data)]
+    content = {path: data for name in packages for path, data in _content(files(name), name)}
     libraries: dict[str, Json] = {"python": platform.python_version()}
     for name in LIBRARIES:
         if found := _version(name):
             libraries[name] = found
-    return {"version": _version("collegium"), "code": protocol_hash("code", *fields).hex(), "libraries": libraries}
+    return {"version": _version("collegium"), "code": code_digest(content), "libraries": libraries}
 
 
-def _content(folder: Traversable, path: str) -> list[tuple[bytes, bytes]]:
-    """Every file below a package, by path."""
-    found: list[tuple[bytes, bytes]] = []
-    for part in sorted(folder.iterdir(), key=lambda part: part.name):
+def code_digest(content: Mapping[str, bytes]) -> str:
+    """Digest (hex) of the files of packages, by path with `/`; bytecode is not among them."""
+    paths = sorted(content, key=lambda path: path.split("/"))
+    return protocol_hash("code", *(field for path in paths for field in (path.encode(), content[path]))).hex()
+
+
+def _content(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
+    """Every file below a package, with its path."""
+    for part in folder.iterdir():
         if part.is_dir() and part.name not in _NOT_CODE:
-            found += _content(part, f"{path}/{part.name}")
+            yield from _content(part, f"{path}/{part.name}")
         elif part.is_file():
-            found.append((f"{path}/{part.name}".encode(), part.read_bytes()))
-    return found
+            yield f"{path}/{part.name}", part.read_bytes()
 
 
 def _version(package: str) -> str:

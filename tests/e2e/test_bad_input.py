@@ -27,8 +27,8 @@ from privacy.errors import (
     Unreachable,
 )
 from privacy.ledger import software
+from silo_node import PACKAGES
 from silo_node.ingestion import open_cohort
-from silo_node.program import PACKAGES
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.e2e import commands

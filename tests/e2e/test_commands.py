@@ -36,9 +36,10 @@ OTHERWISE_TESTED = {
     ("silo", "pull"),
     *(("silo", word) for word in ("what-leaves", "status", "doctor")),
     *(("aggregator", word) for word in ("status", "doctor")),
+    *((name, "verify-release") for name in ("silo", "aggregator")),
 }
 """Looked at in `tests/deploy/sandbox`, `test_audit`, `test_cohort`, `tests/silo_node`, `tests/aggregator`,
-`tests/privacy/ledger` and `tests/imaging/sources`."""
+`tests/privacy/{ledger,release}` and `tests/imaging/sources`."""
 
 
 def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
