@@ -12,6 +12,7 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy import console, durable
+from privacy.channel import passphrase
 from privacy.errors import ConfigError, IdentityError, PolicyRefused
 from privacy.ledger import reader
 from privacy.ledger.caps import Cap, Request
@@ -149,7 +150,7 @@ def _consent(file: Path | None, passphrase_file: Path | None, wanted: str) -> Ed
 
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is not None:
-        return second_person.passphrase_in(file)
+        return passphrase.read(file)
     return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
 
 

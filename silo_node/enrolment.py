@@ -7,7 +7,9 @@ import typer
 
 from privacy.channel import enrolment
 from privacy.channel.member import Member, Role
+from privacy.configuration import load
 from privacy.console import emit
+from privacy.token.description import TokenDescription
 from silo_node import configuration
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
@@ -20,10 +22,15 @@ def init(
     consortium: Annotated[str, typer.Option(help="Name of the consortium.")],
     token_file: Annotated[Path, typer.Option(help="File that holds the one-time enrolment token.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the request.")],
+    pkcs11: Annotated[
+        Path | None,
+        typer.Option(help="File that describes a token (pkcs11.yaml), to make the keys in.", show_default="in files"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make this silo's keys, which never leave it, and write the request to be admitted.
 
+    With --pkcs11 the keys for identity and TLS are made in a token, which nobody can take them out of.
     With keys made before it asks another consortium with the same ones, and keeps ledger and budgets.
 
     \b
@@ -31,7 +38,8 @@ def init(
     collegium-silo init --state /var/lib/collegium --name st-marys \\
         --consortium chest-net --token-file token.txt -o request.json
     """
-    request = enrolment.begin(state, Member(consortium, Role.SILO, name), (), token_file, output)
+    described = None if pkcs11 is None else load(pkcs11, TokenDescription)
+    request = enrolment.begin(state, Member(consortium, Role.SILO, name), (), token_file, output, described)
     configuration.write_default(state)
     emit(enrolment.describe_request(request, output), as_json=as_json)
 

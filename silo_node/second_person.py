@@ -16,11 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from privacy.channel.files import read_secret, write_secret
-from privacy.errors import ConfigError, IdentityError
+from privacy.channel.passphrase import check_new
+from privacy.errors import IdentityError
 from privacy.study import fingerprint
-
-SHORTEST = 12
-"""Characters that a passphrase has at least."""
 
 
 def make(path: Path, passphrase: str) -> str:
@@ -30,8 +28,7 @@ def make(path: Path, passphrase: str) -> str:
         ConfigError: the passphrase is too short.
         StorageError: there is such a file already, or the disk refused.
     """
-    if len(passphrase) < SHORTEST:
-        raise ConfigError(f"the passphrase has fewer than {SHORTEST} characters; choose a longer one")
+    check_new(passphrase)
     key = Ed25519PrivateKey.generate()
     encryption = BestAvailableEncryption(passphrase.encode())
     write_secret(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
@@ -58,15 +55,3 @@ def load(path: Path, passphrase: str) -> Ed25519PrivateKey:
 def fingerprint_of(key: Ed25519PrivateKey) -> str:
     """What silo.yaml calls the key."""
     return fingerprint(key.public_key().public_bytes_raw())
-
-
-def passphrase_in(path: Path) -> str:
-    """The passphrase in a file that only its owner may read, without the end of the line.
-
-    Raises:
-        IdentityError: the file is missing or others may read it. ConfigError: it is no text.
-    """
-    try:
-        return read_secret(path).decode().rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path.name} does not hold a passphrase") from error

@@ -10,7 +10,7 @@ import typer
 from deploy.consortium.authority import Authority
 from deploy.consortium.signing import sign_draft
 from privacy import console
-from privacy.channel import roster_statement
+from privacy.channel import passphrase, roster_statement
 from privacy.channel.admission import Admission, Request
 from privacy.channel.envelope import Signed
 from privacy.channel.files import publish, write_secret
@@ -18,7 +18,9 @@ from privacy.channel.member import Member, Role
 from privacy.channel.roster_statement import MAX_LIFE, Reason, RosterStatement
 from privacy.configuration import load
 from privacy.digest import Json
+from privacy.errors import ConfigError
 from privacy.study import dump
+from privacy.token.description import TokenDescription
 
 app = typer.Typer(no_args_is_help=True, help="Start a consortium, admit its members and sign its studies.")
 study_app = typer.Typer(no_args_is_help=True, help="Sign studies.")
@@ -27,6 +29,15 @@ app.add_typer(study_app, name="study")
 Directory = Annotated[Path, typer.Option("--dir", help="The consortium's directory.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="File to write.")]
 Days = Annotated[int, typer.Option(min=1, max=MAX_LIFE.days, help="How long the statement holds.")]
+PassphraseFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--passphrase-file",
+        help="File that holds the passphrase of the consortium's keys.",
+        envvar="COLLEGIUM_PASSPHRASE_FILE",
+        show_default="ask, if they have one",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -34,15 +45,27 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="New directory; keep it offline and backed up.")],
     name: Annotated[str, typer.Option(help="Name of the consortium, part of every member's identity.")],
+    passphrase_file: PassphraseFile = None,
+    pkcs11: Annotated[
+        Path | None,
+        typer.Option(help="File that describes a token (pkcs11.yaml), to make the keys in.", show_default="in files"),
+    ] = None,
+    plain_keys: Annotated[
+        bool, typer.Option("--plain-keys", help="No passphrase: for a trial, or where the disk is encrypted.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make the consortium's CA and study-signing key.
+    """Make the consortium's CA and study-signing key: under a passphrase, which is asked for, or in a token.
 
     \b
     Example:
-    collegium-consortium init consortium --name chest-net
+    collegium-consortium init consortium --name chest-net --passphrase-file passphrase.txt
     """
-    authority = Authority.create(directory, name, datetime.now(UTC))
+    if (passphrase_file is not None) + (pkcs11 is not None) + plain_keys > 1:
+        raise ConfigError("--passphrase-file, --pkcs11 and --plain-keys exclude each other; give one of them")
+    words = None if plain_keys or pkcs11 is not None else _passphrase(passphrase_file, confirm=True)
+    described = None if pkcs11 is None else load(pkcs11, TokenDescription)
+    authority = Authority.create(directory, name, datetime.now(UTC), words, described)
     console.emit(
         {
             "consortium": authority.name,
@@ -62,6 +85,7 @@ def token(
         Path | None, typer.Option("--output", "-o", help="Write the token to this file (0600) and do not print it.")
     ] = None,
     hours: Annotated[int, typer.Option(min=1, max=24 * 90, help="How long it can be used.")] = 72,
+    passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Invite a member: a one-time token for this role and name. Hand it over on a private way.
@@ -70,7 +94,7 @@ def token(
     Example:
     collegium-consortium token silo st-marys --dir consortium -o st-marys.token
     """
-    authority = Authority.open(directory)
+    authority = _opened(directory, passphrase_file)
     until = datetime.now(UTC) + timedelta(hours=hours)
     secret = authority.register.invite(Member(authority.name, role, name), until)
     if output is not None:
@@ -88,6 +112,7 @@ def admit(
     request: Annotated[Path, typer.Argument(help="The file that the new member's 'init' wrote.")],
     directory: Directory,
     output: Output,
+    passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a request against its token and issue the certificate; again gives the same answer.
@@ -96,7 +121,7 @@ def admit(
     Example:
     collegium-consortium admit request.json --dir consortium -o admission.json
     """
-    authority = Authority.open(directory)
+    authority = _opened(directory, passphrase_file)
     asked = load(request, Request)
     _hand_over(authority, authority.admit(asked, datetime.now(UTC)), asked, output, as_json)
 
@@ -111,6 +136,7 @@ def renew(
         Path | None,
         typer.Option(help="What it asks by way of its aggregator: a certificate for a new TLS key."),
     ] = None,
+    passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Issue a new certificate for an admitted member.
@@ -122,7 +148,7 @@ def renew(
     Example:
     collegium-consortium renew silo st-marys --dir consortium -o admission.json
     """
-    authority = Authority.open(directory)
+    authority = _opened(directory, passphrase_file)
     asked = None if request is None else load(request, Request)
     admission = authority.renew(Member(authority.name, role, name), datetime.now(UTC), asked)
     _hand_over(authority, admission, authority.register.named(role, name).request, output, as_json)
@@ -136,6 +162,7 @@ def revoke(
     reason: Annotated[Reason, typer.Option(help="Why.")],
     output: Output,
     days: Days = 30,
+    passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Revoke a member for good: a new roster statement says so. Give it to every aggregator at once.
@@ -144,7 +171,7 @@ def revoke(
     Example:
     collegium-consortium revoke silo st-marys --dir consortium --reason key-compromise -o roster-statement.json
     """
-    authority = Authority.open(directory)
+    authority = _opened(directory, passphrase_file)
     request = authority.admitted(role, name)
     signed = authority.revocations.revoke(request, reason, datetime.now(UTC), timedelta(days=days))
     _state(signed, output, as_json)
@@ -155,6 +182,7 @@ def roster_statement_(
     directory: Directory,
     output: Output,
     days: Days = 30,
+    passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Sign a new roster statement: who is revoked, and until when that holds. Renew it before it expires.
@@ -163,7 +191,7 @@ def roster_statement_(
     Example:
     collegium-consortium roster-statement --dir consortium -o roster-statement.json
     """
-    signed = Authority.open(directory).revocations.renew(datetime.now(UTC), timedelta(days=days))
+    signed = _opened(directory, passphrase_file).revocations.renew(datetime.now(UTC), timedelta(days=days))
     _state(signed, output, as_json)
 
 
@@ -175,6 +203,7 @@ def study_sign(
     weights: Annotated[
         Path | None, typer.Option(help="The safetensors file that the study starts from, if it names one.")
     ] = None,
+    passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Complete a draft (identity keys, threshold, noise, length of an upload) and sign it.
@@ -183,7 +212,7 @@ def study_sign(
     Example:
     collegium-consortium study sign draft.yaml --dir consortium -o study.yaml
     """
-    completed = sign_draft(Authority.open(directory), draft, weights)
+    completed = sign_draft(_opened(directory, passphrase_file), draft, weights)
     study = completed.signed.study
     publish(output, dump(completed.signed).encode())
     fingerprints: dict[str, Json] = {party.name: party.fingerprint for party in study.roster.silos}
@@ -253,6 +282,14 @@ def study_from_bundle(
     if not as_json:
         found["model"] = json.dumps(found["model"])
     console.emit(found, as_json=as_json)
+
+
+def _passphrase(file: Path | None, *, confirm: bool = False) -> str:
+    return passphrase.ask("the consortium's keys", confirm=confirm) if file is None else passphrase.read(file)
+
+
+def _opened(directory: Path, passphrase_file: Path | None) -> Authority:
+    return Authority.open(directory, lambda: _passphrase(passphrase_file))
 
 
 def _state(signed: Signed, output: Path, as_json: bool) -> None:

@@ -9,6 +9,7 @@ the newest roster statement, which this directory keeps.
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
@@ -25,12 +26,16 @@ from deploy.consortium.revocations import Revocations
 from privacy.channel import certificate as profile
 from privacy.channel.admission import Admission, Request, alternative_names, check_proof, check_request, subject
 from privacy.channel.files import publish, write_secret
-from privacy.channel.identity import certificate_key, private_pem, signing_key
+from privacy.channel.key_file import Passphrase, certificate_key, content, signing_key
 from privacy.channel.member import Member, Role
+from privacy.channel.passphrase import check_new
 from privacy.configuration import Strict, load
 from privacy.errors import ConfigError, IdentityError, StorageError
 from privacy.learning import Name
 from privacy.signer import Signer
+from privacy.token.description import DESCRIPTION_FILE, TokenDescription
+from privacy.token.keys import TokenCertificateKey, TokenSigner, take_back
+from privacy.token.session import Token, token_of
 
 CA_LIFE = timedelta(days=3650)
 MEMBER_LIFE = timedelta(days=365)
@@ -57,11 +62,21 @@ class Authority:
     _ca_key: ec.EllipticCurvePrivateKey = field(repr=False)
 
     @classmethod
-    def create(cls, directory: Path, name: str, now: datetime) -> "Authority":
+    def create(
+        cls,
+        directory: Path,
+        name: str,
+        now: datetime,
+        passphrase: str | None = None,
+        pkcs11: TokenDescription | None = None,
+    ) -> "Authority":
         """Make a consortium in `directory`, which must be new or empty: all of it or nothing.
 
+        Its keys are made in the token that `pkcs11` describes, or lie in files, under the passphrase if there is one.
+
         Raises:
-            ConfigError: the name is not a name, or the directory holds something.
+            ConfigError: the name is not a name, the directory holds something, or the passphrase is too short.
+            IdentityError: the token is not there, refuses, or has keys of such labels.
             StorageError: the disk refused.
         """
         try:
@@ -70,13 +85,17 @@ class Authority:
             raise ConfigError("a consortium's name is 1 to 40 lower-case letters, digits and hyphens") from error
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise ConfigError(f"{directory.name} is not an empty directory; choose a new one", code="config.not_empty")
-        ca_key = ec.generate_private_key(ec.SECP256R1())
+        if passphrase is not None:
+            check_new(passphrase)
+        ca_key, study_key = _new_keys(None if pkcs11 is None else token_of(pkcs11))
         temporary = directory.with_name(f".{directory.name}.{token_hex(8)}")
         try:
             for folder in (temporary, temporary / "tokens", temporary / "members"):
                 folder.mkdir(mode=0o700, parents=folder is temporary)
-            write_secret(temporary / "ca.key", private_pem(ca_key))
-            write_secret(temporary / "study.key", private_pem(Ed25519PrivateKey.generate()))
+            if pkcs11 is not None:
+                write_secret(temporary / DESCRIPTION_FILE, pkcs11.dump())
+            write_secret(temporary / "ca.key", content(ca_key, passphrase))
+            write_secret(temporary / "study.key", content(study_key, passphrase))
             publish(temporary / "ca.pem", _ca_certificate(name, ca_key, now).public_bytes(Encoding.PEM))
             publish(temporary / "consortium.json", description.model_dump_json().encode() + b"\n")
             temporary.rename(directory)
@@ -84,21 +103,25 @@ class Authority:
             raise StorageError(f"cannot create {directory.name}: {error.strerror}; free or allow that place") from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        return cls.open(directory)
+            if not directory.exists():
+                take_back(ca_key, study_key)
+        return cls.open(directory, lambda: passphrase or "")
 
     @classmethod
-    def open(cls, directory: Path) -> "Authority":
-        """Open a consortium's directory.
+    def open(cls, directory: Path, passphrase: Passphrase | None = None) -> "Authority":
+        """Open a consortium's directory; the passphrase is asked once, and only if its keys are under one.
 
         Raises:
             ConfigError: it is none.
-            IdentityError: a key is missing, damaged, readable by others or not that of the CA certificate.
+            IdentityError: a key is missing, damaged, readable by others or not that of the CA certificate, or the
+                passphrase does not open it.
         """
         if not (directory / "consortium.json").exists():
             raise ConfigError(f"{directory} is not a consortium's directory; run 'init' or check --dir")
         name = load(directory / "consortium.json", Description).name
-        ca_key = certificate_key(directory / "ca.key")
-        study_key = signing_key(directory / "study.key")
+        once = None if passphrase is None else cache(passphrase)
+        ca_key = certificate_key(directory / "ca.key", once)
+        study_key = signing_key(directory / "study.key", once)
         try:
             certificate = profile.parse((directory / "ca.pem").read_bytes(), "ca.pem")
         except OSError as error:
@@ -202,6 +225,19 @@ class Authority:
             ca_certificate=self.certificate.public_bytes(Encoding.PEM).decode(),
             study_key=self.public_study_key.hex(),
         )
+
+
+def _new_keys(token: Token | None) -> tuple[ec.EllipticCurvePrivateKey, Signer]:
+    """The key of the CA and the one for studies."""
+    if token is None:
+        return ec.generate_private_key(ec.SECP256R1()), Ed25519PrivateKey.generate()
+    token.refuse_used_label()
+    ca_key = TokenCertificateKey.generate(token, "ca")
+    try:
+        return ca_key, TokenSigner.generate(token, "study")
+    except IdentityError:
+        ca_key.destroy()
+        raise
 
 
 def _with_new_key(known: Request, asked: Request) -> Request:

@@ -101,7 +101,7 @@ class Consortium:
 
     def _enrol(self) -> None:
         self._display.step("making the consortium; every party makes its keys and is admitted")
-        self._run(self._consortium("init", "init", str(self._authority), "--name", CONSORTIUM))
+        self._run(self._consortium("init", "init", str(self._authority), "--name", CONSORTIUM, "--plain-keys"))
         members = [("aggregator", AGGREGATOR, self._aggregator)]
         members += [("silo", name, state) for name, state in self._states.items()]
         at = ("--dir", str(self._authority))

@@ -8,6 +8,9 @@ certificate is of our consortium takes ours. Nothing is sent.
 import socket
 import ssl
 
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from privacy.channel.identity import Identity
 from privacy.channel.tls import host_and_port
 from privacy.errors import CollegiumError, IdentityError, Unreachable
@@ -15,6 +18,8 @@ from privacy.operations import reach
 
 _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _OTHER_HOST, _OTHER_ADDRESS = 62, 64
+_PROBE = b"collegium: is the token there?"
+"""Begins otherwise than anything that these keys sign for somebody."""
 
 
 def diagnose(
@@ -40,6 +45,10 @@ def diagnose(
         ConfigError: `target` is not HOST:PORT.
     """
     host, port = host_and_port(target)
+    try:
+        prove(identity)
+    except CollegiumError as error:
+        return error
     proxy = proxy or reach.proxy_for(host)
     if proxy is not None:
         try:
@@ -59,6 +68,16 @@ def diagnose(
         return Unreachable(f"nothing answers at {target}; start the aggregator, or check the address and the firewall")
     with connection:
         return _shake_hands(trusted or identity.authority_pem, connection, host, target)
+
+
+def prove(identity: Identity) -> None:
+    """Sign something with both keys, which shows whether the token that they are in is there.
+
+    Raises:
+        IdentityError: it is not, or it refuses.
+    """
+    identity.keys.identity.sign(_PROBE)
+    identity.keys.tls.sign(_PROBE, ec.ECDSA(hashes.SHA256()))
 
 
 def _shake_hands(trusted: bytes, connection: socket.socket, host: str, target: str) -> CollegiumError:

@@ -23,11 +23,14 @@ from privacy.channel.identity import (
     Identity,
     Keys,
     create_folder,
+    refuse_existing,
 )
 from privacy.channel.member import Member, Role
 from privacy.configuration import load
 from privacy.digest import Json
-from privacy.errors import ConfigError, IdentityError, StorageError
+from privacy.errors import CollegiumError, ConfigError, IdentityError, StorageError
+from privacy.token.description import TokenDescription
+from privacy.token.session import token_of
 
 IDENTITY_FOLDER = "identity"
 MOVE_FILE = "move-request.json"
@@ -36,25 +39,40 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 """32 random bytes in URL-safe base 64."""
 
 
-def begin(state: Path, member: Member, hosts: tuple[str, ...], token_file: Path, output: Path) -> Request:
+def begin(
+    state: Path,
+    member: Member,
+    hosts: tuple[str, ...],
+    token_file: Path,
+    output: Path,
+    pkcs11: TokenDescription | None = None,
+) -> Request:
     """Make the keys of `member` in `state/identity`, all or none, and write the request to `output`.
 
-    A silo that has keys and asks another consortium asks with the same keys, under the same name.
+    A silo that has keys and asks another consortium asks with the same keys, under the same name. Where `pkcs11`
+    describes a token, the keys for identity and TLS are made in it and stay there.
 
     Raises:
         ConfigError: the token file, a name or a host is not usable.
-        IdentityError: there are keys already.
+        IdentityError: there are keys already; the token is not there, or refuses.
         StorageError: the disk refused; a copy of the request is in the identity folder once the keys are.
     """
     folder, token = state / IDENTITY_FOLDER, read_token(token_file)
     moves = _moves(folder, member)
-    keys = Keys.load(folder) if moves else Keys.generate(member.role)
-    request = make_request(member, hosts, keys, token)
-    text = request.model_dump_json(indent=2).encode() + b"\n"
     if moves:
+        if pkcs11 is not None:
+            raise ConfigError("the keys of this silo are made already and stay where they are; leave --pkcs11 out")
+        request, text = _request(member, hosts, Keys.load(folder), token)
         durable.write(folder / MOVE_FILE, text)
     else:
-        create_folder(folder, keys, text)
+        refuse_existing(folder)
+        keys = Keys.generate(member.role, None if pkcs11 is None else token_of(pkcs11))
+        try:
+            request, text = _request(member, hosts, keys, token)
+            create_folder(folder, keys, text)
+        except CollegiumError:
+            keys.take_back()
+            raise
     try:
         publish(output, text)
     except StorageError as error:
@@ -63,6 +81,11 @@ def begin(state: Path, member: Member, hosts: tuple[str, ...], token_file: Path,
             f" {IDENTITY_FOLDER}/{MOVE_FILE if moves else REQUEST_FILE} in the state directory"
         ) from error
     return request
+
+
+def _request(member: Member, hosts: tuple[str, ...], keys: Keys, token: str) -> tuple[Request, bytes]:
+    request = make_request(member, hosts, keys, token)
+    return request, request.model_dump_json(indent=2).encode() + b"\n"
 
 
 def finish(state: Path, admission_file: Path, now: datetime | None = None) -> Identity:

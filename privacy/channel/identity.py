@@ -15,23 +15,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.hpke import MLKEM768X25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from privacy import durable
 from privacy.channel import certificate as profile
 from privacy.channel.files import read_secret, write_secret
+from privacy.channel.key_file import certificate_key, content, private_pem, reference_in, signing_key
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
-from privacy.durable import storage_error, sync_folder
 from privacy.errors import IdentityError, StorageError
 from privacy.learning import Name
 from privacy.signer import Signer
 from privacy.study import Hex32, fingerprint
+from privacy.token.description import DESCRIPTION_FILE
+from privacy.token.keys import TokenCertificateKey, TokenSigner, take_back
+from privacy.token.session import Token
 
 IDENTITY_FILE = "identity.key"
 TLS_FILE = "tls.key"
@@ -40,6 +43,8 @@ CERTIFICATE_FILE = "certificate.pem"
 AUTHORITY_FILE = "ca.pem"
 CONSORTIUM_FILE = "consortium.json"
 REQUEST_FILE = "request.json"
+RETIRED = "retired-"
+"""Begins the name of a file that names a TLS key in a token that is certified no more."""
 NEXT_FOLDER = "next"
 """A new TLS key and its request, until its certificate comes (`privacy.channel.renewal`)."""
 
@@ -76,10 +81,22 @@ class Keys:
     hpke: HpkeKey | None = field(repr=False)
 
     @classmethod
-    def generate(cls, role: Role) -> "Keys":
-        """Fresh keys from the operating system's randomness."""
+    def generate(cls, role: Role, token: Token | None = None) -> "Keys":
+        """Fresh keys from the operating system's randomness; but for HPKE made in the token, when one is given.
+
+        Raises:
+            IdentityError: the token is not there, refuses, or has keys with such labels already.
+        """
         hpke = HpkeKey(secrets.token_bytes(HpkeKey.SEED_BYTES)) if role is Role.SILO else None
-        return cls(Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1()), hpke)
+        if token is None:
+            return cls(Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1()), hpke)
+        token.refuse_used_label()
+        identity = TokenSigner.generate(token, "identity")
+        try:
+            return cls(identity, TokenCertificateKey.generate(token, "tls"), hpke)
+        except IdentityError:
+            identity.destroy()
+            raise
 
     @classmethod
     def load(cls, folder: Path) -> "Keys":
@@ -99,10 +116,16 @@ class Keys:
         Raises:
             StorageError: a key is there already, or the disk refused.
         """
-        write_secret(folder / IDENTITY_FILE, private_pem(self.identity))
-        write_secret(folder / TLS_FILE, private_pem(self.tls))
+        if isinstance(self.identity, TokenSigner):
+            write_secret(folder / DESCRIPTION_FILE, self.identity.token.description.dump())
+        write_secret(folder / IDENTITY_FILE, content(self.identity))
+        write_secret(folder / TLS_FILE, content(self.tls))
         if self.hpke is not None:
             write_secret(folder / HPKE_FILE, self.hpke.seed)
+
+    def take_back(self) -> None:
+        """Destroy what was made in a token, when nothing comes of it. Raises IdentityError."""
+        take_back(self.identity, self.tls)
 
     @property
     def public_identity(self) -> bytes:
@@ -182,7 +205,7 @@ class Identity:
 
     @property
     def tls_key_pem(self) -> bytes:
-        """The TLS private key in PEM; secret."""
+        """The TLS private key in PEM; secret. One in a token has none: RuntimeError."""
         return private_pem(self.keys.tls)
 
     @property
@@ -208,12 +231,7 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
         IdentityError: the folder exists; keys are never replaced.
         StorageError: the disk refused.
     """
-    if os.path.lexists(folder):
-        raise IdentityError(
-            "this state directory has keys already, which are never replaced; a silo moves to another consortium under "
-            "its present name, another member needs another directory",
-            code="identity.exists",
-        )
+    refuse_existing(folder)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -229,6 +247,16 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def refuse_existing(folder: Path) -> None:
+    """Check that there is no identity folder yet. Raises IdentityError."""
+    if os.path.lexists(folder):
+        raise IdentityError(
+            "this state directory has keys already, which are never replaced; a silo moves to another consortium under "
+            "its present name, another member needs another directory",
+            code="identity.exists",
+        )
+
+
 def settle(folder: Path) -> None:
     """Let a new TLS key take the place of the old one once its certificate is there; the same again changes nothing.
 
@@ -239,52 +267,25 @@ def settle(folder: Path) -> None:
     if not (place / CERTIFICATE_FILE).exists():
         return
     try:
+        _retire(folder)
         for name in (TLS_FILE, REQUEST_FILE, CERTIFICATE_FILE):  # the certificate last: it says that we are not done
             with suppress(FileNotFoundError):  # done before a stop, or by another command
                 (place / name).replace(folder / name)
-        sync_folder(folder)
+        durable.sync_folder(folder)
     except OSError as error:
-        raise storage_error(error, folder) from error
+        raise durable.storage_error(error, folder) from error
     shutil.rmtree(place, ignore_errors=True)
 
 
-def signing_key(path: Path) -> Ed25519PrivateKey:
-    """Read an Ed25519 private key (PEM) that only its owner may read.
-
-    Raises:
-        IdentityError: missing, readable by others, damaged or of another kind.
-    """
-    key = _private_key(path)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise _damaged(path)
-    return key
+def retired(folder: Path) -> tuple[Path, ...]:
+    """The files that name TLS keys in a token that are certified no more, and are to be destroyed."""
+    return tuple(sorted(folder.glob(f"{RETIRED}*.key")))
 
 
-def certificate_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read an EC private key (PEM) that only its owner may read.
-
-    Raises:
-        IdentityError: missing, readable by others, damaged or of another kind.
-    """
-    key = _private_key(path)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise _damaged(path)
-    return key
-
-
-def private_pem(key: Signer | ec.EllipticCurvePrivateKey) -> bytes:
-    """A private key as unencrypted PKCS 8 in PEM; secret."""
-    if not isinstance(key, Ed25519PrivateKey | ec.EllipticCurvePrivateKey):
-        raise RuntimeError("a key that cannot be exported is not written to a file")
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _private_key(path: Path) -> object:
-    try:
-        return load_pem_private_key(read_secret(path), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise _damaged(path) from error
-
-
-def _damaged(path: Path) -> IdentityError:
-    return IdentityError(f"{path.name} is damaged; restore it from your backup", code="identity.damaged_key")
+def _retire(folder: Path) -> None:
+    """Note which key in the token the new one takes the place of; a key in a file is replaced with it."""
+    if not (folder / NEXT_FOLDER / TLS_FILE).exists() or not (folder / TLS_FILE).exists():
+        return
+    reference = reference_in(folder / TLS_FILE)
+    if reference is not None:
+        durable.write(folder / f"{RETIRED}{reference.id}.key", reference.dump())

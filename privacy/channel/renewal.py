@@ -5,6 +5,7 @@ that key with its register. The new key waits in `identity/next/` until its cert
 place of the old ones, also when the process is killed in between (`identity.settle`).
 """
 
+import logging
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +26,18 @@ from privacy.channel.identity import (
     TLS_FILE,
     Identity,
     Keys,
-    certificate_key,
-    private_pem,
+    retired,
     settle,
 )
+from privacy.channel.key_file import certificate_key, content, reference_in
 from privacy.channel.member import Member
 from privacy.configuration import load
 from privacy.errors import IdentityError, ProtocolError
+from privacy.token.description import TokenDescription
+from privacy.token.keys import TokenCertificateKey
+from privacy.token.session import token_of
+
+_log = logging.getLogger(__name__)
 
 
 def due(certificate: x509.Certificate, now: datetime) -> bool:
@@ -48,13 +54,13 @@ def asked(folder: Path, identity: Identity) -> Request:
     """
     place = folder / NEXT_FOLDER
     if not place.exists():
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = _new_key(identity)
         hosts = load(folder / REQUEST_FILE, Request).hosts
         request = make_request(identity.member, hosts, Keys(identity.keys.identity, key, identity.keys.hpke), None)
         temporary = folder / f".{NEXT_FOLDER}.{token_hex(8)}"
         try:
             durable.make_folder(temporary)
-            write_secret(temporary / TLS_FILE, private_pem(key))
+            write_secret(temporary / TLS_FILE, content(key))
             publish(temporary / REQUEST_FILE, request.model_dump_json(indent=2).encode() + b"\n")
             temporary.rename(place)
             durable.sync_folder(folder)
@@ -82,10 +88,49 @@ def take(folder: Path, present: Identity, answer: bytes, now: datetime | None = 
     authority = profile.parse(admission.ca_certificate.encode(), "the CA certificate in the admission")
     if authority != present.authority or bytes.fromhex(admission.study_key) != present.study_key:
         raise IdentityError("the answer is of another consortium than the present one", code="identity.foreign")
-    keys = Keys(present.keys.identity, certificate_key(folder / NEXT_FOLDER / TLS_FILE), present.keys.hpke)
+    key = certificate_key(folder / NEXT_FOLDER / TLS_FILE, folder=folder)
+    keys = Keys(present.keys.identity, key, present.keys.hpke)
     certificate = profile.parse(admission.certificate.encode(), "the certificate in the admission")
     renewed = Identity(present.member, keys, certificate, authority, present.study_key)
     renewed.check_dates(now or datetime.now(UTC))
     publish(folder / NEXT_FOLDER / CERTIFICATE_FILE, renewed.certificate_pem)  # from here on it is taken up
     settle(folder)
+    destroy_retired(folder)
     return renewed
+
+
+def destroy_retired(folder: Path) -> None:
+    """Destroy the keys in the token that are certified no more; a token that is gone now is asked at the next renewal.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    for path in retired(folder):
+        try:
+            discard(folder, path)
+        except IdentityError as error:
+            _log.warning("a TLS key that is used no more stays in the token: %s", error)
+            return
+        try:
+            path.unlink()
+        except OSError as error:
+            raise durable.storage_error(error, path) from error
+
+
+def discard(folder: Path, path: Path) -> None:
+    """Destroy the key that a file of an identity folder names, if it is in the token.
+
+    Raises:
+        IdentityError: the token is not there or refuses.
+    """
+    reference = reference_in(path)
+    if reference is not None:
+        token_of(TokenDescription.within(folder)).destroy(reference)
+
+
+def _new_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
+    """Made where the present one is."""
+    present = identity.keys.tls
+    if isinstance(present, TokenCertificateKey):
+        return TokenCertificateKey.generate(present.token, "tls")
+    return ec.generate_private_key(ec.SECP256R1())

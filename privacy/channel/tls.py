@@ -15,10 +15,14 @@ from typing import cast
 from urllib.parse import urlsplit
 
 import grpc
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from grpc.experimental import PrivateKeySignatureAlgorithm, ssl_channel_credentials_with_custom_signer
 
 from privacy.channel.identity import CERTIFICATE_FILE, Identity
 from privacy.channel.member import Role
 from privacy.errors import CollegiumError, ConfigError
+from privacy.token.keys import TokenCertificateKey
 
 _log = logging.getLogger(__name__)
 
@@ -76,6 +80,8 @@ def server_credentials(
         ConfigError: the identity is not an aggregator's.
     """
     _require(identity, Role.AGGREGATOR)
+    if isinstance(identity.keys.tls, TokenCertificateKey):
+        raise ConfigError("the TLS key of an aggregator cannot be in a token, as gRPC serves with keys in files alone")
     identity.check_dates(now)
     # The stubs do not know that the fetcher may say that nothing is new.
     fetcher = cast(Callable[[], grpc.ServerCertificateConfiguration], _Renewed(identity, folder))
@@ -95,7 +101,7 @@ def channel(identity: Identity, target: str, now: datetime | None = None, proxy:
         ConfigError: the target is not HOST:PORT, the proxy is of another kind, or the identity is not a silo's.
     """
     _check_silo(identity, now)
-    credentials = grpc.ssl_channel_credentials(identity.authority_pem, identity.tls_key_pem, identity.certificate_pem)
+    credentials = _client_credentials(identity)
     return _dialled(target, credentials, proxy)
 
 
@@ -188,6 +194,29 @@ class _Renewed:
             return None
         self._served, self._refused = data, b""
         return _configuration(found)
+
+
+def _client_credentials(identity: Identity) -> grpc.ChannelCredentials:
+    key = identity.keys.tls
+    if not isinstance(key, TokenCertificateKey):
+        return grpc.ssl_channel_credentials(identity.authority_pem, identity.tls_key_pem, identity.certificate_pem)
+
+    def sign(data: bytes, algorithm: object, _: object) -> bytes:
+        """Called by gRPC in each handshake; what is raised here ends the handshake and is told by nobody else."""
+        try:
+            if algorithm != PrivateKeySignatureAlgorithm.ECDSA_SECP256R1_SHA256:
+                raise RuntimeError("the handshake wants another signature than an EC P-256 key makes")
+            return key.sign(data, ec.ECDSA(hashes.SHA256()))
+        except CollegiumError as error:
+            _log.error("cannot connect: %s", error)
+            raise
+
+    made: grpc.ChannelCredentials = ssl_channel_credentials_with_custom_signer(
+        private_key_sign_fn=sign,
+        root_certificates=identity.authority_pem,
+        certificate_chain=identity.certificate_pem,
+    )
+    return made
 
 
 def _configuration(identity: Identity) -> grpc.ServerCertificateConfiguration:

@@ -132,7 +132,7 @@ class Scene:
     def found(self) -> None:
         """The consortium, its members and their cohorts."""
         self.paper.mkdir(parents=True)
-        self.well("consortium", "init", self.consortium, "--name", CONSORTIUM, "--json")
+        self.well("consortium", "init", self.consortium, "--name", CONSORTIUM, "--plain-keys", "--json")
         members = [("silo", name, self.state(name)) for name in SILOS]
         with ThreadPoolExecutor(2) as pool:
             made = [

@@ -136,6 +136,6 @@ def test_json_is_one_object_and_nothing_else(finished: Scene, tmp_path: Path) ->
 
 
 def test_what_is_printed_for_people_is_no_json(founded: Scene, tmp_path: Path) -> None:
-    ended = commands.run("consortium", "init", tmp_path / "another", "--name", CONSORTIUM).well()
+    ended = commands.run("consortium", "init", tmp_path / "another", "--name", CONSORTIUM, "--plain-keys").well()
     assert ended.out.startswith("consortium  ")
     assert ended.err == ""

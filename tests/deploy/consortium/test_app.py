@@ -69,7 +69,7 @@ def enrolled(folder: Path, role: str, name: str, *hosts: str) -> Path:
 
 def test_a_whole_ceremony(tmp_path: Path) -> None:
     directory = tmp_path / "consortium"
-    founded = json.loads(run(app, "init", directory, "--name", "chest-net", "--json").output)
+    founded = json.loads(run(app, "init", directory, "--name", "chest-net", "--plain-keys", "--json").output)
     states = [enrolled(tmp_path, "silo", name) for name in ("st-marys", "st-johns", "st-pauls")]
     hub = Identity.load(enrolled(tmp_path, "aggregator", "hub", "localhost", "127.0.0.1") / "identity")
     assert hub.consortium_fingerprint == founded["consortium_fingerprint"]
@@ -96,7 +96,7 @@ def test_a_whole_ceremony(tmp_path: Path) -> None:
 
 def test_a_token_is_printed_alone_or_written_0600(tmp_path: Path) -> None:
     directory, path = tmp_path / "consortium", tmp_path / "token"
-    run(app, "init", directory, "--name", "chest-net")
+    run(app, "init", directory, "--name", "chest-net", "--plain-keys")
     printed = run(app, "token", "silo", "st-marys", "--dir", directory).output
     assert len(printed.strip()) == 43
     shown = run(app, "token", "silo", "st-marys", "--dir", directory, "-o", path, "--json").output
@@ -121,7 +121,7 @@ def test_the_members_help_has_an_example(program: typer.Typer, command: str) -> 
 
 def test_files_that_are_not_what_they_should_be(tmp_path: Path) -> None:
     directory, nonsense = tmp_path / "consortium", tmp_path / "nonsense.json"
-    run(app, "init", directory, "--name", "chest-net")
+    run(app, "init", directory, "--name", "chest-net", "--plain-keys")
     nonsense.write_text('{"format": "collegium-request/2"}')
     for arguments in (
         ("admit", nonsense, "--dir", directory, "-o", tmp_path / "out"),
@@ -161,7 +161,7 @@ def test_the_commands_need_no_training_library(tmp_path: Path) -> None:
 
 def test_a_foreign_identity_is_refused_with_its_exit_code(tmp_path: Path) -> None:
     directory = tmp_path / "consortium"
-    run(app, "init", directory, "--name", "chest-net")
+    run(app, "init", directory, "--name", "chest-net", "--plain-keys")
     enrolled(tmp_path, "silo", "st-marys")
     with pytest.raises(IdentityError) as caught:
         run(app, "study", "sign", draft(tmp_path), "--dir", directory, "-o", tmp_path / "study.yaml")
