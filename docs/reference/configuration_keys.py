@@ -12,6 +12,7 @@ from deploy.consortium.signing import Draft
 from imaging.cohorts.labelling import Labelling
 from imaging.sources.archive import ArchiveFile
 from imaging.sources.query import Query
+from privacy.token.description import TokenDescription
 from silo_node.configuration import SiloConfig
 
 FILES = (
@@ -27,6 +28,12 @@ FILES = (
         "A labelling",
         Labelling,
         "What `collegium-silo ingest --labelling` reads; sample: `deploy/samples/labelling.yaml`.",
+    ),
+    (
+        "A token",
+        TokenDescription,
+        "What `collegium-silo init --pkcs11` and `collegium-consortium init --pkcs11` read, and keep as `pkcs11.yaml` "
+        "beside the keys; sample: `deploy/samples/pkcs11.yaml`.",
     ),
     ("A query", Query, "What `collegium-silo pull --query` reads; sample: `deploy/samples/query.yaml`."),
 )

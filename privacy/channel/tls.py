@@ -8,6 +8,7 @@ grpcio tells a refused client only "Socket closed": `privacy.channel.diagnosis` 
 import ipaddress
 import logging
 import re
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,11 @@ from urllib.parse import urlsplit
 import grpc
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from grpc.experimental import PrivateKeySignatureAlgorithm, ssl_channel_credentials_with_custom_signer
+from grpc.experimental import (
+    ExperimentalApiWarning,
+    PrivateKeySignatureAlgorithm,
+    ssl_channel_credentials_with_custom_signer,
+)
 
 from privacy.channel.identity import CERTIFICATE_FILE, Identity
 from privacy.channel.member import Role
@@ -211,11 +216,13 @@ def _client_credentials(identity: Identity) -> grpc.ChannelCredentials:
             _log.error("cannot connect: %s", error)
             raise
 
-    made: grpc.ChannelCredentials = ssl_channel_credentials_with_custom_signer(
-        private_key_sign_fn=sign,
-        root_certificates=identity.authority_pem,
-        certificate_chain=identity.certificate_pem,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalApiWarning)  # known: docs/decisions/0039
+        made: grpc.ChannelCredentials = ssl_channel_credentials_with_custom_signer(
+            private_key_sign_fn=sign,
+            root_certificates=identity.authority_pem,
+            certificate_chain=identity.certificate_pem,
+        )
     return made
 
 

@@ -15,6 +15,7 @@ from deploy.consortium.signing import Draft
 from privacy import console
 from privacy.configuration import load, parse
 from privacy.errors import CollegiumError
+from privacy.token.description import TokenDescription
 from silo_node.configuration import SiloConfig
 from tests.docs.pages import PAGES, ROOT, block, blocks
 
@@ -131,7 +132,9 @@ def test_sample_files_are_read_by_their_programs() -> None:
         "query.yaml",
         "deidentify.yaml",
         "labelling.yaml",
+        "pkcs11.yaml",
     }
+    assert load(samples / "pkcs11.yaml", TokenDescription).key_label == "st-marys"
     labelling = load(samples / "labelling.yaml", importlib.import_module("imaging.cohorts.labelling").Labelling)
     assert labelling.numbers == {"anterior": (1,), "posterior": (2,)}
     archive = load(samples / "pacs.yaml", importlib.import_module("imaging.sources.archive").ArchiveFile)

@@ -16,6 +16,7 @@ from PIL import Image
 from deploy.sandbox import phantom
 from deploy.sandbox.phantom import SiloPlan
 from deploy.sandbox.scanner import SCANNERS
+from privacy import durable
 from privacy.channel import renewal
 from privacy.channel.identity import Identity
 from tests.docs.pages import ROOT, block, blocks
@@ -25,7 +26,12 @@ HOSPITAL = "docs/how-to/hospital-it.md"
 OFFICER = "docs/how-to/compliance-officer.md"
 RESEARCHER = "docs/how-to/researcher.md"
 HOSPITALS = ("st-marys", "lakeside")
-ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "OMP_NUM_THREADS": "1",
+    "COLLEGIUM_PASSPHRASE_FILE": "passphrase.txt",
+}
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -92,6 +98,7 @@ def ask_for_renewal(folder: Path) -> None:
 def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     for number, name in enumerate(("archive", "archive-lakeside")):
         phantom.make(SiloPlan(name, 60, 0.5, SCANNERS[number]), walk.folder / name, seed=number)
+    durable.create(walk.folder / "passphrase.txt", b"correct horse battery staple\n")
     draft = yaml.safe_load((ROOT / "deploy/samples/study.yaml").read_text())
     draft["roster"] |= {"steward": "st-marys", "silos": list(HOSPITALS)}
     draft["training"]["rounds"] = 2

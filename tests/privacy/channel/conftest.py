@@ -4,6 +4,9 @@ import pytest
 
 from privacy.channel.identity import Identity
 from tests.consortium import Consortium
+from tests.softhsm import hsm
+
+__all__ = ["hsm"]
 
 
 @pytest.fixture(scope="session")
