@@ -35,6 +35,7 @@ from privacy.wire.heads import (
     HeadsShown,
     ShownHead,
 )
+from privacy.wire.messages import KeyGrant
 
 
 class HeadBoard:
@@ -81,7 +82,7 @@ class HeadBoard:
         close, advertise, others = self._store.newest(index, len(self._study.roster.silos))
         with self._lock:
             cosigned = tuple(CosignedHead(head.party, head.note) for head in self._cosigned_for(index))
-        answer = HeadAnswer(self._digest, query.nonce, index, close, advertise, others, cosigned)
+        answer = HeadAnswer(self._digest, query.nonce, index, close, advertise, others, cosigned, self._announce())
         return bodies.seal(answer, self._study.roster.aggregator.name, self._keys.ed25519)
 
     def exchange(self, peer: str, given: HeadsGiven) -> HeadsShown:
@@ -106,6 +107,13 @@ class HeadBoard:
                 with self._noting(f"a head of silo {index} is not cosigned"):
                     self._take_head(index, given)
             return HeadsShown(tuple(self._heads_for(index)), tuple(self._cosigned_for(index)), self._wanted(index))
+
+    def _announce(self) -> Signed | None:
+        """The steward's announcement in a grant that was taken; all of an epoch have the same."""
+        for _, message in self._store.keys.all("grant"):
+            giver = self._parties[self._study.roster.index(message.signer)]
+            return bodies.open_signed(message, KeyGrant, giver.identity).announce
+        return None
 
     # ---- what a silo gives
 

@@ -128,9 +128,11 @@ class Agent:
         self._standing.refuse_if_halted()
         self.roster.refuse_if_revoked()
         self.progress.say("phase", 0, phase="asking witnesses")
-        self._witnesses.check()
+        announce = self._witnesses.check()
         self.progress.say("phase", 0, phase="keys", parameters=self._layout.parameters)
-        keys = KeyEpoch(self.study, self._params, self.identity, self.client, self.folder, self.ledger, self.roster)
+        keys = KeyEpoch(
+            self.study, self._params, self.identity, self.client, self.folder, self.ledger, self.roster, announce
+        )
         self._keys, self._material = keys, keys.obtain()
         self._keyholder = KeyHolder.from_secret(self._params, self._material.secret)
         self._contributor = Contributor(

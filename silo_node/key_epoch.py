@@ -34,7 +34,11 @@ OVERTAKEN = "key.foreign_grant"
 
 @dataclass
 class KeyEpoch:
-    """A silo's part in the key exchange of one epoch."""
+    """A silo's part in the key exchange of one epoch.
+
+    `announce` is what the aggregator shows of the epoch's key: where a steward's folder and ledger are an old copy, its
+    own signature tells it that it made one.
+    """
 
     study: Study
     params: CiphertextParams
@@ -43,6 +47,7 @@ class KeyEpoch:
     folder: StudyDirectory
     ledger: Ledger
     roster: RosterWatch
+    announce: Signed | None = None
     _refused: set[bytes] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -100,6 +105,8 @@ class KeyEpoch:
             return material
         self.roster.before(1)  # the key is neither made nor taken before it is known who is revoked
         if self._index == self._epoch.steward and known is None:
+            known = self._announced()
+        if self._index == self._epoch.steward and known is None:
             material = KeyMaterial.generate(KeyHolder.generate(self.params).secret())
             announced = keygrant.announce(self._epoch, self._index, material)
             self._keep(material, bodies.seal(announced, self.identity.member.name, self.identity.keys.identity))
@@ -141,6 +148,20 @@ class KeyEpoch:
     def _keep(self, material: KeyMaterial, announcement: Signed) -> None:
         durable.write(self.folder.announcement, bodies.encode_signed(announcement))
         durable.write(self.folder.key_file, material.to_bytes())
+
+    def _announced(self) -> bytes | None:
+        """The key that we announced as this epoch's steward before, if it was handed on.
+
+        Raises:
+            CollegiumError: we never signed that.
+        """
+        if self.announce is None:
+            return None
+        signer, announced = self._opened(self.announce, KeyAnnounce)
+        place = (signer, announced.study_digest, announced.epoch, announced.roster_digest)
+        if place != (self._index, self._epoch.study_digest, self._epoch.number, self._epoch.roster_digest):
+            raise ProtocolError("the aggregator shows a key of another epoch as this one's", code="witness.forged")
+        return announced.key_id
 
     def _known(self) -> bytes | None:
         """The identifier of the epoch's key as the ledger has it."""

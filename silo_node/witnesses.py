@@ -38,8 +38,10 @@ class Witnesses:
     client: AggregatorClient
     required: bool
 
-    def check(self) -> None:
-        """Compare our ledger with what others keep of it.
+    def check(self) -> Signed | None:
+        """Compare our ledger with what others keep of it; what the aggregator has of the epoch's key is returned.
+
+        That is a KeyAnnounce, not checked here, or None if no key was handed on.
 
         Raises:
             CorruptState: as `Known.compare`.
@@ -47,13 +49,14 @@ class Witnesses:
                 signed by whom it names; `witness.forgot`: older than what the aggregator must have.
             Unreachable: no answer.
         """
-        known = self._ask()
+        known, announce = self._ask()
         folder = self.standing.folder
         known.compare(self.records, folder)
         folder.rolled_back.unlink(missing_ok=True)
         witnessed = max((int(str(body["round"])) for body in self.records.all_of(WITNESSED)), default=0)
         if known.closed < witnessed:
             self._forgot(known.closed, witnessed)
+        return announce
 
     def _forgot(self, closed: int, witnessed: int) -> None:
         told = f"the aggregator knows this silo's ledger up to round {closed} only, and had it up to round {witnessed}"
@@ -65,7 +68,7 @@ class Witnesses:
             )
         self.records.incident("witness.forgot", told)
 
-    def _ask(self) -> Known:
+    def _ask(self) -> tuple[Known, Signed | None]:
         nonce = secrets.token_bytes(DIGEST_BYTES)
         message = self.client.ask_head(nonce)
         study, roster = self.standing.study, self.standing.study.roster
@@ -90,7 +93,7 @@ class Witnesses:
             newest = max(newest, close.round_number)
             heads.extend(Seen(other.signer, head.size, head.root) for head in close.witnessed if head.silo == index)
         heads.extend(self._cosigned(answer))
-        return Known(tuple(heads), closed, max(newest + 1, opened), opened)
+        return Known(tuple(heads), closed, max(newest + 1, opened), opened), answer.announce
 
     def _cosigned(self, answer: HeadAnswer) -> Iterator[Seen]:
         """Heads that others cosigned; whoever did, our own signature says that they were ours."""

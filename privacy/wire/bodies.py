@@ -317,6 +317,7 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             advertise=None if m.advertise is None else signed_to(m.advertise),
             others=[signed_to(message) for message in m.others],
             cosigned=[pb.CosignedHead(silo=c.party, note=c.note, cosigner=c.cosigner) for c in m.cosigned],
+            announce=None if m.announce is None else signed_to(m.announce),
         ),
         pb.HeadAnswer,
         lambda w: HeadAnswer(
@@ -327,6 +328,7 @@ _BODIES: dict[type[Any], tuple[Callable[[Any], Any], type[Message], Callable[[An
             signed_from(w.advertise) if w.HasField("advertise") else None,
             tuple(signed_from(message) for message in w.others),
             tuple(CosignedHead(c.silo, c.note, c.cosigner) for c in w.cosigned),
+            signed_from(w.announce) if w.HasField("announce") else None,
         ),
     ),
 }

@@ -347,7 +347,7 @@ class HeadQuery(_message.Message):
     def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ...) -> None: ...
 
 class HeadAnswer(_message.Message):
-    __slots__ = ("study_digest", "nonce", "silo", "close", "advertise", "others", "cosigned")
+    __slots__ = ("study_digest", "nonce", "silo", "close", "advertise", "others", "cosigned", "announce")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     NONCE_FIELD_NUMBER: _ClassVar[int]
     SILO_FIELD_NUMBER: _ClassVar[int]
@@ -355,6 +355,7 @@ class HeadAnswer(_message.Message):
     ADVERTISE_FIELD_NUMBER: _ClassVar[int]
     OTHERS_FIELD_NUMBER: _ClassVar[int]
     COSIGNED_FIELD_NUMBER: _ClassVar[int]
+    ANNOUNCE_FIELD_NUMBER: _ClassVar[int]
     study_digest: bytes
     nonce: bytes
     silo: int
@@ -362,7 +363,8 @@ class HeadAnswer(_message.Message):
     advertise: Signed
     others: _containers.RepeatedCompositeFieldContainer[Signed]
     cosigned: _containers.RepeatedCompositeFieldContainer[CosignedHead]
-    def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., silo: _Optional[int] = ..., close: _Optional[_Union[Signed, _Mapping]] = ..., advertise: _Optional[_Union[Signed, _Mapping]] = ..., others: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., cosigned: _Optional[_Iterable[_Union[CosignedHead, _Mapping]]] = ...) -> None: ...
+    announce: Signed
+    def __init__(self, study_digest: _Optional[bytes] = ..., nonce: _Optional[bytes] = ..., silo: _Optional[int] = ..., close: _Optional[_Union[Signed, _Mapping]] = ..., advertise: _Optional[_Union[Signed, _Mapping]] = ..., others: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., cosigned: _Optional[_Iterable[_Union[CosignedHead, _Mapping]]] = ..., announce: _Optional[_Union[Signed, _Mapping]] = ...) -> None: ...
 
 class ConsistencyProof(_message.Message):
     __slots__ = ("size", "nodes")

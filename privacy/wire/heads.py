@@ -32,7 +32,10 @@ class HeadQuery:
 
 @dataclass(frozen=True)
 class HeadAnswer:
-    """What the aggregator signs: the newest that it holds of silo `silo_index`, and each other silo's newest Close."""
+    """What the aggregator signs: the newest that it holds of silo `silo_index`, and each other silo's newest Close.
+
+    `announce` is the KeyAnnounce under which the epoch's key was handed on: a steward that lost it makes no other.
+    """
 
     study_digest: bytes
     nonce: bytes
@@ -41,6 +44,7 @@ class HeadAnswer:
     advertise: Signed | None
     others: tuple[Signed, ...]
     cosigned: "tuple[CosignedHead, ...]" = ()
+    announce: Signed | None = None
 
     def __post_init__(self) -> None:
         check_digest(self.study_digest, "study digest")

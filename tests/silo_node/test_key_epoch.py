@@ -1,5 +1,6 @@
 """The epoch's one key over real boards, folders and ledgers: lost, asked for, granted by any holder, never a second."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.secagg.hybrid import HybridKey
-from privacy.secagg.keygrant import KeyMaterial
+from privacy.secagg.keygrant import Epoch, KeyMaterial
 from privacy.wire import bodies
-from privacy.wire.messages import KeyGrant, KeyRequest
+from privacy.wire.heads import HeadAnswer
+from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.requests import Board, Phase
 from silo_node.key_epoch import KeyEpoch
 from silo_node.progress import Progress
@@ -120,6 +122,31 @@ def test_a_silo_that_lost_its_key_takes_the_same_one_again_also_the_steward(silo
     assert again.obtain() == material
     granted = [entry for entry in again.ledger.entries if entry.kind == "key_granted"]
     assert len(granted) == 1
+
+
+def test_a_steward_whose_folder_is_older_than_its_key_is_shown_that_it_made_one(silos: Silos) -> None:
+    steward = silos.silo(STEWARD)
+    material = steward.obtain()
+    holder = silos.silo(HOLDER, steward)
+    holder.obtain()
+    answer = silos.hub.ask_head(STEWARD, b"n" * 32)
+    shown = bodies.open_signed(answer, HeadAnswer, silos.members.hub.keys.public_identity).announce
+    assert shown is not None
+    again = silos.silo(STEWARD, holder, folder="old", ledger="old")
+    again.announce = shown
+    assert again.obtain() == material
+
+
+def test_attack_an_announcement_that_is_not_the_stewards_of_this_epoch(silos: Silos) -> None:
+    """3, 4: the aggregator would have the steward wait for a key that nobody has."""
+    steward, other = silos.members.of(STEWARD), silos.members.of(HOLDER)
+    epoch = Epoch.of(silos.members.study)
+    right = KeyAnnounce(epoch.study_digest, epoch.number, epoch.roster_digest, b"k" * 32)
+    for announce, signer in ((replace(right, epoch=epoch.number + 1), steward), (right, other)):
+        again = silos.silo(STEWARD, folder="old", ledger="old")
+        again.announce = bodies.seal(announce, signer.member.name, signer.keys.identity)
+        assert refused(again) == "witness.forged"
+        again.ledger.close()
 
 
 def test_attack_second_key_in_an_epoch_over_restarts_and_lost_folders(silos: Silos) -> None:

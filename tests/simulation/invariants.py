@@ -39,8 +39,7 @@ def _charged(world: World) -> Iterator[str]:
     Also if an older ledger was put back. If the aggregator was put back too, only other silos know what is lost: before
     the silo trains again they say so, unless too many of them were put back as well; before that nobody can.
     """
-    back = {op.party for op in world.operations if isinstance(op, Restore)}
-    roster = world.cast.study.roster
+    back, roster = _put_back(world), world.cast.study.roster
     for silo, number, forgotten in world.forgotten:
         if not (0 in back and len(back - {0, silo}) >= 2 * roster.threshold - len(roster.silos) - 1):
             yield f"silo {silo} trains round {number}, and its ledger has forgotten the charge of {sorted(forgotten)}"
@@ -118,8 +117,7 @@ def _waits(world: World) -> Iterator[str]:
     keyless = not any(_entries(world, silo, "key_granted") for silo in waiting)
     if keyless and STEWARD not in waiting:
         return  # the steward is gone, and nobody else has the key
-    lost = {op.party for op in world.operations if isinstance(op, Restore)}
-    if waiting and _able(world) - len(lost - {0}) >= world.cast.study.roster.threshold:
+    if waiting and _able(world) - len(_put_back(world) - {0}) >= world.cast.study.roster.threshold:
         yield f"silos {waiting} wait for ever; so far {world.reasons}"
 
 
@@ -136,14 +134,19 @@ def _excluded(world: World) -> Iterator[str]:
 
 
 def _two_keys(world: World) -> bool:
-    """Whether the steward, put back to before it made the epoch's key, made another one: silos see that and stop."""
+    """Whether the steward, put back with the aggregator to before its key, made another: silos see that and stop."""
     keys = {entry.body["key_id"] for silo in world.silos for entry in _entries(world, silo, "key_granted")}
-    return len(keys) > 1 and any(isinstance(op, Restore) and op.party == STEWARD for op in world.operations)
+    return len(keys) > 1 and {0, STEWARD} <= _put_back(world)
 
 
 def _forgot(world: World) -> bool:
     """Whether the aggregator got an old copy: then it is as good as one that lies, and silos that see it stop."""
-    return any(isinstance(op, Restore) and op.party == 0 for op in world.operations)
+    return 0 in _put_back(world)
+
+
+def _put_back(world: World) -> set[int]:
+    """Parties whose folder is put back to an old copy."""
+    return {op.party for op in world.operations if isinstance(op, Restore)}
 
 
 def _able(world: World) -> int:

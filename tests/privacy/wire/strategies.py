@@ -134,6 +134,7 @@ any_body: st.SearchStrategy[bodies.Body] = st.one_of(
         st.none() | signeds,
         st.tuples(signeds, signeds),
         cosigned_heads,
+        st.none() | signeds,
     ),
 )
 heads_given = st.builds(

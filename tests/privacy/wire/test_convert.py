@@ -66,7 +66,7 @@ WIRE = {
     ],
     "LedgerHead": ["silo", "size", "root"],
     "HeadQuery": ["study_digest", "nonce"],
-    "HeadAnswer": ["study_digest", "nonce", "silo", "close", "advertise", "others", "cosigned"],
+    "HeadAnswer": ["study_digest", "nonce", "silo", "close", "advertise", "others", "cosigned", "announce"],
     "ConsistencyProof": ["size", "nodes"],
     "ShownHead": ["silo", "note", "proof"],
     "CosignedHead": ["silo", "note", "cosigner"],
