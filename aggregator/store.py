@@ -16,6 +16,7 @@ from typing import Any
 
 from aggregator.database import Database, Row
 from aggregator.frame_files import FrameFiles
+from aggregator.plain_files import bring_forward
 from aggregator.schema import KEYS, SNAPSHOT, STEPS
 from privacy.channel.envelope import Signed
 from privacy.durable import make_folder
@@ -210,12 +211,13 @@ class StudyStore:
     """All that is kept of one study.
 
     Raises:
-        CorruptState: the database is damaged.
+        CorruptState: the database is damaged, or the folder holds what no version stored.
         StorageError: it was written by a newer version, or the disk refuses.
     """
 
     def __init__(self, folder: Path) -> None:
         make_folder(folder)
+        bring_forward(folder, folder / DATABASE, folder / FRAMES)
         database = Database(folder / DATABASE, STEPS)
         self._state = _State(database, FrameFiles(folder / FRAMES, self._named))
         self.keys = RoundStore(self._state, KEYS)

@@ -1,8 +1,10 @@
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from aggregator.database import Database, Step
 from tests.aggregator.hub import Hub, Members
 
 
@@ -20,7 +22,14 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Members:
 @pytest.fixture
 def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that stop the aggregator very often: a process ends, but no power is cut, so files stay as written."""
+    opened = Database.__init__
+
+    def opening(database: Database, path: Path, steps: Sequence[Step]) -> None:
+        opened(database, path, steps)
+        database.rows("PRAGMA synchronous = OFF")
+
     monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(Database, "__init__", opening)
 
 
 @pytest.fixture

@@ -1,12 +1,22 @@
 """What the aggregator keeps: whole uploads at once, private files, nothing of what was torn."""
 
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from aggregator import database, frame_files
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
-from privacy.errors import ProtocolError
+from privacy.errors import CorruptState, ProtocolError
+from tests import stored
 
 MESSAGE = Signed("sign", b"body", "north", b"\1" * 64)
 OTHER = Signed("sign", b"other", "north", b"\1" * 64)
@@ -133,3 +143,89 @@ def test_everything_is_private(store: StudyStore, tmp_path: Path) -> None:
     store.keys.put("request-1", MESSAGE)
     for path in (tmp_path / "study").rglob("*"):
         assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_frame_that_the_disk_altered_or_lost_is_never_given(store: StudyStore, tmp_path: Path) -> None:
+    arrive(store, 1)
+    (path,) = (tmp_path / "study/frames").iterdir()
+    for spoil in (lambda: path.write_bytes(b"frumm"), path.unlink):
+        spoil()
+        with pytest.raises(CorruptState) as caught:
+            store.round(1).frame(1, 0)
+        assert caught.value.code == "state.frame"
+
+
+OPERATIONS = st.one_of(
+    st.tuples(st.just("put"), st.integers(1, 3), st.sampled_from(["sign-1", "sign-12", "survivors"]), st.binary()),
+    st.tuples(st.just("drop"), st.integers(1, 3), st.sampled_from(["sign-1", "sign-12", "survivors"])),
+    st.tuples(st.just("sum"), st.integers(1, 3), st.integers(0, 2), st.sampled_from([b"one", b"two"])),
+    st.tuples(st.just("scrub"), st.integers(1, 3)),
+    st.tuples(st.just("upload"), st.integers(1, 3), st.integers(1, 2), st.sampled_from([b"one", b"two"])),
+    st.tuples(st.just("clear"), st.integers(1, 3)),
+)
+
+
+class Killed(BaseException):
+    pass
+
+
+def act(store: StudyStore, what: str, number: int, *more: Any) -> None:
+    place = store.round(number)
+    match what, more:
+        case "put", (name, body):
+            place.put(name, Signed("sign", body, "north", b"\1" * 64))
+        case "drop", (name,):
+            place.drop(name)
+        case "sum", (index, frame):
+            place.put_sum(index, frame)
+        case "scrub", ():
+            place.scrub()
+        case "clear", ():
+            place.clear_arriving()
+        case "upload", (silo, frame) if silo not in dict(place.uploads()):
+            incoming = place.incoming(silo, MESSAGE)
+            if not incoming.has(1):
+                incoming.put(1, frame)
+            incoming.commit()
+
+
+@settings(max_examples=15, deadline=None)
+@given(operations=st.lists(OPERATIONS, min_size=1, max_size=12), last=st.integers(0, 40))
+def test_what_was_stored_is_there_after_a_kill_at_any_step_and_files_fit(
+    operations: list[tuple[Any, ...]], last: int
+) -> None:
+    """All that was done up to the kill; of what was being done, each step whole or not at all."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        study, steps, before = Path(folder), [0], dict[str, Any]()
+        write, commit = frame_files.write, database.commit
+
+        def counted(step: Callable[..., None]) -> Callable[..., None]:
+            def instead(*arguments: Any) -> None:
+                steps[0] += 1
+                if steps[0] > last:
+                    raise Killed
+                step(*arguments)
+                before.update(now=stored.content(study))
+
+            return instead
+
+        store = StudyStore(study)
+        before["now"] = stored.content(study)
+        patch.setattr(frame_files, "write", counted(write))
+        patch.setattr(database, "commit", counted(commit))
+        with suppress(Killed):
+            for operation in operations:
+                act(store, *operation)
+        patch.undo()
+        copied = study.with_name(f"{study.name}-after")
+        shutil.copytree(study, copied)
+        try:
+            again = StudyStore(copied)
+            again.clear_torn()
+            assert stored.content(copied) == before["now"]
+            named = {hashlib.sha256(data).hexdigest() for name, data in before["now"].items() if "/frame-" in name}
+            assert {path.name for path in (copied / "frames").iterdir()} == named
+            again.close()
+            store.close()
+        finally:
+            shutil.rmtree(copied)
