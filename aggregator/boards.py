@@ -11,6 +11,7 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire.messages import Close
 from privacy.wire.requests import AwaitRequest, Board, Phase
+from privacy.wire.sets import held_digest
 
 
 class Boards:
@@ -81,7 +82,10 @@ class Boards:
         public = rounds.shown(state)
         if request.phase == Phase.SURVIVORS and public is not None:
             seeds = tuple(store.seeds(index) for index in public.uploads)
-        return Board(True, rounds.phase(state), rounds.board(state, request.phase), seeds)
+        messages = rounds.board(state, request.phase)
+        known = request.held and held_digest(messages[: request.held]) == request.held_digest
+        first = request.held if known else 0
+        return Board(True, rounds.phase(state), messages[first:], seeds, first=first)
 
     def public(self, number: int) -> rounds.Published:
         """The published sum of a round.

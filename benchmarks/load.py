@@ -8,7 +8,7 @@ rounds of one study:
 
     plain    nothing breaks
     resets   every connection breaks: of each 256 KiB that went one way, `--resets` percent end it by a TCP reset
-    killed   the aggregator gets SIGKILL when half of the uploads are stored, and is started again at once
+    killed   the aggregator gets SIGKILL when half of the uploads' bytes have gone to it, and is started again at once
 
 The sum that each round gives is compared word for word with the silos' words, added by numpy and reduced once. Bytes
 are those of TCP, counted on the way (`benchmarks.load_relay`); memory is the kernel's VmHWM, reset before each round.
@@ -113,6 +113,7 @@ class Setting:
         self._identity = Identity.load(scratch / self._names[0] / "identity")
         self._study = study.load_signed(self._file, self._identity.study_key)
         self._params = CiphertextParams.for_study(self._study.encryption, silos)
+        self._upload_bytes = self._params.upload_bytes(self._study.upload_length)
 
     def described(self) -> dict[str, object]:
         """Sizes of the study."""
@@ -120,7 +121,7 @@ class Setting:
             "silos": self._silos,
             "threshold": self._study.roster.threshold,
             "parameters": self._parameters,
-            "upload_bytes": self._params.upload_bytes(self._study.upload_length),
+            "upload_bytes": self._upload_bytes,
             "audit_frames": self._study.aggregation.audit_frames,
         }
 
@@ -139,7 +140,7 @@ class Setting:
                     begun = crowd.begin(number)
                     recovered: dict[str, float] = {}
                     if name == "killed":
-                        crowd.until("upload", self._silos // 2)
+                        relay.wait(counted["bytes_to_aggregator"] + self._silos * self._upload_bytes // 2)
                         hub.kill()
                         killed, usage = time.monotonic(), None
                         hub = Hub(self._scratch, self._file, port)

@@ -10,6 +10,7 @@ import select
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 
@@ -52,6 +53,11 @@ class Relay:
                 "connections": self.connections,
                 "resets": self.broken,
             }
+
+    def wait(self, sent: int) -> None:
+        """Until so many bytes went to the target since the beginning."""
+        while self.counted["bytes_to_aggregator"] < sent:
+            time.sleep(0.01)
 
     def __enter__(self) -> "Relay":
         threading.Thread(target=self._accept, daemon=True).start()

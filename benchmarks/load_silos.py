@@ -17,6 +17,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -112,7 +113,7 @@ class Silo:
         self._draws = draws
         self._egress = EgressLog(moving, signed.digest().hex(), "")
         self._client = AggregatorClient(identity, target, signed.digest(), PATIENCE_SECONDS, self._egress)
-        self._others = [index for index in range(1, len(signed.roster.silos) + 1) if index != self._index]
+        self._everyone = range(1, len(signed.roster.silos) + 1)
 
     def close(self) -> None:
         """Close the connection."""
@@ -149,7 +150,8 @@ class Silo:
 
     def _advertise(self, ctx: bytes, number: int) -> Advertise:
         draw = self._draws.bytes
-        return Advertise(ctx, number, self._index, draw(KEM_PUBLIC_BYTES), draw(KEM_PUBLIC_BYTES), draw(32))
+        keys = draw(KEM_PUBLIC_BYTES), draw(KEM_PUBLIC_BYTES), draw(32)
+        return Advertise(ctx, number, self._index, *keys, heads=self._heads(number, self._everyone))
 
     def _shares(self, ctx: bytes, number: int, advertised: tuple[Signed, ...]) -> Shares:
         draw = self._draws.bytes
@@ -178,7 +180,6 @@ class Silo:
         sealed = self._draws.bytes(len(self._study.roster.silos) * SHARE_BYTES + SEAL_TAG_BYTES)
         self._deliver(self._seal(Unmask(ctx, number, self._index, survivors_hash, sealed)))
         self._client.published(number, Phase.UNMASKED)
-        witnessed = tuple(LedgerHead(silo, 5 * number, self._draws.bytes(32)) for silo in self._others)
         close = Close(
             ctx=ctx,
             round_number=number,
@@ -188,10 +189,13 @@ class Silo:
             state_mac=protocol_hash("state", ctx),
             ledger_size=5 * number,
             ledger_root=self._draws.bytes(32),
-            witnessed=witnessed,
+            witnessed=self._heads(number, [silo for silo in self._everyone if silo != self._index]),
         )
         self._deliver(self._seal(close))
         self._client.published(number, Phase.CLOSED)
+
+    def _heads(self, number: int, silos: Iterable[int]) -> tuple[LedgerHead, ...]:
+        return tuple(LedgerHead(silo, 5 * number, self._draws.bytes(32)) for silo in silos)
 
     def _seal(self, body: bodies.Body) -> Signed:
         return bodies.seal(body, self._identity.member.name, self._identity.keys.identity)

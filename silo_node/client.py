@@ -29,8 +29,9 @@ from privacy.errors import ProtocolError, StorageError, Unreachable
 from privacy.wire import bodies, convert, exchange, renewals
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.renewals import RenewRequest
-from privacy.wire.requests import Arrived, AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.requests import Arrived, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
+from silo_node.board_download import BoardDownload
 from silo_node.egress.channel import open_channel
 from silo_node.egress.classes import CONNECTION_CHECK
 from silo_node.egress.log import EgressLog
@@ -165,7 +166,8 @@ class AggregatorClient:
 
     def board(self, round_number: int, phase: Phase) -> Board:
         """What is published of a round now, without waiting."""
-        return self._patiently(lambda: self._polled(round_number, phase, 0, attentive=False))
+        download = BoardDownload(self._digest, round_number, phase)
+        return self._patiently(lambda: self._polled(download, 0, attentive=False), lambda: download.held)
 
     def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         """Wait until a round has reached a phase or has ended; meanwhile answer silos that need us.
@@ -174,16 +176,17 @@ class AggregatorClient:
         if an old copy of the aggregator was put back, it is there no more. The same bytes tell nobody anything new.
         """
         attentive, again = self._attend is not None, False
+        download = BoardDownload(self._digest, round_number, phase)
 
         def poll() -> Board:
             nonlocal again
             for message in (*self._last_word, *said) if again else ():
                 self._repeat(message)
             again = True
-            return self._polled(round_number, phase, POLL_MILLISECONDS, attentive)
+            return self._polled(download, POLL_MILLISECONDS, attentive)
 
         while True:
-            board = self._patiently(poll)
+            board = self._patiently(poll, lambda: download.held)
             if board.reached:
                 return board
             again = not board.wanted
@@ -253,10 +256,10 @@ class AggregatorClient:
 
         self._patiently(call)
 
-    def _polled(self, round_number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
-        data = convert.encode_await(AwaitRequest(self._digest, round_number, phase, milliseconds, attentive))
+    def _polled(self, download: BoardDownload, milliseconds: int, attentive: bool) -> Board:
+        data = convert.encode_await(download.request(milliseconds, attentive=attentive))
         parts = self._await(data, timeout=milliseconds / 1000 + 30)
-        return convert.join_board(convert.decode_board(part) for part in parts)
+        return download.take(map(convert.decode_board, parts))
 
     def _repeat(self, message: Signed) -> None:
         """Send again what was sent; a refusal means that it is there, or too late: the board says which."""

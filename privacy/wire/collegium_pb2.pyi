@@ -429,21 +429,25 @@ class HeadsShown(_message.Message):
     def __init__(self, heads: _Optional[_Iterable[_Union[ShownHead, _Mapping]]] = ..., cosigned: _Optional[_Iterable[_Union[CosignedHead, _Mapping]]] = ..., wanted: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class AwaitRequest(_message.Message):
-    __slots__ = ("study_digest", "round", "phase", "wait_milliseconds", "attentive")
+    __slots__ = ("study_digest", "round", "phase", "wait_milliseconds", "attentive", "held", "held_digest")
     STUDY_DIGEST_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     WAIT_MILLISECONDS_FIELD_NUMBER: _ClassVar[int]
     ATTENTIVE_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
+    HELD_DIGEST_FIELD_NUMBER: _ClassVar[int]
     study_digest: bytes
     round: int
     phase: Phase
     wait_milliseconds: int
     attentive: bool
-    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., wait_milliseconds: _Optional[int] = ..., attentive: _Optional[bool] = ...) -> None: ...
+    held: int
+    held_digest: bytes
+    def __init__(self, study_digest: _Optional[bytes] = ..., round: _Optional[int] = ..., phase: _Optional[_Union[Phase, str]] = ..., wait_milliseconds: _Optional[int] = ..., attentive: _Optional[bool] = ..., held: _Optional[int] = ..., held_digest: _Optional[bytes] = ...) -> None: ...
 
 class Board(_message.Message):
-    __slots__ = ("reached", "phase", "messages", "seeds", "wanted", "frame", "roster_statement")
+    __slots__ = ("reached", "phase", "messages", "seeds", "wanted", "frame", "roster_statement", "first")
     REACHED_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -451,6 +455,7 @@ class Board(_message.Message):
     WANTED_FIELD_NUMBER: _ClassVar[int]
     FRAME_FIELD_NUMBER: _ClassVar[int]
     ROSTER_STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
     reached: bool
     phase: Phase
     messages: _containers.RepeatedCompositeFieldContainer[Signed]
@@ -458,7 +463,8 @@ class Board(_message.Message):
     wanted: bool
     frame: int
     roster_statement: Signed
-    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ..., wanted: _Optional[bool] = ..., frame: _Optional[int] = ..., roster_statement: _Optional[_Union[Signed, _Mapping]] = ...) -> None: ...
+    first: int
+    def __init__(self, reached: _Optional[bool] = ..., phase: _Optional[_Union[Phase, str]] = ..., messages: _Optional[_Iterable[_Union[Signed, _Mapping]]] = ..., seeds: _Optional[_Iterable[bytes]] = ..., wanted: _Optional[bool] = ..., frame: _Optional[int] = ..., roster_statement: _Optional[_Union[Signed, _Mapping]] = ..., first: _Optional[int] = ...) -> None: ...
 
 class SumRequest(_message.Message):
     __slots__ = ("study_digest", "round", "first_frame")

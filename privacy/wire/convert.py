@@ -27,6 +27,8 @@ def encode_await(request: AwaitRequest) -> bytes:
         phase=pb.Phase.Name(request.phase),
         wait_milliseconds=request.wait_milliseconds,
         attentive=request.attentive,
+        held=request.held,
+        held_digest=request.held_digest,
     ).SerializeToString()
 
 
@@ -34,7 +36,13 @@ def decode_await(data: bytes) -> AwaitRequest:
     """Raises ProtocolError for anything malformed."""
     message = parse(pb.AwaitRequest, data, 1024)
     return AwaitRequest(
-        message.study_digest, message.round, _phase(message.phase), message.wait_milliseconds, message.attentive
+        message.study_digest,
+        message.round,
+        _phase(message.phase),
+        message.wait_milliseconds,
+        message.attentive,
+        message.held,
+        message.held_digest,
     )
 
 
@@ -60,7 +68,7 @@ def join_board(parts: Iterable[Board]) -> Board:
         ProtocolError: no part, or parts that contradict each other.
     """
     every = tuple(parts)
-    common = {(part.reached, part.phase, part.wanted, part.frame, part.roster_statement) for part in every}
+    common = {(part.reached, part.phase, part.wanted, part.frame, part.roster_statement, part.first) for part in every}
     if len(common) != 1:
         raise ProtocolError("a board has no parts, or parts of different boards", code="protocol.malformed")
     messages = tuple(message for part in every for message in part.messages)
@@ -77,6 +85,7 @@ def encode_board(board: Board) -> bytes:
         seeds=list(board.seeds),
         wanted=board.wanted,
         frame=board.frame,
+        first=board.first,
         roster_statement=None if board.roster_statement is None else signed_to(board.roster_statement),
     ).SerializeToString()
 
@@ -92,6 +101,7 @@ def decode_board(data: bytes) -> Board:
         message.wanted,
         message.frame,
         signed_from(message.roster_statement) if message.HasField("roster_statement") else None,
+        message.first,
     )
 
 

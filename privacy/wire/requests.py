@@ -27,11 +27,16 @@ class Phase(IntEnum):
     SNAPSHOT_OFFERED = 12
 
 
+FROZEN = frozenset({Phase.ADVERTISED, Phase.SHARED, Phase.SURVIVORS, Phase.UNMASKED})
+"""Phases whose messages stay as they are once the phase is reached, so that their download can go on where it broke."""
+
+
 @dataclass(frozen=True)
 class AwaitRequest:
     """Long poll: answer when the round has reached `phase` (or ended), or after the wait.
 
-    One that is `attentive` is also answered when another silo waits for a key or a snapshot.
+    One that is `attentive` is also answered when another silo waits for a key or a snapshot. `held`: so many messages
+    of a frozen phase are there already, with this digest (`sets.held_digest`), and the answer need not repeat them.
     """
 
     study_digest: bytes
@@ -39,10 +44,14 @@ class AwaitRequest:
     phase: Phase
     wait_milliseconds: int
     attentive: bool = False
+    held: int = 0
+    held_digest: bytes = b""
 
     def __post_init__(self) -> None:
         check_digest(self.study_digest, "study digest")
         check_number(self.round_number, 0, MAX_ROUNDS, "a round number")
+        check_number(self.held, 0, MAX_SILOS + 1 if self.phase in FROZEN else 0, "a number of messages")
+        check_digest(self.held_digest, "digest of messages", may_be_empty=not self.held)
         check_number(self.wait_milliseconds, 0, 60_000, "a waiting time")
 
 
@@ -51,6 +60,7 @@ class Board:
     """What the aggregator has published of a round: its phase and the signed messages up to it.
 
     `wanted`: another silo waits for a key or a snapshot, which any holder may give; `frame`: what it lacks of it.
+    `first`: so many messages come before these, and are held already.
     """
 
     reached: bool
@@ -61,6 +71,10 @@ class Board:
     frame: int = 0
     roster_statement: Signed | None = None
     """The newest that the aggregator has, with the round keys; `privacy.channel.roster_statement` reads it."""
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        check_number(self.first, 0, MAX_SILOS + 1, "a number of messages")
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,11 @@ def share_set_digest(messages: Sequence[Signed]) -> bytes:
     return protocol_hash("share-set", *(message.body for message in messages))
 
 
+def held_digest(messages: Sequence[Signed]) -> bytes:
+    """Digest of the first messages of a set, of which a download that broke is to go on, 32 bytes."""
+    return protocol_hash("held", *(message.body for message in messages))
+
+
 def unmask_set_digest(messages: Sequence[Signed]) -> bytes:
     """H(UnmaskSet) of the published signed `Unmask` messages in roster order, 32 bytes."""
     return protocol_hash("unmask-set", *(message.body for message in messages))

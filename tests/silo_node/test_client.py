@@ -14,6 +14,7 @@ from privacy.errors import ProtocolError, StorageError, Unreachable
 from privacy.wire import bodies, convert
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotOffer
+from silo_node.board_download import BoardDownload
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from tests.aggregator.hub import Members
@@ -194,7 +195,7 @@ def test_while_it_waits_it_answers_others_and_does_not_ask_again_at_once_for_wha
     wanted = Board(False, Phase.ADVERTISED, wanted=True)
     boards = iter([wanted, wanted, wanted, Board(False, Phase.ADVERTISED), Board(True, Phase.SHARED)])
 
-    def poll(number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
+    def poll(download: BoardDownload, milliseconds: int, attentive: bool) -> Board:
         asked.append(attentive)
         return next(boards)
 
@@ -213,7 +214,7 @@ def test_what_was_said_is_said_again_after_a_poll_that_broke_off_or_was_in_vain(
     waiting, wanted = Board(False, Phase.ADVERTISED), Board(False, Phase.ADVERTISED, wanted=True)
     boards = iter([wanted, Unreachable("broken off"), waiting, Board(True, Phase.SHARED)])
 
-    def poll(number: int, phase: Phase, milliseconds: int, attentive: bool) -> Board:
+    def poll(download: BoardDownload, milliseconds: int, attentive: bool) -> Board:
         done.append("polled")
         board = next(boards)
         if isinstance(board, Exception):

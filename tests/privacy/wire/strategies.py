@@ -32,7 +32,7 @@ from privacy.wire.messages import (
     Unopenable,
     UploadHeader,
 )
-from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.requests import FROZEN, AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer, SnapshotRequest, frame_count
 
 digests = st.binary(min_size=32, max_size=32)
@@ -155,6 +155,15 @@ heads_shown = st.builds(
 head_queries = st.builds(HeadQuery, digests, digests)
 awaits = st.builds(
     AwaitRequest, digests, st.integers(0, 1_000_000), st.sampled_from(Phase), st.integers(0, 60_000), st.booleans()
+) | st.builds(
+    AwaitRequest,
+    digests,
+    st.integers(0, 1_000_000),
+    st.sampled_from(sorted(FROZEN)),
+    st.integers(0, 60_000),
+    st.booleans(),
+    st.integers(1, 65),
+    digests,
 )
 boards = st.builds(
     Board,
@@ -165,6 +174,7 @@ boards = st.builds(
     st.booleans(),
     words,
     roster_statement=st.none() | signeds,
+    first=st.integers(0, 65),
 )
 snapshot_downloads = st.builds(SnapshotDownload, digests, numbers, st.integers(0, 20_000))
 snapshot_frames = st.builds(

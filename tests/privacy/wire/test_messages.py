@@ -87,6 +87,8 @@ VALID: list[Any] = [
     HeldHead(0, 1),
     HeadsGiven(D, b"statement", "", (PROOF,), (COSIGNED,), (HeldHead(2, 1),)),
     HeadsShown((ShownHead(0, "note", None),), (COSIGNED,), (1, 2)),
+    AwaitRequest(D, 1, Phase.SHARED, 0, held=3, held_digest=D),
+    Board(True, Phase.SHARED, first=3),
 ]
 MAY_BE_EMPTY = {("UploadHeader", "share_set"), ("Survivors", "share_set"), ("Reject", "survivors_hash")}
 DIGEST_FIELDS = [
@@ -144,6 +146,10 @@ def test_every_digest_has_32_bytes(message: Any, name: str) -> None:
         (VALID[9], {"round_number": -1}),
         (VALID[9], {"round_number": 1_000_001}),
         (VALID[9], {"wait_milliseconds": 60_001}),
+        (VALID[-2], {"held": -1}),
+        (VALID[-2], {"held": 66}),
+        (VALID[-2], {"phase": Phase.CLOSED}),
+        (VALID[-1], {"first": 66}),
         (VALID[10], {"round_number": 0}),
         (VALID[16], {"least_round": 0}),
         (VALID[16], {"silo_index": 65}),
