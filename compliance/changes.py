@@ -114,6 +114,8 @@ def _facts(record: Mapping[str, Any]) -> dict[str, str]:
             facts[f"{name}: rounds charged"] = str(cohort["rounds"])
     for study in record["studies"]:
         facts[f"study {study['name']} ({study['digest'][:12]})"] = "in the evidence"
+        for line in study.get("transport", ()):
+            facts[f"line of {line['silo']}, study {study['name']}, by {line['party']}"] = f"{line['tls']} TLS"
         for export in study["exports"]:
             facts[f"model exported by {export['silo']}, study {study['name']}"] = export["model_digest"]
     for ingest in record["ingests"]:

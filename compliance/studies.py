@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from compliance.budget import Accountant, CohortBudget
 from compliance.evidence import Evidence, StudyEvidence
 from compliance.ledgers import LedgerEvidence
+from compliance.transport import Transport, transports
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.governance import Governance
@@ -140,6 +141,7 @@ class StudyView:
     figures: Figures | None
     unprotected: bool
     trust: Trust | None
+    transport: tuple[Transport, ...]
     governance: Governance | None
     approvals: tuple[Approval, ...]
     rounds: tuple[Rounds, ...]
@@ -200,6 +202,7 @@ def _view(
         figures=_figures(histories, (study and study.privacy.delta) or delta, accountants),
         unprotected=any(isinstance(event, UnprotectedEvent) for event in events),
         trust=_trust(found) if found else None,
+        transport=transports(evidence, digest),
         governance=study.governance if study else None,
         approvals=tuple(_approval(silo, entry) for silo, entry in approved),
         rounds=tuple(_rounds(ledger, digest) for ledger in evidence.ledgers if digest in ledger.tallies),

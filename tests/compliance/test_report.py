@@ -6,6 +6,7 @@ import rfc8785
 
 from compliance.budget import Accountant
 from compliance.evidence import gather
+from compliance.render import html
 from compliance.report import Report, build
 from compliance.studies import Accountants
 from privacy.digest import Json
@@ -67,6 +68,24 @@ def test_a_study_is_described_from_file_and_ledgers(trained: Consortium, account
     assert study.approvals[0].confirmed == ("beta: telephone", "gamma: telephone")
     rounds = {row.party: (row.opened, row.closed, row.abandoned, row.without_result) for row in study.rounds}
     assert rounds == {"alpha": (5, 4, 1, 0), "beta": (5, 4, 1, 0), "gamma": (5, 3, 1, 1), "adder": (0, 0, 0, None)}
+
+
+def test_one_way_lines_are_told_by_both_ends(trained: Consortium, accountants: Accountants) -> None:
+    (study,) = made(trained, accountants).studies
+    assert study.transport == ()
+    about: dict[str, Json] = {"study_digest": study.digest, "silo": "alpha"}
+    trained.write("alpha", "transport", **about, tls="one-way", trusted="ab" * 32)
+    trained.write("alpha", "transport", **about, tls="mutual", trusted="")
+    trained.write("adder", "transport", **about, tls="one-way", trusted="")
+    trained.write("beta", "transport", study_digest="cd" * 32, silo="beta", tls="one-way", trusted="")
+    report = made(trained, accountants)
+    told = {(line.party, line.silo, line.tls, line.trusted) for line in report.studies[0].transport}
+    assert told == {
+        ("alpha", "alpha", "one-way", "ab" * 32), ("alpha", "alpha", "mutual", ""), ("adder", "alpha", "one-way", ""),
+    }  # fmt: skip
+    page = html(report.to_json(), ())
+    assert "Not every line was mutual TLS" in page
+    assert "ab" * 32 in page
 
 
 def test_without_the_signed_file_what_it_states_is_not_shown(trained: Consortium, accountants: Accountants) -> None:
