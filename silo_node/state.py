@@ -28,6 +28,7 @@ from privacy.errors import ConfigError, CorruptState, PolicyRefused
 from privacy.ledger import certificates
 from privacy.ledger.store import Ledger
 
+PROXY_CA_FILE = "proxy-ca.pem"
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 
@@ -55,7 +56,7 @@ class StateDirectory:
 
     def proxy_authorities(self) -> bytes:
         """The certificates (PEM) in `proxy-ca.pem`, which vouch for one-way lines. Raises ConfigError: none there."""
-        path = self.root / "proxy-ca.pem"
+        path = self.root / PROXY_CA_FILE
         try:
             data = path.read_bytes()[: files.MAX_BYTES]
             x509.load_pem_x509_certificates(data)

@@ -49,7 +49,8 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),  # the default of 300 s answers our pings with GOAWAY
     ("grpc.http2.max_ping_strikes", 2),
-    ("grpc.max_connection_age_ms", 15 * 60_000),  # so that renewed certificates come into use; calls may finish
+    ("grpc.max_connection_age_ms", 15 * 60_000),  # so that renewed certificates come into use
+    ("grpc.max_connection_age_grace_ms", 60 * 60_000),  # for calls to finish; what is cut then goes on where it was
     ("grpc.max_metadata_size", 16 * 1024),
     # What may be open before any code of ours runs: connections (of all peers, and of strangers until their handshake
     # ends in time), and calls of one connection.

@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from cryptography import x509
 
 from privacy.channel.identity import Identity
-from privacy.channel.tls import host_and_port, is_loopback
-from privacy.errors import CollegiumError, ConfigError, IdentityError, Unreachable
+from privacy.channel.tls import check_proxy, host_and_port, is_loopback
+from privacy.errors import CollegiumError, IdentityError, Unreachable
 from privacy.operations.findings import Check
 
 SECONDS = 5.0
@@ -24,8 +24,11 @@ _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
 _LONGEST_ANSWER = 16 * 1024
 
 
-def checks(identity: Identity, target: str, proxy: str | None = None) -> Iterator[Check]:
-    """All of them, for `HOST:PORT` by an HTTP proxy (that of the environment when left out). Raises ConfigError."""
+def checks(identity: Identity, target: str, proxy: str | None = None, trusted: bytes | None = None) -> Iterator[Check]:
+    """All of them, for `HOST:PORT` by an HTTP proxy (that of the environment when left out). Raises ConfigError.
+
+    `trusted`: PEM of the certificates that vouch for a one-way line, where the proxy opens TLS.
+    """
     host, port = host_and_port(target)
     proxy = proxy or proxy_for(host)
     if proxy is None:
@@ -33,7 +36,7 @@ def checks(identity: Identity, target: str, proxy: str | None = None) -> Iterato
     else:
         yield "proxy", partial(through, proxy, host, port)
     yield "connection", partial(connect, target, proxy)
-    yield "TLS", partial(handshake, identity, target, proxy)
+    yield "TLS", partial(handshake, identity, target, proxy, trusted)
 
 
 def proxy_for(host: str) -> str | None:
@@ -69,30 +72,47 @@ def connect(target: str, proxy: str | None) -> str:
     return f"{target} answers"
 
 
-def handshake(identity: Identity, target: str, proxy: str | None) -> str:
-    """Whether it is our consortium's aggregator by TLS 1.3. Raises IdentityError, Unreachable."""
+def handshake(identity: Identity, target: str, proxy: str | None, trusted: bytes | None = None) -> str:
+    """Whether it is our consortium's aggregator by TLS 1.3, or the proxy of a one-way line, by HTTP/2.
+
+    Raises IdentityError, Unreachable.
+    """
     host, _ = host_and_port(target)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=identity.authority_pem.decode())
+    context.minimum_version = ssl.TLSVersion.TLSv1_2 if trusted else ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=(trusted or identity.authority_pem).decode())
     context.set_alpn_protocols(["h2"])
     try:
         with _line(target, proxy) as line, context.wrap_socket(line, server_hostname=host) as secured:
             shown = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
-            return f"{secured.version()}, issued by {_issuer(shown)}"
+            if secured.selected_alpn_protocol() != "h2":
+                raise Unreachable(
+                    f"what answers at {target} does not speak HTTP/2, which gRPC needs; have the proxy pass HTTP/2 on,"
+                    " or exempt this address from TLS inspection",
+                    code="peer.http2",
+                )
+            way = "one-way line, " if trusted else ""
+            return f"{way}{secured.version()}, issued by {_issuer(shown)}"
     except ssl.SSLCertVerificationError as error:
-        raise _untrusted(target, proxy, error) from error
+        raise _untrusted(target, proxy, error, trusted) from error
     except OSError as error:
         raise Unreachable(
             f"{target} does not speak TLS 1.3; check the address, and that nothing inspects the line", code="peer.tls"
         ) from error
 
 
-def _untrusted(target: str, proxy: str | None, error: ssl.SSLCertVerificationError) -> CollegiumError:
+def _untrusted(
+    target: str, proxy: str | None, error: ssl.SSLCertVerificationError, trusted: bytes | None
+) -> CollegiumError:
     issuer = _issuer_shown(target, proxy)
+    mend = (
+        "put the CA certificate of the proxy that opens TLS into proxy-ca.pem"
+        if trusted
+        else "if that is a device of your own network, exempt this address from TLS inspection, or, where that cannot "
+        "be, ask the consortium for the one-way mode (one_way_tls); else ask the consortium what answers there"
+    )
     return IdentityError(
-        f"{target} shows a certificate that we do not take ({error.verify_message}), issued by {issuer}; if that is a "
-        "device of your own network, exempt this address from TLS inspection, else ask the consortium",
+        f"{target} shows a certificate that we do not take ({error.verify_message}), issued by {issuer}; {mend}",
         code="identity.foreign",
     )
 
@@ -126,15 +146,14 @@ def _line(target: str, proxy: str | None) -> socket.socket:
 
 
 def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
+    check_proxy(proxy)
     parts = urlsplit(proxy)
-    if parts.scheme != "http" or not parts.hostname:
-        raise ConfigError("the proxy is not http://HOST:PORT; gRPC knows no other kind", code="config.proxy")
     ask = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         ask += f"Proxy-Authorization: Basic {base64.b64encode(secret).decode()}\r\n"
     try:
-        line = socket.create_connection((parts.hostname, parts.port or 80), SECONDS)
+        line = socket.create_connection((parts.hostname or "", parts.port or 80), SECONDS)
         try:
             line.sendall(f"{ask}\r\n".encode())
             answer = b""

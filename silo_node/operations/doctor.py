@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from privacy.channel import roster_statement
-from privacy.errors import IdentityError
+from privacy.errors import ConfigError, IdentityError
 from privacy.operations import findings, machine, reach
 from privacy.operations.findings import Check
 from silo_node import archives, configuration
 from silo_node.round_vault import default_folder
-from silo_node.state import StateDirectory
+from silo_node.state import PROXY_CA_FILE, StateDirectory
 
 GPU = Path("/proc/driver/nvidia/version")
 
@@ -39,13 +39,14 @@ def doctor(
         *machine.checks(state),
         ("roster statement", partial(statement, directory, datetime.now(UTC))),
         ("policy", partial(_policy, state)),
+        ("line", partial(line, directory)),
         ("memory for secrets", partial(_runtime, state)),
         ("GPU", gpu),
     ]
     if aggregator is not None:
         # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
         with suppress(IdentityError):
-            checks += reach.checks(directory.identity(), aggregator, directory.proxy())
+            checks += reach.checks(directory.identity(), aggregator, directory.proxy(), _trusted(directory))
     if pacs is not None:
         checks.append(("PACS echo", partial(_echo, pacs)))
     findings.show(findings.examine(checks), as_json=as_json)
@@ -62,6 +63,26 @@ def statement(directory: StateDirectory, now: datetime) -> str:
     newest.check_current(now)
     left = roster_statement.at(newest.expires) - now
     return f"serial {newest.serial}, {left.days} days left"
+
+
+def line(directory: StateDirectory) -> str:
+    """How the line to the aggregator is protected. Raises ConfigError: its files do not say so together."""
+    if configuration.read(directory.root).one_way_tls:
+        directory.proxy_authorities()
+        return "one-way TLS: the proxy opens it, every message is signed"
+    if (directory.root / PROXY_CA_FILE).exists():
+        raise findings.Doubtful(
+            f"there is a {PROXY_CA_FILE}, which is not used; set one_way_tls in silo.yaml if the consortium allows that"
+            " here, else remove the file"
+        )
+    return "mutual TLS"
+
+
+def _trusted(directory: StateDirectory) -> bytes | None:
+    """Who vouches for a one-way line; None too where the check of the line tells what is wrong with it."""
+    with suppress(ConfigError):
+        return directory.proxy_authorities() if configuration.read(directory.root).one_way_tls else None
+    return None
 
 
 def gpu(source: Path = GPU) -> str:

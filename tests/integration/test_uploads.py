@@ -13,10 +13,12 @@ import pytest
 
 from aggregator.store import Incoming
 from privacy.channel import tls
+from privacy.channel.authorisation import Authorisation
+from privacy.channel.member import Member, Role
 from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import convert
-from privacy.wire.requests import SumRequest
+from privacy.wire.requests import Phase, Piece, SumRequest
 from silo_node import client as clients
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
@@ -24,6 +26,7 @@ from silo_node.stored_upload import StoredUpload
 from tests import stored
 from tests.aggregator.hub import Hub, MadeUpUpload, Members
 from tests.e2e.relay import Relay
+from tests.privacy.channel.test_connection_age import shortened
 
 LENGTH = 4_000_000
 """Values of an upload of twelve frames of a mebibyte."""
@@ -228,3 +231,39 @@ def test_a_download_that_nobody_reads_is_ended_and_goes_on(
         with Relay(port, (math.inf, math.inf)) as relay, sender.client(relay.port) as client:
             client.sum_frames(1, tmp_path / "sum", len(wanted))
     assert tuple((tmp_path / f"sum/frame-{index}").read_bytes() for index in range(12)) == wanted
+
+
+def test_uploads_and_long_polls_outlive_the_connections_that_they_begin_on(
+    hub: Hub, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "SERVER_OPTIONS", shortened(250, 250))
+    lines: set[str] = set()
+    authorise = Authorisation.authorise
+
+    def noting(checks: Authorisation, context: grpc.ServicerContext, allowed: frozenset[Role]) -> Member:
+        lines.add(context.peer())
+        return authorise(checks, context, allowed)
+
+    monkeypatch.setattr(Authorisation, "authorise", noting)
+    pieces = StoredUpload.pieces
+
+    def slowly(stored: StoredUpload, first: int) -> Iterator[Piece]:
+        for piece in pieces(stored, first):
+            time.sleep(0.1)
+            yield piece
+
+    monkeypatch.setattr(StoredUpload, "pieces", slowly)
+    with hub.serving() as port, sender.client(port) as client, sender.client(port) as waiting:
+        polled: list[bool] = []
+        thread = threading.Thread(target=lambda: polled.append(waiting.wait(1, Phase.SURVIVORS).reached))
+        thread.start()
+        sent = client.upload(sender.stored)
+        assert sender.arrived()
+        assert len(lines) > 3
+        assert sent - sender.size <= len(lines) * 3 * FRAME
+        assert thread.is_alive(), "there is no sum before all uploads are in"
+        for silo in (2, 3):
+            hub.upload(MadeUpUpload.random(hub, silo))
+        hub.work()
+        thread.join(20)
+    assert polled == [True]

@@ -2,9 +2,10 @@
 
 import base64
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from privacy.errors import CollegiumError, ConfigError, IdentityError, Unreachable
 from privacy.operations import findings, reach
 from tests.consortium import Consortium
+from tests.privacy.channel.breaking_proxy import BreakingProxy
 from tests.privacy.channel.serving import serving
 
 
@@ -91,6 +93,39 @@ def test_a_device_that_opens_tls_is_named(ours, tmp_path: Path) -> None:  # type
     assert isinstance(found.error, IdentityError)
     assert device.authority.subject.rfc4514_string() in found.found
     assert "TLS inspection" in found.mend
+    assert "one_way_tls" in found.mend
+
+
+def test_a_one_way_line_is_vouched_for_by_the_proxys_ca(ours) -> None:  # type: ignore[no-untyped-def]
+    proxy = BreakingProxy(1, ours[0].authority_pem)
+    with proxy.running() as port:
+        checks = list(reach.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
+        found = {one.check: one for one in findings.examine(checks)}["TLS"]
+        assert (found.state, found.error) == (findings.WELL, None)
+        assert "one-way line" in found.found
+        assert "hospital proxy CA" in found.found
+    with serving(ours[0]) as (port, _):
+        checks = list(reach.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
+        found = {one.check: one for one in findings.examine(checks)}["TLS"]
+    assert found.error is not None
+    assert "proxy-ca.pem" in found.mend
+
+
+def test_a_proxy_without_http2_is_told(ours, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    proxy = BreakingProxy(1, ours[0].authority_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "pair.pem").write_bytes(proxy._key + proxy._certificate)
+    context.load_cert_chain(tmp_path / "pair.pem")
+
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as line:
+            line.recv(1)
+
+    with answering(answer) as port:
+        checks = list(reach.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
+        found = {one.check: one for one in findings.examine(checks)}["TLS"]
+    assert found.error is not None
+    assert found.error.code == "peer.http2"
 
 
 def test_something_that_speaks_no_tls(ours) -> None:  # type: ignore[no-untyped-def]

@@ -124,6 +124,24 @@ def test_the_way_is_looked_at_through_the_proxy_of_the_state_directory(site: Sit
     assert (found["state"], found["code"]) == ("failed", "peer.proxy")
 
 
+def test_the_line_is_told_and_its_files_have_to_agree(site: Site) -> None:
+    assert row(site, "line")["found"] == "mutual TLS"
+    authorities, config = site.state / "proxy-ca.pem", site.state / "silo.yaml"
+    before = config.read_text()
+    try:
+        authorities.write_bytes((site.state / "identity" / "ca.pem").read_bytes())
+        assert row(site, "line")["state"] == "warning"
+        config.write_text(f"{before}one_way_tls: true\n")
+        assert "every message is signed" in row(site, "line")["found"]
+        authorities.write_text("no certificate")
+        assert row(site, "line")["code"] == "config.proxy_ca"
+        authorities.unlink()
+        assert row(site, "line")["code"] == "config.proxy_ca"
+    finally:
+        config.write_text(before)
+        authorities.unlink(missing_ok=True)
+
+
 def test_a_full_disk_and_little_memory(site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Usage:
         free = 2**20
