@@ -86,6 +86,7 @@ reference: $(VENV)/.installed ## write the generated parts of the documentation 
 	@$(BIN)/python docs/figures/data_way.py > docs/figures/data-way.svg
 	@$(BIN)/python docs/reference/configuration_keys.py > docs/reference/configuration.md
 	@PYTHONPATH=. $(BIN)/python docs/reference/networks_tables.py > docs/reference/networks.md
+	@$(BIN)/python docs/reference/error_codes_tables.py > docs/reference/error-codes.md
 	@$(BIN)/python docs/reference/events_tables.py > docs/reference/events.md
 	@$(BIN)/python docs/reference/metrics_tables.py > docs/reference/metrics.md
 

@@ -105,6 +105,7 @@ def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
         ("docs/figures/data_way.py", "docs/figures/data-way.svg"),
         ("docs/reference/configuration_keys.py", "docs/reference/configuration.md"),
         ("docs/reference/networks_tables.py", "docs/reference/networks.md"),
+        ("docs/reference/error_codes_tables.py", "docs/reference/error-codes.md"),
         ("docs/reference/events_tables.py", "docs/reference/events.md"),
         ("docs/reference/metrics_tables.py", "docs/reference/metrics.md"),
     ],
