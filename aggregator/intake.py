@@ -78,14 +78,14 @@ class Intake:
         self._course.postpone()
         state = setup.advertised(self._course.open(body.round_number), message, body, self._course.rules, self._clock())
         self._course.here(index)
-        self._store.round(body.round_number).put(f"advertise-{index}", message)
+        self._keep(body.round_number, f"advertise-{index}", message)
         self._course.move(body.round_number, state)
 
     def _share(self, index: int, public_key: bytes, message: Signed) -> None:
         body = bodies.open_signed(message, Shares, public_key)
         _own(index, body.silo_index)
         state = setup.shared(self._course.open(body.round_number), message, body)
-        self._store.round(body.round_number).put(f"shares-{index}", message)
+        self._keep(body.round_number, f"shares-{index}", message)
         opened = rounds.opened(state, self._clock()) if isinstance(state, setup.Setup) else state
         self._course.move(body.round_number, opened)
 
@@ -93,20 +93,20 @@ class Intake:
         body = bodies.open_signed(message, Unmask, public_key)
         _own(index, body.silo_index)
         state = rounds.unmasked(self._course.existing(body.round_number), index, message, body)
-        self._store.round(body.round_number).put(f"unmask-{index}", message)
+        self._keep(body.round_number, f"unmask-{index}", message)
         self._course.move(body.round_number, state)
 
     def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
         sign = bodies.open_signed(message, Sign, public_key)
         before = self._course.existing(sign.round_number)
         state = rounds.signed(before, index, message, sign, self._course.rules, self._clock())
-        self._store.round(sign.round_number).put(f"sign-{index}", message)
+        self._keep(sign.round_number, f"sign-{index}", message)
         self._course.move(sign.round_number, state)
 
     def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
         reject = bodies.open_signed(message, Reject, public_key)
         state = rounds.rejected(self._course.existing(reject.round_number), index, message, reject, self._course.rules)
-        self._store.round(reject.round_number).put(f"reject-{index}", message)
+        self._keep(reject.round_number, f"reject-{index}", message)
         self._records.incident(reject.code, f"silo {index} rejected a sum")
         self._course.move(reject.round_number, state)
 
@@ -119,7 +119,7 @@ class Intake:
             if error.code != rounds.EARLY:  # which it says again and again when an old copy of ours was put back
                 self._records.incident(error.code, f"silo {index} closed differently")
             raise
-        self._store.round(close.round_number).put(f"close-{index}", message)
+        self._keep(close.round_number, f"close-{index}", message)
         ends = isinstance(state, rounds.Closed) and not isinstance(before, rounds.Closed)
         if ends:  # before silos see it: where the ledger refuses, the silo sends its Close again
             self._records.ended(close.round_number, "closed", close.chain.hex())
@@ -130,6 +130,12 @@ class Intake:
                 self._forget_before(close.round_number)
             if len(state.closes) >= self._course.rules.silos:
                 self._store.round(close.round_number).scrub()
+
+    def _keep(self, number: int, name: str, message: Signed) -> None:
+        """Store a message of a round, unless it is there: a silo says it again while it waits."""
+        store = self._store.round(number)
+        if store.get(name) != message:
+            store.put(name, message)
 
     def _offer_snapshot(self, index: int, public_key: bytes, message: Signed) -> None:
         newest = self._boards.newest_closed()
@@ -146,7 +152,7 @@ class Intake:
     def _unopenable(self, index: int, public_key: bytes, message: Signed) -> None:
         body = bodies.open_signed(message, Unopenable, public_key)
         state = rounds.unopenable(self._course.existing(body.round_number), index, body, self._course.rules)
-        self._store.round(body.round_number).put(f"unopenable-{index}", message)
+        self._keep(body.round_number, f"unopenable-{index}", message)
         self._records.incident(body.code, f"silo {index} cannot open a round and names silo {body.culprit}")
         self._course.move(body.round_number, state)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from tests.simulation.conftest import Play, Stage
-from tests.simulation.operations import Cut, Disk, Join, Kill, Operation, Restore, Slow
+from tests.simulation.operations import Cut, Disk, Join, Kill, Leave, Operation, Restore, Slow
 from tests.simulation.world import World
 
 
@@ -95,6 +95,12 @@ def test_an_aggregator_put_back_from_the_last_round_to_the_first_lets_the_study_
     for copied, step in ((105, 116), (103, 185)):
         world = meeting(stage(4, 2, False, 5), [(Restore(0, copied, step),)], "an old copy comes back")
         assert all(reasons == ["finished"] for reasons in world.reasons.values())
+
+
+def test_what_silos_say_again_while_they_wait_is_not_written_again(stage: Stage) -> None:
+    """Two of three waited for a third one's Close for days, and each of their polls cost the aggregator a write."""
+    world = meeting(stage(3, 1), [(Leave(silo=1, step=210),)], "killed before it has the answer to")
+    assert world.scheduler.now < 1000
 
 
 def test_a_steward_put_back_to_before_its_key_makes_no_other(stage: Stage) -> None:
