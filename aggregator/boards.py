@@ -32,7 +32,8 @@ class Boards:
 
     def newest_closed(self) -> int:
         """The newest round that closed, or 0."""
-        return max((number for number, state in self._states.items() if isinstance(state, rounds.Closed)), default=0)
+        newest = range(len(self._states), 0, -1)
+        return next((number for number in newest if isinstance(self._states.get(number), rounds.Closed)), 0)
 
     def closes(self, number: int) -> tuple[Close, ...]:
         """What silos closed a round with."""

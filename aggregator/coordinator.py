@@ -79,8 +79,9 @@ class Coordinator:
         self._changed = threading.Condition()
         self._records = Records(ledger, self._digest, study.roster.epoch)
         self._keys = KeyBoard(self._digest, store.keys, self._records)
-        states = Recovery(study, store, self._records, rules, clock()).states()
-        self._course = Course(states, rules, store, clock, self._changed.notify_all)
+        recovery = Recovery(study, store, self._records, rules, clock())
+        states = recovery.states()
+        self._course = Course(states, recovery.refused(), rules, store, clock, self._changed.notify_all)
         identities = tuple(bytes.fromhex(silo.identity) for silo in study.roster.silos)
         self._snapshots = SnapshotBoard(
             self._digest, study.roster.threshold, max_upload_bytes, store.snapshot, identities
@@ -259,8 +260,9 @@ class Coordinator:
     def view(self) -> View:
         """The newest round, for those who watch."""
         with self._changed:
-            course = self._course
-            return view(self._study, course.states, course.revoked, course.seconds_left())
+            course, number = self._course, self._course.newest
+            state, left = course.states[number], course.seconds_left()
+            return view(self._study, number, state, course.revoked, left, course.refused)
 
     # ---- the sum
 

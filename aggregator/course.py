@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from aggregator import deadlines, rounds, setup
+from aggregator.round_states import RoundStates
 from aggregator.setup import Rules
 from aggregator.store import StudyStore
 from privacy.errors import ProtocolError
@@ -14,12 +15,15 @@ from privacy.errors import ProtocolError
 FORGOTTEN = "forgotten"
 """Why a round is abandoned whose end silos have, and this aggregator, which got an old copy, has not."""
 
+_REFUSED = setup.Abandoned(rounds.REJECTED)
+
 
 class Course:
     """How far the rounds are.
 
     Args:
         states: the rounds that were found; there is at least one.
+        refused: the newest round whose sum silos refused, if it is announced and no round closed since; else 0.
         rules: of the study; they count the silos that are not revoked.
         store: where sets are kept.
         clock: seconds, monotonic; only differences matter.
@@ -28,13 +32,15 @@ class Course:
 
     def __init__(
         self,
-        states: dict[int, rounds.State],
+        states: RoundStates,
+        refused: int,
         rules: Rules,
         store: StudyStore,
         clock: Callable[[], float],
         changed: Callable[[], None],
     ) -> None:
         self.states, self.rules = states, rules
+        self.refused = len(states) if states[len(states)] == _REFUSED else refused
         self.revoked: frozenset[int] = frozenset()
         self._store, self._clock, self._changed = store, clock, changed
         self._present: set[int] = set()
@@ -43,7 +49,7 @@ class Course:
     @property
     def newest(self) -> int:
         """The newest round."""
-        return max(self.states)
+        return len(self.states)
 
     def open(self, number: int) -> rounds.State:
         """The newest round's state. Raises ProtocolError if `number` is another round."""
@@ -61,6 +67,10 @@ class Course:
         """Make a new state the round's. Raises StorageError."""
         self._store.round(number).keep_sets(rounds.frozen_sets(state))
         self.states[number] = state
+        if state == _REFUSED:
+            self.refused = number
+        elif isinstance(state, rounds.Closed):
+            self.refused = 0
         self._changed()
 
     def follow(self, number: int) -> None:

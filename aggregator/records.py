@@ -35,6 +35,11 @@ class Records:
         """A round is over."""
         self._once("closed", round_number, outcome=outcome, chain=chain)
 
+    def ended_rounds(self) -> frozenset[int]:
+        """Rounds of which it is entered how they ended."""
+        ended = (entry.body for entry in self._ledger.entries if entry.kind == "closed")
+        return frozenset(int(str(body["round"])) for body in ended if body["study_digest"] == self._digest)
+
     def incident(self, code: str, detail: str) -> None:
         """Something that a person should look at."""
         self._ledger.append("incident", {"code": code, "detail": detail})

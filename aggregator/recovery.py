@@ -6,9 +6,11 @@ order of the protocol. What was stored but not yet in the ledger is entered now.
 
 from aggregator import rounds, setup
 from aggregator.records import Records
+from aggregator.round_states import KEPT, RoundStates
 from aggregator.rounds import Upload
 from aggregator.setup import Rules
 from aggregator.store import RoundStore, StudyStore
+from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.study import Study
 from privacy.wire import bodies
@@ -21,24 +23,41 @@ class Recovery:
     def __init__(self, study: Study, store: StudyStore, records: Records, rules: Rules, now: float) -> None:
         self._study, self._store, self._records, self._rules, self._now = study, store, records, rules, now
 
-    def states(self) -> dict[int, rounds.State]:
+    def states(self) -> RoundStates:
         """All rounds that were ever opened, and the one that is open now.
+
+        Read now are the newest and those of which the ledger does not say how they ended; others when they are asked
+        for.
 
         Raises:
             IdentityError, ProtocolError: what is stored is not what was taken in.
             StorageError: the disk refused.
         """
         self._store.clear_torn()
-        numbers = range(1, max(1, self._store.last_round()) + 1)
-        states = {number: self._round(number, self._store.round(number)) for number in numbers}
-        for number, state in states.items():
-            self._store.round(number).keep_sets(rounds.frozen_sets(state))
-            if not isinstance(state, rounds.Uploading):
-                self._store.round(number).clear_arriving()
-        last = max(states)
+        last, ended = max(1, self._store.last_round()), self._records.ended_rounds()
+        states = RoundStates(lambda number: self._round(number, self._store.round(number)))
+        for number in range(1, last + 1):
+            if number > last - KEPT or number not in ended:
+                state = states[number] = self._round(number, self._store.round(number))
+                self._store.round(number).keep_sets(rounds.frozen_sets(state))
+                if not isinstance(state, rounds.Uploading):
+                    self._store.round(number).clear_arriving()
         if self._is_over(last, states[last]):
             states[last + 1] = setup.Advertising()
         return states
+
+    def refused(self) -> int:
+        """The newest round that was abandoned because silos refused its sum, if none closed since; else 0."""
+        for number in range(self._store.last_round(), 0, -1):
+            message = self._store.round(number).get("abandon")
+            if message is not None and self._abandonment(message).reason == rounds.REJECTED:
+                return number
+            if message is None and self._store.round(number).get("survivors") is not None:
+                return 0
+        return 0
+
+    def _abandonment(self, message: Signed) -> Abandon:
+        return bodies.open_signed(message, Abandon, bytes.fromhex(self._study.roster.aggregator.identity))
 
     def _is_over(self, number: int, state: rounds.State) -> bool:
         """Whether a round has ended and says so: one that is abandoned but not announced is still to be ended."""
@@ -49,8 +68,7 @@ class Recovery:
         abandonment = store.get("abandon")
         if abandonment is not None:
             self._records.ended(number, "abandoned")
-            key = bytes.fromhex(self._study.roster.aggregator.identity)
-            return setup.Abandoned(bodies.open_signed(abandonment, Abandon, key).reason)
+            return setup.Abandoned(self._abandonment(abandonment).reason)
         state = self._set_up(store)
         for index, message in sorted(store.uploads()):
             header = bodies.open_signed(message, UploadHeader, self._identity(index))

@@ -3,7 +3,7 @@
 Names and counts of hospitals only: the aggregator knows nothing of patients that it could show.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from aggregator import rounds, setup
@@ -50,10 +50,10 @@ class View:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def view(study: Study, states: Mapping[int, rounds.State], revoked: frozenset[int], seconds_left: float | None) -> View:
-    """What a person is told of the newest round of `states`."""
-    number = max(states)
-    state = states[number]
+def view(
+    study: Study, number: int, state: rounds.State, revoked: frozenset[int], seconds_left: float | None, refused: int
+) -> View:
+    """What a person is told of a state; `refused` is the newest round whose sum silos refused, if none closed since."""
     names = tuple(silo.name for silo in study.roster.silos)
     everyone = frozenset(range(1, len(names) + 1)) - revoked
     phase, done, begun, expected = _of(state, everyone)
@@ -76,27 +76,20 @@ def view(study: Study, states: Mapping[int, rounds.State], revoked: frozenset[in
         needed=study.roster.threshold,
         revoked=named(revoked),
         seconds_left=None if seconds_left is None else max(0.0, round(seconds_left, 1)),
-        halted="" if phase == FINISHED else halt(states, len(everyone), study.roster.threshold),
+        halted="" if phase == FINISHED else _halt(state, len(everyone), study.roster.threshold, refused),
     )
 
 
-def halt(states: Mapping[int, rounds.State], silos: int, threshold: int) -> str:
+def _halt(state: rounds.State, silos: int, threshold: int, refused: int) -> str:
     """Why the rounds cannot go on with these silos; empty when they can.
 
     A silo that refused a sum waits for a person. Until t take part again, each round after that is abandoned.
     """
     if silos < threshold:
         return f"{silos} silos are not revoked, and {threshold} are needed"
-    number = max(states)
-    state: rounds.State | None = states[number]
-    if isinstance(state, setup.Advertising) and len(state.advertised) < threshold:
-        number -= 1
-        state = states.get(number)
-    while isinstance(state, setup.Abandoned):
-        if state.reason == rounds.REJECTED:
-            return f"silos refused the sum of round {number} and wait until a person there acts"
-        number -= 1
-        state = states.get(number)
+    few = isinstance(state, setup.Advertising) and len(state.advertised) < threshold
+    if refused and (few or isinstance(state, setup.Abandoned)):
+        return f"silos refused the sum of round {refused} and wait until a person there acts"
     return ""
 
 
