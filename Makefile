@@ -84,6 +84,7 @@ proto-check: $(VENV)/.installed
 
 reference: $(VENV)/.installed ## write the generated parts of the documentation again
 	@$(BIN)/python docs/figures/data_way.py > docs/figures/data-way.svg
+	@$(BIN)/python docs/figures/trust_boundaries.py > docs/figures/trust-boundaries.svg
 	@$(BIN)/python docs/reference/configuration_keys.py > docs/reference/configuration.md
 	@PYTHONPATH=. $(BIN)/python docs/reference/networks_tables.py > docs/reference/networks.md
 	@$(BIN)/python docs/reference/error_codes_tables.py > docs/reference/error-codes.md

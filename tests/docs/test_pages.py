@@ -103,6 +103,7 @@ def test_the_table_of_exit_codes_is_that_of_the_code() -> None:
     ("script", "made"),
     [
         ("docs/figures/data_way.py", "docs/figures/data-way.svg"),
+        ("docs/figures/trust_boundaries.py", "docs/figures/trust-boundaries.svg"),
         ("docs/reference/configuration_keys.py", "docs/reference/configuration.md"),
         ("docs/reference/networks_tables.py", "docs/reference/networks.md"),
         ("docs/reference/error_codes_tables.py", "docs/reference/error-codes.md"),

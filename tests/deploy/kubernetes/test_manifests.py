@@ -101,7 +101,7 @@ def test_nothing_comes_in_and_little_goes_out() -> None:
     assert out == {
         53: (None, ["namespaceSelector", "podSelector"]),
         aggregator: (None, ["ipBlock"]),
-        11112: ("desk", ["ipBlock"]),
+        yaml.safe_load((ROOT / "deploy/samples/pacs.yaml").read_text())["dimse"]["port"]: ("desk", ["ipBlock"]),
     }
 
 
