@@ -20,7 +20,7 @@ from privacy.channel.member import Role
 from privacy.errors import ProtocolError
 from privacy.wire import bodies, convert, exchange
 from privacy.wire import renewals as wire
-from privacy.wire.requests import Arrived, Piece
+from privacy.wire.requests import Arrived
 
 SILOS_ONLY = frozenset({Role.SILO})
 METHODS: MethodTable = {
@@ -114,14 +114,19 @@ class Service:
             raise ProtocolError("an upload starts with its header", code="upload.order")
         peer = caller(context).name
         arriving = self._coordinator.begin_upload(peer, message)
+        before: int | None = None
+
+        def take(part: bytes) -> int:
+            piece = convert.decode_part(part)
+            if isinstance(piece, Signed) or (before is not None and piece.number != before + 1):
+                raise ProtocolError("the parts of the upload are out of order", code="upload.order")
+            arriving.take(piece)
+            return piece.number
+
         with self._newest(peer, context):
-            before: Piece | None = None
-            for part in parts:
-                piece = convert.decode_part(part)
-                if isinstance(piece, Signed) or (before is not None and piece.number != before.number + 1):
-                    raise ProtocolError("the parts of the upload are out of order", code="upload.order")
-                arriving.take(piece)
-                before = piece
+            # By map, which holds no part while it waits for the next: a frame of each of many silos is much.
+            for before in map(take, parts):  # noqa: B007  # `take` reads it
+                pass
             self._coordinator.finish_upload(arriving)
         return convert.RECEIPT
 

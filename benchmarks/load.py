@@ -10,6 +10,9 @@ rounds of one study:
     resets   every connection breaks: of each 256 KiB that went one way, `--resets` percent end it by a TCP reset
     killed   the aggregator gets SIGKILL when half of the uploads' bytes have gone to it, and is started again at once
 
+`serving_s` is from the kill to the first answered call on a new connection, `serving_cpu_s` what the new process worked
+till then. `--history` rounds go before, whose messages it has to recover; nothing of them is measured.
+
 The sum that each round gives is compared word for word with the silos' words, added by numpy and reduced once. Bytes
 are those of TCP, counted on the way (`benchmarks.load_relay`); memory is the kernel's VmHWM, reset before each round.
 Not in it: the exchange of keys and ledger heads, and whatever silos do with what they get.
@@ -63,6 +66,7 @@ def main() -> None:
     parser.add_argument("--parameters", type=int, default=7_000_000)
     parser.add_argument("--resets", type=float, default=8.0, help="percent of each 256 KiB that end their connection")
     parser.add_argument("--rounds", choices=ROUNDS, nargs="+", default=ROUNDS)
+    parser.add_argument("--history", type=int, default=0, help="rounds before, that are not measured")
     parser.add_argument("--processes", type=int, default=4, help="processes for the silos")
     parser.add_argument("--seed", type=int, default=6)
     parser.add_argument("--folder", type=Path, help="where the aggregator's state lies meanwhile; on a real disk")
@@ -73,7 +77,7 @@ def main() -> None:
         in_memory = MEMORY if MEMORY.is_dir() else None
         moving = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="collegium-load-", dir=in_memory)))
         load_before = os.getloadavg()[0]
-        setting = Setting(scratch, moving, arguments.silos, arguments.parameters, arguments.seed)
+        setting = Setting(scratch, moving, arguments.silos, arguments.parameters, arguments.history, arguments.seed)
         costs = setting.measure(arguments.rounds, arguments.resets / 100, arguments.processes)
     result = {
         **setting.described(),
@@ -101,15 +105,16 @@ class Setting:
         moving: for what silos move.
         silos: how many.
         parameters: of the model.
+        history: rounds that go before those that are measured.
         seed: of what is made up.
     """
 
-    def __init__(self, scratch: Path, moving: Path, silos: int, parameters: int, seed: int) -> None:
+    def __init__(self, scratch: Path, moving: Path, silos: int, parameters: int, history: int, seed: int) -> None:
         self._scratch, self._moving, self._silos, self._seed = scratch, moving, silos, seed
-        self._parameters = parameters
+        self._parameters, self._history = parameters, history
         self._names = [f"silo-{index:02d}" for index in range(1, silos + 1)]
         threshold = least_threshold(silos)
-        self._file = found(scratch, self._names, threshold, parameters, len(ROUNDS), EXCHANGE_SECONDS)
+        self._file = found(scratch, self._names, threshold, parameters, history + len(ROUNDS), EXCHANGE_SECONDS)
         self._identity = Identity.load(scratch / self._names[0] / "identity")
         self._study = study.load_signed(self._file, self._identity.study_key)
         self._params = CiphertextParams.for_study(self._study.encryption, silos)
@@ -123,6 +128,7 @@ class Setting:
             "parameters": self._parameters,
             "upload_bytes": self._upload_bytes,
             "audit_frames": self._study.aggregation.audit_frames,
+            "history": self._history,
         }
 
     def measure(self, rounds: Sequence[str], resets: float, processes: int) -> dict[str, object]:
@@ -133,7 +139,10 @@ class Setting:
             port = hub.port()
             with Relay(port, self._seed) as relay, self._crowd(relay.port, processes) as crowd:
                 expected = self._expected()
-                for number, name in enumerate(rounds, 1):
+                for number in range(1, self._history + 1):
+                    crowd.begin(number)
+                    crowd.until("closed", self._silos)
+                for number, name in enumerate(rounds, self._history + 1):
                     relay.resets = resets if name == "resets" else 0.0
                     usage: Usage | None = Usage(hub.pid)
                     counted = relay.counted
@@ -144,7 +153,7 @@ class Setting:
                         hub.kill()
                         killed, usage = time.monotonic(), None
                         hub = Hub(self._scratch, self._file, port)
-                        recovered = self._recovered(crowd, port, killed)
+                        recovered = self._recovered(crowd, hub.pid, port, killed)
                     crowd.until("closed", self._silos)
                     costs[name] = {
                         **crowd.seconds(begun),
@@ -159,10 +168,11 @@ class Setting:
             hub.stop()
         return costs
 
-    def _recovered(self, crowd: "Crowd", port: int, killed: float) -> dict[str, float]:
-        answered = self._answered(port)
+    def _recovered(self, crowd: "Crowd", pid: int, port: int, killed: float) -> dict[str, float]:
+        answered, cpu = self._answered(port), Usage(pid).cpu_s
         return {
             "serving_s": round(answered - killed, 2),
+            "serving_cpu_s": cpu,
             "next_upload_s": round(crowd.first_after("upload", killed) - killed, 2),
         }
 

@@ -115,6 +115,7 @@ class Limits(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
                     return
                 keep(len(message))
                 yield message
+                del message  # not held while the next is awaited
 
 
 @dataclass
