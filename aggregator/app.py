@@ -19,11 +19,13 @@ import grpc
 import typer
 
 from aggregator import PACKAGES, enrolment, health, one_way_port
+from aggregator.backup import note_restored
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
 from aggregator.head_board import HeadBoard
 from aggregator.health import Health
 from aggregator.one_way_port import OneWayPort
+from aggregator.operations.backup import backup
 from aggregator.operations.doctor import doctor
 from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import Watched
@@ -62,6 +64,7 @@ app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-aggregator"), name="ledger")
 app.command()(status)
 app.command()(doctor)
+app.command()(backup)
 app.command("verify-release")(verifying("collegium-aggregator", PACKAGES))
 
 STOP_GRACE_SECONDS = 2.0
@@ -117,6 +120,7 @@ def build(
             code="study.other_aggregator",
         )
     ledger = _ledger(state / "ledger", identity)
+    note_restored(state, ledger)
     digest = signed.digest().hex()
     if not any(e.kind == "study_published" and e.body["study_digest"] == digest for e in ledger.entries):
         ledger.append("study_published", {"study_digest": digest})

@@ -45,7 +45,7 @@ class Database:
         self._lock = threading.Lock()
         if not path.exists():
             create(path, b"")
-        with _typed():
+        with typed():
             self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             try:
                 self._begin(steps)
@@ -62,7 +62,7 @@ class Database:
             CorruptState: the file is damaged.
             RuntimeError: our own code broke a constraint of the schema.
         """
-        with self._lock, _typed():
+        with self._lock, typed():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -75,7 +75,7 @@ class Database:
 
     def rows(self, query: str, *values: object) -> list[Row]:
         """All rows of a query. Raises as `writing`."""
-        with self._lock, _typed():
+        with self._lock, typed():
             return self._connection.execute(query, values).fetchall()
 
     def one(self, query: str, *values: object) -> Row | None:
@@ -85,20 +85,13 @@ class Database:
 
     def close(self) -> None:
         """Give the file back; not to be used afterwards."""
-        with self._lock, _typed():
+        with self._lock, typed():
             self._connection.close()
 
     def _begin(self, steps: Sequence[Step]) -> None:
         run = self._connection.execute
         run("PRAGMA trusted_schema = OFF")
-        check(self._connection)
-        (version,) = run("PRAGMA user_version").fetchone()
-        if version > len(steps):
-            raise StorageError(
-                f"the study's database has version {version} and this program knows versions 1 to {len(steps)}; use "
-                "the version of Collegium that wrote it, or a later one",
-                code="storage.newer",
-            )
+        version = check(self._connection, steps)
         if run("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise StorageError("the state directory's file system takes no write-ahead log; use one on a local disk")
         run("PRAGMA synchronous = FULL")
@@ -110,14 +103,27 @@ class Database:
                 transaction.execute(f"PRAGMA user_version = {number + 1}")
 
 
-def check(connection: sqlite3.Connection) -> None:
-    """Look through the whole file. Raises CorruptState (or a sqlite3.Error that says so) when it is damaged."""
+def check(connection: sqlite3.Connection, steps: Sequence[Step]) -> int:
+    """Look through the whole file; gives its version.
+
+    Raises:
+        CorruptState, or a sqlite3.Error that says so: it is damaged.
+        StorageError: a newer version wrote it.
+    """
     if connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
         raise _damaged()
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    if version > len(steps):
+        raise StorageError(
+            f"the study's database has version {version} and this program knows versions 1 to {len(steps)}; use the "
+            "version of Collegium that wrote it, or a later one",
+            code="storage.newer",
+        )
+    return version
 
 
 @contextmanager
-def _typed() -> Iterator[None]:
+def typed() -> Iterator[None]:
     """SQLite's errors as the house's own."""
     try:
         yield

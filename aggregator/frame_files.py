@@ -68,10 +68,15 @@ class FrameFiles:
         Raises:
             StorageError: the disk refused.
         """
-        names = {digest.hex() for digest in digests}
-        for path in self._folder.iterdir():
-            if path.name not in names:
-                _unlink(path)
+        keep_only(self._folder, digests)
+
+
+def keep_only(folder: Path, digests: Collection[bytes]) -> None:
+    """Remove all else from a folder. Raises StorageError."""
+    names = {digest.hex() for digest in digests}
+    for path in folder.iterdir():
+        if path.name not in names:
+            _unlink(path)
 
 
 def read(folder: Path, digest: bytes) -> bytes:

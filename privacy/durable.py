@@ -46,6 +46,36 @@ def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     _settle(path)
 
 
+def remove(path: Path) -> None:
+    """Remove a file durably, if it is there.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
+def sync(path: Path) -> None:
+    """Make durable what another wrote into a file, and its name.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise storage_error(error, path) from error
+    _settle(path)
+
+
 def make_folder(path: Path) -> None:
     """Create a private folder (and its parents) durably; an existing one is left as it is.
 

@@ -134,6 +134,10 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     walk.start(OPERATOR, "Serve it")
     silos = [walk.start(HOSPITAL, "Take part", hospital) for hospital in HOSPITALS]
     assert [silo.wait(300) for silo in silos] == [0, 0]
+    assert "verified" in walk.run(OPERATOR, "Back it up")
+    walk.run(OPERATOR, "Put a backup back")
+    assert (walk.folder / "restored/identity/identity.key").exists()
+    assert (walk.folder / "restored/backup.json").exists()
     walk.run(HOSPITAL, "Take the model")
     looked = walk.run(HOSPITAL, "Read and check the ledger")
     assert "exported" in looked

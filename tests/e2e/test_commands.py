@@ -35,7 +35,7 @@ OTHERWISE_TESTED = {
     ("silo", "pacs", "echo"),
     ("silo", "pull"),
     *(("silo", word) for word in ("what-leaves", "status", "doctor")),
-    *(("aggregator", word) for word in ("status", "doctor")),
+    *(("aggregator", word) for word in ("status", "doctor", "backup")),
     *((name, "verify-release") for name in ("silo", "aggregator")),
 }
 """Looked at in `tests/deploy/sandbox`, `test_audit`, `test_cohort`, `tests/silo_node`, `tests/aggregator`,
@@ -69,7 +69,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),
         ("silo", "pacs", "echo"),
-        *(("aggregator", word) for word in ("init", "enrol", "serve", "status", "doctor")),
+        *(("aggregator", word) for word in ("init", "enrol", "serve", "status", "doctor", "backup")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain", "from-bundle")),
         *(("compliance", word) for word in ("report", "sign", "verify", "export")),
