@@ -117,7 +117,7 @@ class Intake:
             state = rounds.closed(before, index, message, close, self._course.rules)
         except ProtocolError as error:
             if error.code != rounds.EARLY:  # which it says again and again when an old copy of ours was put back
-                self._records.incident(error.code, f"silo {index} closed differently")
+                self._records.incident_once(error.code, f"silo {index} closed round {close.round_number} differently")
             raise
         self._keep(close.round_number, f"close-{index}", message)
         ends = isinstance(state, rounds.Closed) and not isinstance(before, rounds.Closed)

@@ -7,8 +7,8 @@ Sets are frozen when everybody is in, or past a time with at least t; below t th
 Rules kept here: the first header of a (ctx, silo) is final; a frozen set is never frozen again; a
 silo's first answer to the survivors is final; Unmask and Close are counted only for the published
 survivors; once an UnmaskSet exists a round is abandoned only when t silos found alike that it cannot be
-opened, as its sum may have been. The caller stores each message, and each frozen set, durably before it hands
-in or shows it.
+opened, as its sum may have been, or went on past it (`aggregator.course`). The caller stores each message, and
+each frozen set, durably before it hands in or shows it.
 """
 
 from collections.abc import Mapping

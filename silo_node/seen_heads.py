@@ -62,7 +62,7 @@ class SeenHeads:
         seen: list[Seen] = []
         for message in messages:
             index = self.roster.index(message.signer)
-            body = bodies.open_signed(message, Advertise, bytes.fromhex(self.roster.silos[index - 1].identity))
+            body = bodies.open_signed(message, Advertise, bytes.fromhex(self._identity(index)))
             if index != self.index:
                 own = (head for head in body.heads if head.silo == self.index)
                 seen += (Seen(message.signer, head.size, head.root) for head in own)
@@ -78,7 +78,7 @@ class SeenHeads:
                     held.remove(of_silo[-1])
                 held.append(head)
         self._held = tuple(held)
-        told: list[Json] = [[head.silo, head.size, head.root.hex()] for head in self._held]
+        told: list[Json] = [[self._identity(head.silo), head.size, head.root.hex()] for head in self._held]
         durable.write(self.folder.seen_heads, canonical_json({"heads": told}))
 
     def answered(self, advertised: AdvertiseSet, members: Collection[int]) -> None:
@@ -86,12 +86,21 @@ class SeenHeads:
         newest = {head.silo: head for head in _own_heads(advertised) if head.silo in members}
         self._held = tuple(head for head in self._held if newest.get(head.silo, head) == head)
 
+    def _identity(self, silo: int) -> str:
+        return self.roster.silos[silo - 1].identity
+
     def _load(self) -> tuple[LedgerHead, ...]:
         if not self.folder.seen_heads.exists():
             return ()
         try:
             told = json.loads(self.folder.seen_heads.read_bytes())["heads"]
-            return tuple(LedgerHead(int(silo), int(size), bytes.fromhex(root)) for silo, size, root in told)
+            # A ledger is an identity's; the study's next roster may have it in another place, or not.
+            places = {silo.identity: index for index, silo in enumerate(self.roster.silos, start=1)}
+            read = [
+                (one, LedgerHead(places.get(one, self.index), int(size), bytes.fromhex(root)))
+                for one, size, root in told
+            ]
+            return tuple(head for one, head in read if one in places)
         except (ValueError, KeyError, TypeError, ProtocolError) as error:
             raise CorruptState(
                 f"'{self.folder.seen_heads.name}' of the study is damaged; restore it, or remove it to go on without"

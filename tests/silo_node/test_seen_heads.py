@@ -120,6 +120,14 @@ def test_what_nobody_signed_is_not_believed(silo: Silo) -> None:
         silo.seen.heed((replace(first, signer="silo-3"), *others), 3)
 
 
+def test_heads_follow_their_silo_to_another_place_on_the_roster(silo: Silo) -> None:
+    silo.seen.keep(published(silo, head(1, 5), head(3, 7)))
+    _, own, third, fourth = silo.cast.roster.silos
+    roster = silo.cast.roster.model_copy(update={"silos": (third, own, fourth)})
+    again = SeenHeads(roster, OWN, StudyDirectory(silo.root), silo.records)
+    assert [one for one in again.told() if one.silo != OWN] == [head(1, 7)]
+
+
 @pytest.mark.parametrize("damage", ["", "7", "{}", '{"heads":7}', '{"heads":[[1,2]]}', '{"heads":[[1,2,"ff"]]}'])
 def test_a_damaged_memory_is_said_to_be(silo: Silo, damage: str) -> None:
     (silo.root / "seen-heads").write_text(damage)
