@@ -1,1 +1,1 @@
-"""What a release is made of: advisories looked up, wheels, images, the list of what is inside, signatures."""
+"""Makes what is handed to hospitals and operators. Nothing here runs at theirs."""
