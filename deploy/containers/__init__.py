@@ -1,1 +1,1 @@
-"""What makes the two images: this folder is the build's context. The scripts run while an image is built, on its Python."""
+"""What makes the two images. This folder is the context of their build; its scripts run then, on the image's Python."""

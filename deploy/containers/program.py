@@ -2,7 +2,7 @@
 
 Of our packages only those stay that the program is made of. The aggregator's are cut further, to the modules that are
 reachable by an import from its entry point: what opens a ciphertext is then not in its image (promise P1). Of the
-commands of all packages only the program's own stays. Headers and static libraries, which only a compiler reads, go.
+commands of all packages only the program's own stays. What installs packages goes, and what only a compiler reads.
 Bytecode is compiled here, since an image is read-only when it runs; its validity does not depend on file times, so
 that the same wheels give the same bytes. Standard library only.
 
@@ -20,6 +20,8 @@ from pathlib import Path
 OURS = ("aggregator", "compliance", "deploy", "imaging", "privacy", "silo_node")
 SOURCES = (".py", ".pyi", ".proto")
 OF_COMPILERS = ("torch/include", "torch/bin", "torch/share", "numpy/_core/include")
+OF_INSTALLERS = ("setuptools", "setuptools-*.dist-info", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
+"""torch asks for them to build extensions; nothing here does."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,8 @@ def cut(program: Program, environment: Path) -> None:
     for command in (environment / "bin").iterdir():
         if command.name != program.command and not command.name.startswith("python"):
             command.unlink()
-    for folder in OF_COMPILERS:
-        shutil.rmtree(site / folder, ignore_errors=True)
-    for archive in site.rglob("*.a"):
-        archive.unlink()
+    for path in [found for name in (*OF_COMPILERS, *OF_INSTALLERS) for found in site.glob(name)] + [*site.rglob("*.a")]:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     compileall.compile_dir(
         str(site), quiet=2, force=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, maxlevels=40
     )
@@ -63,7 +63,7 @@ def reachable(site: Path, entry: str) -> frozenset[Path]:
     """The files of our packages that an import leads to from `entry`, also one within a function."""
     finder = ModuleFinder(path=[str(site)], excludes=_others(site))
     finder.run_script(str(site / entry))
-    files = {Path(module.__file__) for module in finder.modules.values() if module.__file__}
+    files = {Path(file) for module in finder.modules.values() if (file := getattr(module, "__file__", None))}
     return frozenset(file for file in files if file.relative_to(site).parts[0] in OURS)
 
 
