@@ -2,7 +2,8 @@
 
 Of our packages only those stay that the program is made of. The aggregator's are cut further, to the modules that are
 reachable by an import from its entry point: what opens a ciphertext is then not in its image (promise P1). Of the
-commands of all packages only the program's own stays. What installs packages goes, and what only a compiler reads.
+commands of all packages only the program's own stays. What installs packages goes, and what only a compiler
+reads, and tests.
 Bytecode is compiled here, since an image is read-only when it runs; its validity does not depend on file times, so
 that the same wheels give the same bytes. Standard library only.
 
@@ -19,7 +20,8 @@ from pathlib import Path
 
 OURS = ("aggregator", "compliance", "deploy", "imaging", "privacy", "silo_node")
 SOURCES = (".py", ".pyi", ".proto")
-OF_COMPILERS = ("torch/include", "torch/bin", "torch/share", "numpy/_core/include")
+OF_COMPILERS = ("torch/include", "torch/bin", "torch/share", "numpy/_core/include", "**/*.a")
+OF_TESTS = ("**/tests",)
 OF_INSTALLERS = ("setuptools", "setuptools-*.dist-info", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
 """torch asks for them to build extensions; nothing here does."""
 
@@ -52,8 +54,11 @@ def cut(program: Program, environment: Path) -> None:
     for command in (environment / "bin").iterdir():
         if command.name != program.command and not command.name.startswith("python"):
             command.unlink()
-    for path in [found for name in (*OF_COMPILERS, *OF_INSTALLERS) for found in site.glob(name)] + [*site.rglob("*.a")]:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in {found for name in (*OF_COMPILERS, *OF_INSTALLERS, *OF_TESTS) for found in site.glob(name)}:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     compileall.compile_dir(
         str(site), quiet=2, force=True, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH, maxlevels=40
     )

@@ -1,11 +1,12 @@
 """Makes the root file system of an image: Python, what it and the program link to, and nothing else.
 
-Run while an image is built, as root, in the stage that has the tools. It copies the interpreter, its standard library,
-the virtual environment, the system's libraries that any of these need, certificate authorities, and the few files that
-the C library reads. There is no shell, no package manager, no compiler and no set-uid program in what it makes. Which
-system packages the files are of is written to var/lib/dpkg/status.d, where scanners look. Standard library only.
+Run while an image is built, as root, in the stage that has the tools. The virtual environment is in the root already.
+Added are the interpreter, its standard library, the system's libraries that any of these need, certificate authorities,
+and the few files that the C library reads. There is no shell, no package manager, no compiler and no set-uid program in
+what it makes. Which system packages the files are of is written to var/lib/dpkg/status.d, where scanners look. Standard
+library only.
 
-Usage: rootfs.py ENVIRONMENT ROOT
+Usage: rootfs.py ROOT
 """
 
 import compileall
@@ -123,18 +124,18 @@ def needed(file: Path) -> Iterator[Path]:
                 yield Path(os.path.normpath(word))
 
 
-def make(environment: Path, folder: Path) -> None:
-    """Make the root of an image that runs `environment`."""
+def make(folder: Path) -> None:
+    """Complete the root of an image that has an environment in `opt`."""
     root = Root(folder)
     library, interpreter = Path(sysconfig.get_path("stdlib")), Path(sys.executable)
     root.take(library, UNNEEDED)
     root.compile(library)
-    for path in (environment, interpreter, LOADER, *map(Path, FILES), *(LIBRARIES / name for name in BY_NAME)):
+    for path in (interpreter, LOADER, *map(Path, FILES), *(LIBRARIES / name for name in BY_NAME)):
         root.take(path)
-    binaries = [interpreter, *(path for base in (environment, library) for path in base.rglob("*.so*"))]
+    binaries = [interpreter, *(path for base in (folder / "opt", library) for path in base.rglob("*.so*"))]
     libraries = {found for binary in binaries if binary.is_file() for found in needed(binary)}
     for found in sorted(libraries):
-        if environment not in found.parents:
+        if folder not in found.parents:
             root.take(found)
     root.note_packages()
     for name in MOUNTED:
@@ -147,4 +148,4 @@ def make(environment: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(Path(sys.argv[1]), Path(sys.argv[2]))
+    make(Path(sys.argv[1]))

@@ -5,13 +5,15 @@ ARG BASE
 FROM ${BASE} AS made
 COPY program.py rootfs.py health.py /build/
 RUN --mount=type=bind,source=wheelhouse,target=/wheelhouse \
+    export PYTHONHASHSEED=0 && \
+    mkdir -p /image/opt && rmdir /opt && ln -s /image/opt /opt && \
     python3 -m venv /installer && \
     python3 -m venv --without-pip /opt/collegium && \
     /installer/bin/pip --python /opt/collegium/bin/python3 install --quiet --no-cache-dir --no-index --no-compile \
       --only-binary :all: --no-deps --require-hashes --find-links /wheelhouse/wheels -r /wheelhouse/silo.txt && \
     python3 /build/program.py silo /opt/collegium && \
     cp /build/health.py /opt/collegium/health.py && \
-    python3 /build/rootfs.py /opt/collegium /image
+    python3 /build/rootfs.py /image
 
 FROM scratch
 ARG VERSION=unreleased

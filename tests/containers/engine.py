@@ -1,4 +1,4 @@
-"""Builds images and runs containers without an engine's daemon: buildah and podman with runc, in a storage of their own.
+"""Builds images and runs containers without a daemon: buildah and podman with runc, in a storage of their own.
 
 All that is made lies below one folder and is gone when the context ends; no other container, image or network of this
 machine is touched. Runs as root, in a network namespace that has loopback alone, which the caller made.
@@ -50,7 +50,12 @@ class Engine:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Remove everything that is in this storage, and the storage."""
         self.podman("rm", "--all", "--force", "--time", "0")
+        self.podman("image", "unmount", "--all", "--force")
         self.podman("rmi", "--all", "--force")
         subprocess.run(["umount", "-q", str(self._folder / "root" / "overlay")], check=False)
         subprocess.run(["rm", "-rf", "--one-file-system", str(self._folder)], check=True)
