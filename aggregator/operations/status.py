@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
+from rich.console import Console
 
 from privacy import console
 from privacy.channel.identity import Identity
@@ -34,7 +34,7 @@ def status(
     while True:
         shown = collect(state, datetime.now(UTC))
         if watch and not as_json:
-            click.clear()
+            Console().clear()
         if as_json:
             console.emit(shown, as_json=True)
         else:
