@@ -20,7 +20,7 @@ from pathlib import Path
 
 OURS = ("aggregator", "compliance", "deploy", "imaging", "privacy", "silo_node")
 SOURCES = (".py", ".pyi", ".proto")
-OF_COMPILERS = ("torch/include", "torch/bin/protoc*", "torch/share", "numpy/_core/include", "**/*.a")
+OF_COMPILERS = ("torch/include", "torch/bin/[!t]*", "torch/bin/test_*", "torch/share", "numpy/_core/include", "**/*.a")
 OF_TESTS = ("**/tests",)
 OF_INSTALLERS = ("setuptools", "setuptools-*.dist-info", "pkg_resources", "_distutils_hack", "distutils-precedence.pth")
 """torch asks for them to build extensions; nothing here does."""

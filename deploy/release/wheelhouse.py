@@ -21,7 +21,7 @@ import typer
 
 ROOT = Path(__file__).parents[2]
 LOCKS = Path(__file__).parent / "locks"
-IMAGES = {"aggregator": ("aggregator",), "silo": ("silo",)}
+IMAGES = {"aggregator": ("aggregator",), "silo": ("silo", "pkcs11")}
 """The extras of pyproject.toml that each image has."""
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The wheels of a release.")

@@ -16,7 +16,7 @@ from tests.docs.pages import ROOT
 
 FOLDER = ROOT / "deploy" / "compose"
 SIDES = ("silo", "aggregator")
-DIGEST = "collegium@sha256:" + "0" * 64
+DIGEST = "sha256:" + "0" * 64
 VARIABLE = re.compile(r"\$\{(\w+)(?::([-?])([^}]*))?\}")
 
 
@@ -103,3 +103,13 @@ def test_its_command_is_one_of_the_program(side: str, module: Any) -> None:
     assert given <= set(known)
     assert {parameter.opts[0] for parameter in command.commands[name].params if parameter.required} <= given
     assert f"--watch-at=unix:{health.SOCKET}" in options
+
+
+def test_a_silo_is_started_again_only_where_that_helps() -> None:
+    assert service("silo")["restart"] == "no"
+    container, host = (
+        re.findall(r"^(Restart\w*=.*)$", (ROOT / "deploy" / path).read_text(), re.MULTILINE)
+        for path in ("compose/collegium-silo-compose.service", "systemd/collegium-silo.service")
+    )
+    assert container == host
+    assert "Restart=on-failure" in host
