@@ -18,7 +18,7 @@ PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all simulate soak lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
+.PHONY: help install demo test test-all simulate soak container-test lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -56,6 +56,9 @@ simulate: $(VENV)/.installed ## 2,000 generated histories of a consortium in whi
 soak: $(VENV)/.installed ## 100,000 of them, other ones each time, for SOAK_SECONDS at most
 	@COLLEGIUM_HISTORIES=100000 COLLEGIUM_SECONDS=$(SOAK_SECONDS) COLLEGIUM_SEED=$${COLLEGIUM_SEED:-$$RANDOM} \
 	  $(BIN)/python -m pytest -q -s -n 0 tests/simulation/test_histories.py
+
+container-test: $(VENV)/.installed ## build both images and have them train locked down (root; buildah, podman, runc, debootstrap)
+	@PYTHON=$(BIN)/python bash tests/containers/run.sh
 
 lint: $(VENV)/.installed proto-check ## style, types, layers, security rules, generated code
 	@$(BIN)/ruff check .
