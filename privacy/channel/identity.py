@@ -234,7 +234,7 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
     refuse_existing(folder)
     temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(8)}")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(folder.parent)
         temporary.mkdir(mode=0o700)
         keys.store(temporary)
         write_secret(temporary / REQUEST_FILE, request)

@@ -147,6 +147,12 @@ def test_keys_are_made_whole_or_not_at_all(folder: Path, monkeypatch: pytest.Mon
     assert list(folder.iterdir()) == []
 
 
+def test_a_new_state_directory_is_its_owners_alone(folder: Path) -> None:
+    create_folder(folder / "state" / "identity", Keys.generate(Role.SILO), b"{}")
+    for path in (folder / "state", folder / "state" / "identity"):
+        assert path.stat().st_mode & 0o777 == 0o700
+
+
 def test_keys_are_never_replaced(folder: Path) -> None:
     keys = Keys.generate(Role.SILO)
     create_folder(folder / "identity", keys, b"{}")
