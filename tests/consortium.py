@@ -17,6 +17,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
 from privacy.channel.roster_statement import Reason
+from privacy.token.description import TokenDescription
 
 
 class Consortium:
@@ -24,6 +25,7 @@ class Consortium:
 
     def __init__(self, root: Path, name: str = "chest-net", founded: datetime | None = None) -> None:
         self.root = root
+        self.tokens: dict[str, TokenDescription] = {}  # whose keys are made in a token
         self.authority = Authority.create(root / "consortium", name, founded or datetime.now(UTC) - timedelta(days=800))
 
     def state(self, name: str) -> Path:
@@ -41,7 +43,9 @@ class Consortium:
     def request(self, role: Role, name: str, hosts: Sequence[str] = (), now: datetime | None = None) -> Request:
         token = self.token_file(role, name, now)
         output = self.root / f"{role}-{name}.request.json"
-        return enrolment.begin(self.state(name), self.member(role, name), tuple(hosts), token, output)
+        return enrolment.begin(
+            self.state(name), self.member(role, name), tuple(hosts), token, output, self.tokens.get(name)
+        )
 
     def admission_file(self, request: Request, now: datetime | None = None) -> Path:
         admission = self.authority.admit(request, now or datetime.now(UTC))

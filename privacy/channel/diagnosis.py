@@ -8,18 +8,14 @@ certificate is of our consortium takes ours. Nothing is sent.
 import socket
 import ssl
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-
 from privacy.channel.identity import Identity
 from privacy.channel.tls import host_and_port
 from privacy.errors import CollegiumError, IdentityError, Unreachable
 from privacy.operations import reach
+from privacy.token.keys import prove
 
 _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_* of OpenSSL's x509_vfy.h
 _OTHER_HOST, _OTHER_ADDRESS = 62, 64
-_PROBE = b"collegium: is the token there?"
-"""Begins otherwise than anything that these keys sign for somebody."""
 
 
 def diagnose(
@@ -46,7 +42,7 @@ def diagnose(
     """
     host, port = host_and_port(target)
     try:
-        prove(identity)
+        prove(identity.keys.identity, identity.keys.tls)
     except CollegiumError as error:
         return error
     proxy = proxy or reach.proxy_for(host)
@@ -68,16 +64,6 @@ def diagnose(
         return Unreachable(f"nothing answers at {target}; start the aggregator, or check the address and the firewall")
     with connection:
         return _shake_hands(trusted or identity.authority_pem, connection, host, target)
-
-
-def prove(identity: Identity) -> None:
-    """Sign something with both keys, which shows whether the token that they are in is there.
-
-    Raises:
-        IdentityError: it is not, or it refuses.
-    """
-    identity.keys.identity.sign(_PROBE)
-    identity.keys.tls.sign(_PROBE, ec.ECDSA(hashes.SHA256()))
 
 
 def _shake_hands(trusted: bytes, connection: socket.socket, host: str, target: str) -> CollegiumError:

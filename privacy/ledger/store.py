@@ -165,6 +165,7 @@ class Ledger:
             details: what it says until they are erased; the body gets a commitment to them.
 
         Raises:
+            IdentityError: the key is in a token that is gone or refuses. The entry does not exist.
             StorageError: the disk is full or failing. The entry does not exist: the file was cut back to
                 the last whole entry, or will be before the next append. Only where the disk failed at the very
                 last step, the folder, does the entry stand, unacknowledged as after a crash.
@@ -203,12 +204,13 @@ class Ledger:
         line = entry.line()
         grown = self._tree.copy()
         grown.append(leaf_hash(line))
+        head = self._head_of(grown)  # all is signed before anything is written: the key's token may be gone
         try:
             if self._cut_is_due:
                 self._cut()
             self._cut_is_due = True
             disk.append(self._handle, line + b"\n")
-            self._write_head(grown)
+            disk.replace(self._directory / HEAD, head)
         except StorageError:
             self._undo()
             raise
@@ -230,7 +232,7 @@ class Ledger:
             detail = f"a torn last line of {torn} bytes, never acknowledged, was cut"
             self.append("incident", {"code": "ledger.torn_write", "detail": detail})
         elif acknowledged < self._tree.size:
-            self._write_head(self._tree)
+            disk.replace(self._directory / HEAD, self._head_of(self._tree))
             disk.settle(self._directory)
         for name in self.details.names() - details_kept(self._entries):
             self.details.erase(name)
@@ -246,8 +248,8 @@ class Ledger:
                 self.append("incident", {"code": error.code, "detail": str(error)})
             readings.remove(self._directory, name)
 
-    def _write_head(self, tree: Frontier) -> None:
-        disk.replace(self._directory / HEAD, files.head_bytes(self._origin, tree.size, tree.root(), self._key))
+    def _head_of(self, tree: Frontier) -> bytes:
+        return files.head_bytes(self._origin, tree.size, tree.root(), self._key)
 
     def _cut(self) -> None:
         disk.cut(self._handle, self._length)

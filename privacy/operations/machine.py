@@ -11,11 +11,12 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from privacy.channel.identity import Identity
+from privacy.channel.identity import Identity, retired
 from privacy.errors import CorruptState, IdentityError, StorageError
 from privacy.ledger.fsck import examine
 from privacy.ledger.reader import read
 from privacy.operations.findings import Check, Doubtful
+from privacy.token.keys import TokenSigner, prove
 
 LITTLE_DISK, NO_DISK = 5 * 2**30, 2**28
 LITTLE_MEMORY = 2 * 2**30
@@ -28,6 +29,7 @@ def checks(state: Path, needed_memory: int = LITTLE_MEMORY) -> Iterator[Check]:
     """All of them, for a state directory."""
     yield "name", partial(name, state)
     yield "key permissions", partial(permissions, state)
+    yield "token", partial(token, state)
     yield "certificate", partial(certificate, state, datetime.now(UTC))
     yield "clock", partial(clock, state, datetime.now(UTC))
     yield "ledger", partial(ledger, state)
@@ -55,6 +57,19 @@ def permissions(state: Path) -> str:
             "other users may write to the state directory; run 'chmod 700' on it", code="identity.exposed_state"
         )
     return f"{len(keys)} key files are their owner's alone"
+
+
+def token(state: Path) -> str:
+    """Whether the keys that are in a token are there, sign, and cannot be taken out. Raises IdentityError."""
+    keys = Identity.load(state / "identity").keys
+    if not isinstance(keys.identity, TokenSigner):
+        return "none: the keys are files"
+    prove(keys.identity, keys.tls)
+    label = keys.identity.token.description.token
+    left = len(retired(state / "identity"))
+    if left:
+        raise Doubtful(f"'{label}' holds {left} keys of earlier certificates; the next renewal destroys them")
+    return f"the keys in '{label}' sign and cannot be taken out"
 
 
 def certificate(state: Path, now: datetime) -> str:

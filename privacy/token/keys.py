@@ -115,6 +115,13 @@ def take_back(*keys: object) -> None:
             key.destroy()
 
 
+def prove(*keys: object) -> None:
+    """See that the keys that are in a token are there, are ours and cannot be taken out. Raises IdentityError."""
+    for key in keys:
+        if isinstance(key, TokenSigner | TokenCertificateKey):
+            key.token.prove(key.reference)
+
+
 def _other_kind(reference: KeyReference) -> IdentityError:
     return IdentityError(
         f"the key '{reference.label}' is of another kind than its file is for; restore it from your backup",

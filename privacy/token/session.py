@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _CURVE: Final[dict[Algorithm, str]] = {"ed25519": "1.3.101.112", "p256": "secp256r1"}
 _POINT_BYTES: Final[dict[Algorithm, int]] = {"ed25519": 32, "p256": 65}
+_PROBE = b"collegium: is the key in the token?"
+"""Begins otherwise than anything that these keys sign for somebody."""
 _LAST_TRY = 0x00020000  # CKF_USER_PIN_FINAL_TRY
 _lock = threading.RLock()
 """PKCS#11 modules are asked by one thread at a time, whatever they promise."""
@@ -97,7 +99,7 @@ class Token:
 
         with _lock:
             reference = self._do(make, writing=True)
-            self.sign(reference, b"a first signature shows that the key is what its reference says")
+            self.prove(reference)
         return reference
 
     def sign(self, reference: KeyReference, data: bytes) -> bytes:
@@ -130,6 +132,10 @@ class Token:
                 code="token.other_key",
             ) from error
         return signature
+
+    def prove(self, reference: KeyReference) -> None:
+        """Have something signed, which shows that the token is there and has this key, as `sign`."""
+        self.sign(reference, _PROBE)
 
     def destroy(self, reference: KeyReference) -> None:
         """Destroy both halves of a key in the token; one that is gone already is no error.

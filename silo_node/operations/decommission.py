@@ -13,7 +13,9 @@ import typer
 
 from privacy import durable
 from privacy.channel import identity as keys
+from privacy.channel import renewal
 from privacy.errors import IdentityError, PolicyRefused
+from privacy.token.keys import TokenSigner
 from silo_node.operations.words import By, Reason, checked
 from silo_node.round_vault import RoundVault, default_folder
 from silo_node.state import StateDirectory
@@ -68,8 +70,11 @@ def decommission(
     with durable.lock(state):
         paths = found(directory)
         names = [path.relative_to(directory.root).as_posix() for path in paths]
+        token = identity.keys.identity.token if isinstance(identity.keys.identity, TokenSigner) else None
         print("These keys are destroyed, and nothing brings them back:")
         print("\n".join(f"  {name}" for name in names))
+        if token is not None:
+            print(f"What of them is in the token '{token.description.token}' is destroyed there.")
         print(
             "Images of cohorts can then not be opened, pseudonyms not be traced, studies not go on. The ledger stays."
         )
@@ -80,5 +85,7 @@ def decommission(
             ledger.append("decommissioned", {"destroyed": len(paths), "by": who, "reason": why})
         RoundVault.clear(runtime or default_folder(state))
         for path in paths:
+            if path.name in (keys.IDENTITY_FILE, keys.TLS_FILE) or path in keys.retired(directory.identity_folder):
+                renewal.discard(directory.identity_folder, path)
             destroy(path)
     print("done: copies in backups have to be destroyed by whoever keeps them; keep the folder 'ledger'")

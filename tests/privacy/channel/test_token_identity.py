@@ -22,10 +22,8 @@ from tests.softhsm import SoftHsm
 
 
 def enrolled(consortium: Consortium, hsm: SoftHsm, name: str, now: datetime | None = None) -> Identity:
-    member, state = consortium.member(Role.SILO, name), consortium.state(name)
-    token, output = consortium.token_file(Role.SILO, name, now), consortium.root / f"{name}.request.json"
-    request = enrolment.begin(state, member, (), token, output, hsm.description(name))
-    return enrolment.finish(state, consortium.admission_file(request, now), now)
+    consortium.tokens[name] = hsm.description(name)
+    return consortium.silo(name, now)
 
 
 def call(identity: Identity, port: int) -> bytes:

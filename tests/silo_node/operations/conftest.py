@@ -3,6 +3,9 @@ from pathlib import Path
 import pytest
 
 from tests.silo_node.operations.site import Site
+from tests.softhsm import hsm
+
+__all__ = ["hsm"]
 
 
 @pytest.fixture

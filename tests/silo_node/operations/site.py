@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read
 from privacy.study import Study, dump, sign
+from privacy.token.description import TokenDescription
 from silo_node import approval, configuration
 from silo_node.app import app
 from silo_node.state import StateDirectory
@@ -37,8 +38,10 @@ class Site:
     study: Study
 
     @classmethod
-    def make(cls, root: Path) -> "Site":
+    def make(cls, root: Path, token: TokenDescription | None = None) -> "Site":
         consortium = Consortium(root)
+        if token is not None:
+            consortium.tokens["north"] = token
         identity = consortium.silo("north")
         data = json.loads(study().model_dump_json())
         data["roster"]["silos"][0] = {"name": "north", "identity": identity.keys.public_identity.hex()}

@@ -32,6 +32,7 @@ def test_a_silo_that_is_well(site: Site) -> None:
     for check in (
         "name",
         "key permissions",
+        "token",
         "certificate",
         "clock",
         "roster statement",
