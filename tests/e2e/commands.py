@@ -81,9 +81,15 @@ def run(
 
 def start(log: Path, name: str, *arguments: object) -> "subprocess.Popen[bytes]":
     """Start `collegium-NAME`; it says what it says to `log`.out and `log`.err."""
+    return spawn(log, program(f"collegium-{name}"), *arguments)
+
+
+def spawn(log: Path, *command: object, cwd: Path | None = None) -> "subprocess.Popen[bytes]":
+    """Start any program, with our environment and that log."""
     with log.with_suffix(".out").open("ab") as out, log.with_suffix(".err").open("ab") as err:
         return subprocess.Popen(
-            [program(f"collegium-{name}"), *(str(argument) for argument in arguments)],
+            [str(part) for part in command],
+            cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,

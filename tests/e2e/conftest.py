@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.nursery import Nursery
 from tests.e2e.relay import Relay
 from tests.e2e.scene import SILOS, Copied, Scene, end, ledger, leftovers
 
 
-def made_once(base: Path, name: str, build: Callable[[Path], None]) -> Scene:
+def made_once(base: Path, name: str, build: Callable[[Path], None], silos: tuple[str, ...] = SILOS) -> Scene:
     """The folder `name` of `base`, built by the first worker that comes."""
     folder, done = base / name, base / f"{name}.done"
     with (base / f"{name}.lock").open("w") as lock:
@@ -21,7 +22,7 @@ def made_once(base: Path, name: str, build: Callable[[Path], None]) -> Scene:
             shutil.rmtree(folder, ignore_errors=True)
             build(folder)
             done.touch()
-    return Scene(folder)
+    return Scene(folder, silos)
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +71,36 @@ def finished(approved: Scene, shared: Path) -> Scene:
         scene.well("compliance", "verify", folder / "report", "--json")
 
     return made_once(shared, "finished", build)
+
+
+FOUR = (*SILOS, "lake")
+
+
+@pytest.fixture(scope="session")
+def four(shared: Path) -> Scene:
+    """Four hospitals, of which three suffice, approved a study of two rounds that waits for nobody long. Not to be
+    changed."""
+
+    def build(folder: Path) -> None:
+        scene = Scene(folder, FOUR)
+        scene.found()
+        scene.sign(
+            scene.study,
+            roster={"silos": list(FOUR)},
+            model={"parameters": {"size": [32, 32], "widths": [64, 384, 640], "strides": [2, 2, 2], "norm_groups": 4}},
+            training={"rounds": 2},
+            aggregation={"round_deadline_seconds": 10, "exchange_seconds": 8},
+            encryption={"ring": "large"},
+        )
+        scene.approve_all()
+
+    return made_once(shared, "four", build, FOUR)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    with Nursery() as started:
+        yield started
 
 
 @pytest.fixture

@@ -76,6 +76,7 @@ class Scene:
     """Everything of one consortium below `root`; a copy of the folder is a scene of its own."""
 
     root: Path
+    silos: tuple[str, ...] = SILOS
 
     # ---- places
 
@@ -133,19 +134,19 @@ class Scene:
         """The consortium, its members and their cohorts."""
         self.paper.mkdir(parents=True)
         self.well("consortium", "init", self.consortium, "--name", CONSORTIUM, "--plain-keys", "--json")
-        members = [("silo", name, self.state(name)) for name in SILOS]
+        members = [("silo", name, self.state(name)) for name in self.silos]
         with ThreadPoolExecutor(2) as pool:
             made = [
                 pool.submit(self.join, *member) for member in [("aggregator", AGGREGATOR, self.aggregator), *members]
             ]
             for future in made:
                 future.result()
-            for number, name in enumerate(SILOS):
+            for number, name in enumerate(self.silos):
                 plan = SiloPlan(name, PATIENTS, 0.5, SCANNERS[number], monochrome1=0.1, broken=4)
                 phantom.make(plan, self.data(name), seed=100 + number)
-            for future in [pool.submit(self.ingest, name) for name in SILOS]:
+            for future in [pool.submit(self.ingest, name) for name in self.silos]:
                 future.result()
-        for name in SILOS:
+        for name in self.silos:
             self.set_policy(name)
 
     def join(self, role: str, name: str, state: Path) -> None:
@@ -178,7 +179,7 @@ class Scene:
         """Sign the study, with changes to its sections."""
         draft = dict(DRAFT)
         for section, change in changes.items():
-            draft[section] = change if isinstance(change, str) else {**DRAFT[section], **change}
+            draft[section] = change if isinstance(change, str) else {**DRAFT.get(section, {}), **change}
         if self.study.exists() and "model" not in changes and "encryption" not in draft:
             # Given, so that signing need not build the model, for which it imports torch, a second time.
             signed = yaml.safe_load(self.study.read_text())["study"]
@@ -190,10 +191,10 @@ class Scene:
             self.well("consortium", "roster-statement", "--dir", self.consortium, "-o", self.statement, "--json")
 
     def approve_arguments(
-        self, silo: str, study: Path | None = None, silos: tuple[str, ...] = SILOS
+        self, silo: str, study: Path | None = None, silos: tuple[str, ...] | None = None
     ) -> tuple[object, ...]:
         """The arguments of an `approve` that confirms all others."""
-        confirmed = (part for other in silos if other != silo for part in ("--confirm", f"{other}=by phone"))
+        confirmed = (part for other in (self.silos if silos is None else silos) if other != silo for part in ("--confirm", f"{other}=by phone"))
         return (
             *("approve", study or self.study, "--cohort", COHORT, "--by", "Ada Roe"),
             *(*confirmed, "--yes", "--state", self.state(silo)),
@@ -202,7 +203,7 @@ class Scene:
     def approve_all(self) -> None:
         """Every hospital approves the study."""
         with ThreadPoolExecutor(2) as pool:
-            for future in [pool.submit(self.well, "silo", *self.approve_arguments(name)) for name in SILOS]:
+            for future in [pool.submit(self.well, "silo", *self.approve_arguments(name)) for name in self.silos]:
                 future.result()
 
     # ---- running
@@ -223,11 +224,7 @@ class Scene:
         """Start the aggregator and wait until it serves; the caller ends it."""
         port_file = self.root / "port"
         port_file.unlink(missing_ok=True)
-        process = commands.start(
-            self.log("serve"),
-            *("aggregator", "serve", "--state", self.aggregator, "--study", study or self.study),
-            *("--listen", f"127.0.0.1:{port}", "--port-file", port_file),
-        )
+        process = commands.start(self.log("serve"), "aggregator", *self.serve_arguments(port, port_file, study))
         try:
             wait(lambda: port_file.exists() and port_file.read_text().endswith("\n"), process)
         except BaseException:
@@ -237,9 +234,19 @@ class Scene:
 
     def start_silo(self, silo: str, port: int, patience: float = 60) -> "subprocess.Popen[bytes]":
         """Start a silo's `run`; the caller ends it."""
-        return commands.start(
-            self.log(silo),
-            *("silo", "run", "--state", self.state(silo), "--aggregator", f"localhost:{port}"),
+        return commands.start(self.log(silo), "silo", *self.run_arguments(silo, port, patience))
+
+    def serve_arguments(self, port: int, port_file: Path, study: Path | None = None) -> tuple[object, ...]:
+        """The arguments of the aggregator's `serve`."""
+        return (
+            *("serve", "--state", self.aggregator, "--study", study or self.study),
+            *("--listen", f"127.0.0.1:{port}", "--port-file", port_file),
+        )
+
+    def run_arguments(self, silo: str, port: int, patience: float = 60) -> tuple[object, ...]:
+        """The arguments of a silo's `run`."""
+        return (
+            *("run", "--state", self.state(silo), "--aggregator", f"localhost:{port}"),
             *("--patience", patience, "--progress-json", self.progress_file(silo)),
         )
 
@@ -266,7 +273,7 @@ class Scene:
     def copy(self, destination: Path) -> "Scene":
         """A scene of its own."""
         shutil.copytree(self.root, destination, symlinks=True)
-        return Scene(destination)
+        return Scene(destination, self.silos)
 
 
 Copied = Callable[[Scene], Scene]
@@ -313,7 +320,7 @@ def wait(condition: Any, *alive: "subprocess.Popen[bytes]", patience: float = 12
         time.sleep(pause)
 
 
-def end(*processes: "subprocess.Popen[bytes]") -> None:
+def end(*processes: Any) -> None:
     """No process stays, whatever the test did."""
     for process in processes:
         if process.poll() is None:

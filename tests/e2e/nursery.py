@@ -1,0 +1,146 @@
+"""Processes of silos that need not import torch again: forked from one that has, each the real program from there on.
+
+A silo's start costs seconds of processor time, nearly all of it imports; a test with four silos and a restart would wait
+for them and for little else. `python -m tests.e2e.nursery` imports once, then forks a process for each line that it
+is given, and tells how each ended. It opens no channel, file or thread itself. When it ends, so do its children.
+"""
+
+import ctypes
+import importlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from tests.e2e import commands, mortal
+from tests.e2e.mortal import Order
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "grpc", "tenseal.sealapi", "silo_node.program", "silo_node.learner")
+PR_SET_PDEATHSIG = 1
+
+
+class Forked:
+    """A process of the nursery, with what `subprocess.Popen` has that tests need."""
+
+    def __init__(self, nursery: "Nursery", pid: int) -> None:
+        self._nursery, self.pid = nursery, pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """How it ended, or None."""
+        self.returncode = self._nursery.ended.get(self.pid)
+        return self.returncode
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """How it ended. Raises TimeoutExpired."""
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            if time.monotonic() > end:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout)
+            time.sleep(0.01)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+class Nursery:
+    """A context in which silos can be started."""
+
+    def __enter__(self) -> "Nursery":
+        self.ended: dict[int, int] = {}
+        self._started: list[int] = []
+        self._told = threading.Condition()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.nursery"],
+            cwd=ROOT,
+            env=commands.ENVIRONMENT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        threading.Thread(target=self._listen, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def start(self, log: Path, order: Order, *arguments: object) -> Forked:
+        """Start `collegium-silo`; it says what it says to `log`.out and `log`.err."""
+        assert self._process.stdin is not None
+        line = {"log": str(log), "order": order.text(), "arguments": [str(argument) for argument in arguments]}
+        print(json.dumps(line), file=self._process.stdin, flush=True)
+        with self._told:
+            assert self._told.wait_for(lambda: self._started, 120), "the nursery does not answer"
+            return Forked(self, self._started.pop())
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            what, pid, *code = line.split()
+            with self._told:
+                if what == "started":
+                    self._started.append(int(pid))
+                else:
+                    self.ended[int(pid)] = int(code[0])
+                self._told.notify_all()
+
+
+def main() -> None:
+    """Fork what is asked for, and be it in the child."""
+    for name in HEAVY:
+        importlib.import_module(name)
+    waiting, children = b"", set[int]()
+    while True:
+        ready, _, _ = select.select([0], [], [], 0.02)
+        if ready:
+            data = os.read(0, 65536)
+            if not data:
+                break
+            *lines, waiting = (waiting + data).split(b"\n")
+            for line in lines:
+                asked = json.loads(line)
+                pid = os.fork()
+                if pid == 0:
+                    become(Path(asked["log"]), Order.of(asked["order"]), asked["arguments"])
+                    return
+                children.add(pid)
+                print("started", pid, flush=True)
+        while children and (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            children.discard(ended[0])
+            print("ended", ended[0], os.waitstatus_to_exitcode(ended[1]), flush=True)
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+    for pid in children:
+        os.waitpid(pid, 0)
+
+
+def become(log: Path, order: Order, arguments: Sequence[str]) -> None:
+    """Be a silo's process, as if it had been started by a shell."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    for number, (path, flags) in enumerate(
+        [(Path(os.devnull), os.O_RDONLY)]
+        + [(log.with_suffix(end), os.O_WRONLY | os.O_APPEND | os.O_CREAT) for end in (".out", ".err")]
+    ):
+        os.dup2(os.open(path, flags, 0o600), number)
+    mortal.run(order, "silo", list(arguments))
+
+
+if __name__ == "__main__":
+    main()
