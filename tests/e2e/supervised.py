@@ -52,13 +52,15 @@ class Supervised:
 
     def start(self, silo: str) -> Forked:
         """Start a silo's `run`."""
-        order = Order(self._place(silo), str(self.notes(silo)))
+        order = Order(self._place(silo), str(self.all_notes / silo))
         return self.nursery.start(
             self.scene.log(silo), order, *self.scene.run_arguments(silo, self.ports.get(silo, self.port))
         )
 
-    def notes(self, silo: str) -> Path:
-        return self.scene.root / "notes" / silo
+    @property
+    def all_notes(self) -> Path:
+        """A folder for each silo with what it noted."""
+        return self.scene.root / "notes"
 
     def words(self, name: str) -> str:
         return self.scene.log("serve" if name == HUB else name).with_suffix(".err").read_text()
