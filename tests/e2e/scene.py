@@ -194,7 +194,12 @@ class Scene:
         self, silo: str, study: Path | None = None, silos: tuple[str, ...] | None = None
     ) -> tuple[object, ...]:
         """The arguments of an `approve` that confirms all others."""
-        confirmed = (part for other in (self.silos if silos is None else silos) if other != silo for part in ("--confirm", f"{other}=by phone"))
+        confirmed = (
+            part
+            for other in (self.silos if silos is None else silos)
+            if other != silo
+            for part in ("--confirm", f"{other}=by phone")
+        )
         return (
             *("approve", study or self.study, "--cohort", COHORT, "--by", "Ada Roe"),
             *(*confirmed, "--yes", "--state", self.state(silo)),

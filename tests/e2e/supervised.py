@@ -12,6 +12,7 @@ from privacy.errors import RoundAbandoned
 from tests.e2e import commands
 from tests.e2e.mortal import Order, Place
 from tests.e2e.nursery import ROOT, Forked, Nursery
+from tests.e2e.relay import Relay
 from tests.e2e.scene import Scene, end, wait
 
 HUB = "hub"
@@ -27,13 +28,13 @@ class Supervised:
 
     Attributes:
         places: where each process ends itself: the first place the first time that it is started, and so on.
-        ports: where a silo finds the aggregator, if not where it is.
+        relays: the lines of silos that do not go straight to the aggregator.
     """
 
     scene: Scene
     nursery: Nursery
     places: Mapping[str, Sequence[Place]] = field(default_factory=dict)
-    ports: dict[str, int] = field(default_factory=dict)
+    relays: Mapping[str, Relay] = field(default_factory=dict)
     kills: Counter[str] = field(default_factory=Counter)
     port: int = 0
 
@@ -53,9 +54,8 @@ class Supervised:
     def start(self, silo: str) -> Forked:
         """Start a silo's `run`."""
         order = Order(self._place(silo), str(self.all_notes / silo))
-        return self.nursery.start(
-            self.scene.log(silo), order, *self.scene.run_arguments(silo, self.ports.get(silo, self.port))
-        )
+        port = self.relays[silo].port if silo in self.relays else self.port
+        return self.nursery.start(self.scene.log(silo), order, *self.scene.run_arguments(silo, port))
 
     @property
     def all_notes(self) -> Path:
@@ -85,6 +85,8 @@ class Supervised:
         wait(lambda: process.poll() is not None or (port_file.exists() and port_file.read_text().endswith("\n")))
         if process.poll() is None:
             self.port = int(port_file.read_text())
+            for relay in self.relays.values():
+                relay.lead_to(self.port)
         return process
 
     def _follow(self, processes: dict[str, Process]) -> None:

@@ -1,7 +1,8 @@
 """A silo is killed by SIGKILL at each line of the protocol's table of persistence, before and after what is durable.
 
-Four real silos and a real aggregator, of which three suffice; the victim is killed in round 2, started again at once,
-and takes part in round 3. docs/explanation/what-a-kill-costs.md is the same table for people.
+Real silos and a real aggregator. The victim is killed in round 2, started again at once, and takes part in round 3.
+Where the round can go on with the victim there are three silos, all of which are needed; where it goes on without,
+there are four, of which three suffice. docs/explanation/what-a-kill-costs.md is the same table for people.
 """
 
 from dataclasses import dataclass
@@ -54,6 +55,8 @@ def sending(kind: str, when: Literal["before", "after"]) -> Place:
     return Place(when, "silo_node.client:AggregatorClient.submit", 2, {"message": f"*kind='{kind}'*"})
 
 
+STEP = Place("after", "privacy.dp.training:private_step", 3, within="silo_node.learner:Learner.train")
+"""After the first of the second round's two steps."""
 CASES = (
     Case(1, "before the round is opened", entering("round_opened", "before"), True, True),
     Case(1, "opened, without secrets", entering("round_opened", "after"), False, False),
@@ -65,18 +68,18 @@ CASES = (
     Case(4, "kept, nothing reserved", Place("before", f"{VAULT}.training_begins", 2), False, False),
     Case(4, "before the reservation is entered", entering("reserved", "before"), False, True),
     Case(4, "reserved, no patient read", entering("reserved", "after"), False, True),
-    Case(4, "in training", Place("after", "privacy.dp.training:private_step", 2), False, True),
+    Case(4, "in training", STEP, False, True),
     Case(5, "trained, not entered as spent", entering("spent", "before"), False, True),
     Case(5, "spent, no upload", entering("spent", "after"), False, True),
-    Case(5, "frames stored, no header", Place("after", "silo_node.stored_upload:UnsignedUpload.add", 5), False, True),
+    Case(5, "frames stored, no header", Place("after", "silo_node.stored_upload:UnsignedUpload.add", 2), False, True),
     Case(5, "stored, secrets not erased", Place("before", f"{VAULT}.forget_secrets", 2), True, True),
     Case(5, "erased, not sent", Place("after", f"{VAULT}.forget_secrets", 2), True, True),
-    Case(5, "in the middle of the upload", Place("before", "privacy.wire.convert:encode_piece", 7), True, True),
+    Case(5, "in the middle of the upload", Place("before", "privacy.wire.convert:encode_piece", 4), True, True),
     Case(5, "uploaded", Place("after", "silo_node.client:AggregatorClient.upload", 2), True, True),
     Case(
         6,
         "in the middle of the download",
-        Place("before", "privacy.durable:write", 5, {"path": "*/sum/frame-*"}),
+        Place("before", "privacy.durable:write", 2, {"path": "*/sum/frame-*"}),
         True,
         True,
     ),
@@ -94,9 +97,9 @@ CASES = (
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.line}-{case.name.replace(' ', '_')}")
 def test_a_silo_killed_at_a_line_costs_what_the_table_says(
-    case: Case, patient: Scene, hasty: Scene, nursery: Nursery, tmp_path: Path
+    case: Case, approved: Scene, hasty: Scene, nursery: Nursery, tmp_path: Path
 ) -> None:
-    scene = (patient if case.counted else hasty).copy(tmp_path / "scene")
+    scene = (approved if case.counted else hasty).copy(tmp_path / "scene")
     study = Supervised(scene, nursery, {VICTIM: [case.place]})
     study.run()
     found = evidence.gather(scene, study.all_notes)

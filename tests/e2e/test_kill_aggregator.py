@@ -1,0 +1,84 @@
+"""The aggregator is killed by SIGKILL before and after each thing that it stores, and amid what it does with it.
+
+Three silos, all of which are needed; the aggregator is started again at the same address. A study has many kills, one
+after the other. Whatever they are, every round closes with every silo: nothing that was acknowledged is lost, nothing
+is asked for that was given, and nobody has to do anything.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import evidence
+from tests.e2e.mortal import Place
+from tests.e2e.nursery import Nursery
+from tests.e2e.scene import Scene
+from tests.e2e.supervised import HUB, Supervised
+
+pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+STORE = "aggregator.store:RoundStore"
+
+
+def stored(name: str, nth: int = 2) -> tuple[Place, Place]:
+    """Before the n-th message of a kind is stored, and when it is and nobody was told.
+
+    Who was not answered sends the same again, which counts once more after the restart.
+    """
+    return (
+        Place("before", f"{STORE}.put", nth, {"name": name}),
+        Place("after", f"{STORE}.put", 1, {"name": name}),
+    )
+
+
+def frozen(name: str) -> tuple[Place, Place]:
+    """A set is frozen: before that is stored, and when it is and nobody has seen it."""
+    return (
+        Place("before", f"{STORE}.keep_sets", 1, {"frozen": f"*'{name}'*"}),
+        Place("after", f"{STORE}.keep_sets", 1, {"frozen": f"*'{name}'*"}),
+    )
+
+
+PIECE = "aggregator.store:Incoming.put"
+COMMIT = "aggregator.store:Incoming.commit"
+CASES = {
+    "key request": stored("request-*"),
+    "key grant": stored("grant-*"),
+    "advertise": stored("advertise-*"),
+    "set of those who advertised": frozen("advertised"),
+    "shares": stored("shares-*"),
+    "set of those who shared": frozen("shared"),
+    "upload header": (Place("before", PIECE, 2, {"name": "header"}), Place("after", PIECE, 1, {"name": "header"})),
+    "upload frame": (Place("before", PIECE, 2, {"name": "frame-*"}), Place("after", PIECE, 1, {"name": "frame-*"})),
+    "complete upload": (Place("before", COMMIT, 2), Place("after", COMMIT, 1)),
+    "fold": (
+        Place("after", "privacy.he.adder:Adder.add", 2),
+        Place("before", f"{STORE}.put_sum"),
+        Place("after", f"{STORE}.put_sum"),
+    ),
+    "survivors": stored("survivors", 1),
+    "download of the sum": (Place("before", f"{STORE}.sum_frame"), Place("before", f"{STORE}.sum_frame", 3)),
+    "sign": stored("sign-*"),
+    "unmask": stored("unmask-*"),
+    "set of those who unmasked": frozen("unmasked"),
+    "close": stored("close-*"),
+    "end in the ledger": (
+        Place("before", "privacy.ledger.store:Ledger.append", 1, {"kind": "closed"}),
+        Place("after", "privacy.ledger.store:Ledger.append", 1, {"kind": "closed"}),
+    ),
+}
+
+
+@pytest.mark.parametrize("what", CASES, ids=lambda what: what.replace(" ", "_"))
+def test_an_aggregator_killed_around_what_it_stores_goes_on(
+    what: str, approved: Scene, nursery: Nursery, tmp_path: Path
+) -> None:
+    scene = approved.copy(tmp_path / "scene")
+    study = Supervised(scene, nursery, {HUB: CASES[what]})
+    study.run()
+    found = evidence.gather(scene, study.all_notes)
+    assert evidence.broken(found) == []
+    assert found.outcomes() == {1: "closed", 2: "closed", 3: "closed"}
+    assert found.survivors() == {number: list(scene.silos) for number in (1, 2, 3)}
+    for silo in found.silos.values():
+        assert silo.rounds("reserved") == silo.rounds("spent") == [1, 2]
+        assert silo.incidents() == []

@@ -1,0 +1,27 @@
+"""The page on what a kill costs says what the tests show, case by case."""
+
+from pathlib import Path
+
+from tests.e2e import test_kill_aggregator, test_kill_table, test_line
+
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "what-a-kill-costs.md"
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The cells of the table under a heading, without its first two lines."""
+    section = PAGE.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_table_for_a_silo_is_that_of_the_tests() -> None:
+    said = {True: "yes", False: "no"}
+    assert rows("A silo") == [
+        [str(case.line), case.name, said[case.counted], said[case.charged]] for case in test_kill_table.CASES
+    ]
+    assert {case.line for case in test_kill_table.CASES} == set(range(1, 9)), "the protocol's table has eight lines"
+
+
+def test_the_tables_for_the_aggregator_and_the_line_are_those_of_the_tests() -> None:
+    assert rows("The aggregator") == [[what] for what in test_kill_aggregator.CASES]
+    assert rows("The line") == [[line] for line in test_line.LINES]
