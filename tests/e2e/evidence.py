@@ -1,7 +1,7 @@
 """What the files of a finished study say, and what must hold of them whatever was killed on the way.
 
-`gather` reads; `broken` is pure and says what does not hold. Files alone: ledgers that verify, stored models, folders for
-a round's secrets, and what the tests' launcher noted of the integers that were encrypted and opened
+`gather` reads; `broken` is pure and says what does not hold. Files alone: ledgers that verify, stored models, folders
+for a round's secrets, and what the tests' launcher noted of the integers that were encrypted and opened
 (`tests.e2e.mortal`). Nothing asks a process what it believes.
 """
 
@@ -119,7 +119,7 @@ def _sums(evidence: Evidence) -> Iterator[str]:
 
 def _one_history(evidence: Evidence) -> Iterator[str]:
     """All silos have the same model and chain, each round has one end, and numbers have no gap."""
-    first, *others = evidence.silos.values()
+    first = next(iter(evidence.silos.values()))
     for name, silo in evidence.silos.items():
         model = silo.model
         if (model.round_number, model.chain) != (first.model.round_number, first.model.chain):

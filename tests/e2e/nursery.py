@@ -1,8 +1,8 @@
-"""Processes of silos that need not import torch again: forked from one that has, each the real program from there on.
+"""Processes of silos that need not import torch again: forked from one that has, each the real program from then on.
 
-A silo's start costs seconds of processor time, nearly all of it imports; a test with four silos and a restart would wait
-for them and for little else. `python -m tests.e2e.nursery` imports once, then forks a process for each line that it
-is given, and tells how each ended. It opens no channel, file or thread itself. When it ends, so do its children.
+A silo's start costs seconds of processor time, nearly all of it imports; a test with four silos and a restart would
+wait for them and for little else. `python -m tests.e2e.nursery` imports once, then forks a process for each line that
+it is given, and tells how each ended. It opens no channel, file or thread itself. When it ends, so do its children.
 """
 
 import ctypes
@@ -23,7 +23,17 @@ from tests.e2e import commands, mortal
 from tests.e2e.mortal import Order
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "grpc", "tenseal.sealapi", "silo_node.program", "silo_node.learner")
+HEAVY = (
+    *(
+        "torch",
+        "torch._dynamo",
+        "grpc",
+        "tenseal.sealapi",
+        "monai.networks.nets",
+        "dp_accounting.pld.privacy_loss_distribution",
+    ),
+    *("silo_node.app", "silo_node.program", "silo_node.learner"),
+)
 PR_SET_PDEATHSIG = 1
 
 

@@ -1,4 +1,4 @@
-"""A relay on loopback: it keeps every byte that passes, as somebody on the line would, and may be as bad as a line is."""
+"""A relay on loopback: it keeps every byte that passes, as somebody on the line would, and may be a bad line."""
 
 import math
 import queue

@@ -1,4 +1,4 @@
-"""The checks of the evidence find each thing that they are there for: sound evidence passes, each tampered twin fails."""
+"""The checks of the evidence find what they are there for: sound evidence passes, each tampered twin fails."""
 
 from collections.abc import Callable
 from dataclasses import replace

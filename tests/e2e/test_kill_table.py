@@ -1,8 +1,8 @@
 """A silo is killed by SIGKILL at each line of the protocol's table of persistence, before and after what is durable.
 
-Real silos and a real aggregator. The victim is killed in round 2, started again at once, and takes part in round 3.
-Where the round can go on with the victim there are three silos, all of which are needed; where it goes on without,
-there are four, of which three suffice. docs/explanation/what-a-kill-costs.md is the same table for people.
+Real silos and a real aggregator. The victim is killed in round 2 and started again at once. Where the round can go on
+with the victim there are three silos, all of which are needed; where it goes on without, four, of which three suffice.
+docs/explanation/what-a-kill-costs.md is the same table for people.
 """
 
 from dataclasses import dataclass
@@ -108,7 +108,9 @@ def test_a_silo_killed_at_a_line_costs_what_the_table_says(
     others = [name for name in scene.silos if name != VICTIM]
     members = found.survivors()
     assert members[ROUND] == [name for name in scene.silos if case.counted or name != VICTIM]
-    assert members[1] == members[3] == list(scene.silos)
+    assert members[1] == list(scene.silos)
+    # How soon it is there again depends on the machine; the others do not wait long for one that they can do without.
+    assert members[3] in ([list(scene.silos)] if case.counted else [list(scene.silos), others])
     assert (ROUND in found.silos[VICTIM].rounds("reserved")) == case.charged
     for name in others:
         assert found.silos[name].rounds("reserved") == found.silos[name].rounds("spent") == [1, 2]

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
 VICTIM = "hill"
 FRAME = 2**20
 LOST = 3 * FRAME
-"""What a break costs at most: the frame on its way, and what the aggregator's window and the sockets take ahead of it."""
+"""What a break costs at most: the frame on its way, and what the aggregator's window and sockets take ahead of it."""
 
 
 @pytest.fixture(scope="session")
