@@ -16,7 +16,7 @@ from tests.e2e.relay import Relay
 from tests.e2e.scene import Scene, end, wait
 
 HUB = "hub"
-PATIENCE = 150.0
+PATIENCE = 300.0
 """Seconds that a study may take with all its kills."""
 
 Process = Forked | subprocess.Popen[bytes]
