@@ -43,7 +43,8 @@ def doctor(
 def _configuration(state: Path) -> str:
     path = state / "aggregator.yaml"
     config = load(path, AggregatorConfig) if path.exists() else AggregatorConfig()
-    return f"uploads of {config.max_upload_bytes / 2**20:.0f} MiB at most"
+    lines = f"; one-way TLS for {', '.join(config.one_way_tls)}" if config.one_way_tls else ""
+    return f"uploads of {config.max_upload_bytes / 2**20:.0f} MiB at most{lines}"
 
 
 def _status(state: Path) -> str:

@@ -8,15 +8,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from privacy.channel.identity import Identity
 from privacy.channel.one_way.line import Way
 from privacy.channel.one_way.records import BEGIN
-from privacy.errors import ConfigError
+from privacy.errors import ConfigError, IdentityError
+from privacy.token.keys import TokenSigner
+from privacy.wire.requests import Phase
+from silo_node.client import AggregatorClient
 from silo_node.egress import log
+from silo_node.egress.log import EgressLog
 from silo_node.global_model import GlobalModel
+from silo_node.renewing import Renewing
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
+from tests.integration.test_renewal import Old, answered
 from tests.privacy.channel.breaking_proxy import BreakingProxy
+from tests.softhsm import SoftHsm, hsm
 
+__all__ = ["hsm"]
 NORTH = 1
 
 
@@ -105,6 +114,48 @@ def test_a_proxy_that_changes_what_passes_only_delays_the_study(tmp_path: Path) 
     check_sums(federation, results)
     assert isinstance(proxy, Restless)
     assert proxy.spoilt > 10
+
+
+@pytest.mark.slow
+def test_keys_in_a_token_sign_one_way_lines_too(tmp_path: Path, hsm: SoftHsm) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "aggregator.yaml").write_text("one_way_tls: [north]\n")
+    consortium = Consortium(tmp_path)
+    consortium.tokens["north"] = hsm.description("north")
+    federation = Federation(tmp_path, consortium, rounds=1)
+    assert isinstance(federation.members[0].keys.identity, TokenSigner)
+    results, _ = run(federation, BreakingProxy)
+    check_sums(federation, results)
+
+
+@pytest.mark.slow
+def test_a_certificate_is_renewed_over_a_one_way_line_and_the_old_one_refused_there(tmp_path: Path) -> None:
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "aggregator.yaml").write_text("one_way_tls: [north]\n")
+    federation = Federation(tmp_path, Old(tmp_path))
+    folder = federation.consortium.state("north") / "identity"
+    before = Identity.load(folder)
+    digest = federation.study.digest()
+    with federation.serving(one_way="localhost:0") as program:
+        assert program.one_way is not None
+        way = Way(digest, federation.hub.keys.public_identity, before.authority_pem)
+
+        def client(identity: Identity) -> AggregatorClient:
+            assert program.one_way is not None
+            egress = EgressLog(tmp_path, digest.hex(), digest.hex())
+            return AggregatorClient(identity, f"localhost:{program.one_way.port}", digest, 5.0, egress, way=way)
+
+        renewing = Renewing(folder, before, made := client(before))
+        assert not renewing.step(), "the consortium has not answered"
+        answered(federation)
+        assert renewing.step()
+        made.board(1, Phase.ADVERTISED)
+        made.close()
+        old = client(before)
+        with pytest.raises(IdentityError) as caught:
+            old.board(1, Phase.ADVERTISED)
+        assert caught.value.code == "identity.superseded"
+        old.close()
 
 
 def test_the_port_and_the_names_come_together(tmp_path: Path) -> None:

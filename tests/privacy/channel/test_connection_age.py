@@ -66,9 +66,8 @@ def test_a_call_may_finish_within_the_grace_and_is_cut_after_it(
         with serving(hub) as (port, _), tls.channel(silo, f"localhost:{port}") as channel, calling("the aggregator"):
             assert channel.stream_unary("/t.Echo/Up")(slowly(0.8), timeout=10).startswith(b"10 ")
     monkeypatch.setattr(tls, "SERVER_OPTIONS", shortened(AGE, GRACE))
-    with serving(hub) as (port, echo), tls.channel(silo, f"localhost:{port}") as channel:
+    with serving(hub) as (port, _), tls.channel(silo, f"localhost:{port}") as channel:
         with pytest.raises(Unreachable), calling("the aggregator"):
             channel.stream_unary("/t.Echo/Up")(slowly(3.0), timeout=10)
         with calling("the aggregator"):
             assert channel.unary_unary("/t.Echo/Unary")(b"", timeout=10, wait_for_ready=True)
-        assert echo.calls == 1
