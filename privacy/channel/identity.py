@@ -45,6 +45,8 @@ CONSORTIUM_FILE = "consortium.json"
 REQUEST_FILE = "request.json"
 RETIRED = "retired-"
 """Begins the name of a file that names a TLS key in a token that is certified no more."""
+USES = ("identity", "tls")
+"""What the labels of keys in a token end with."""
 NEXT_FOLDER = "next"
 """A new TLS key and its request, until its certificate comes (`privacy.channel.renewal`)."""
 
@@ -91,9 +93,9 @@ class Keys:
         if token is None:
             return cls(Ed25519PrivateKey.generate(), ec.generate_private_key(ec.SECP256R1()), hpke)
         token.refuse_used_label()
-        identity = TokenSigner.generate(token, "identity")
+        identity = TokenSigner.generate(token, USES[0])
         try:
-            return cls(identity, TokenCertificateKey.generate(token, "tls"), hpke)
+            return cls(identity, TokenCertificateKey.generate(token, USES[1]), hpke)
         except IdentityError:
             identity.destroy()
             raise

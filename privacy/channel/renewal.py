@@ -24,6 +24,7 @@ from privacy.channel.identity import (
     NEXT_FOLDER,
     REQUEST_FILE,
     TLS_FILE,
+    USES,
     Identity,
     Keys,
     retired,
@@ -34,7 +35,7 @@ from privacy.channel.member import Member
 from privacy.configuration import load
 from privacy.errors import IdentityError, ProtocolError
 from privacy.token.description import TokenDescription
-from privacy.token.keys import TokenCertificateKey
+from privacy.token.keys import TokenCertificateKey, take_back
 from privacy.token.session import token_of
 
 _log = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ def asked(folder: Path, identity: Identity) -> Request:
             raise durable.storage_error(error, place) from error
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            if not place.exists():
+                take_back(key)
     return load(place / REQUEST_FILE, Request)
 
 
@@ -107,7 +110,9 @@ def destroy_retired(folder: Path) -> None:
     """
     for path in retired(folder):
         try:
-            discard(folder, path)
+            reference = reference_in(path)
+            if reference is not None:
+                token_of(TokenDescription.within(folder)).destroy(reference)
         except IdentityError as error:
             _log.warning("a TLS key that is used no more stays in the token: %s", error)
             return
@@ -117,20 +122,9 @@ def destroy_retired(folder: Path) -> None:
             raise durable.storage_error(error, path) from error
 
 
-def discard(folder: Path, path: Path) -> None:
-    """Destroy the key that a file of an identity folder names, if it is in the token.
-
-    Raises:
-        IdentityError: the token is not there or refuses.
-    """
-    reference = reference_in(path)
-    if reference is not None:
-        token_of(TokenDescription.within(folder)).destroy(reference)
-
-
 def _new_key(identity: Identity) -> ec.EllipticCurvePrivateKey:
     """Made where the present one is."""
     present = identity.keys.tls
     if isinstance(present, TokenCertificateKey):
-        return TokenCertificateKey.generate(present.token, "tls")
+        return TokenCertificateKey.generate(present.token, USES[1])
     return ec.generate_private_key(ec.SECP256R1())

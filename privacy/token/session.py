@@ -63,6 +63,7 @@ class Token:
         self.description = description
         self._session: Session | None = None
         self._keys: dict[KeyReference, PrivateKey] = {}
+        self._refused_pin: str | None = None
 
     def generate(self, algorithm: Algorithm, use: str) -> KeyReference:
         """Make a key that cannot leave the token, labelled with what it is for.
@@ -152,6 +153,23 @@ class Token:
             self._keys.pop(reference, None)
             self._do(remove, writing=True)
 
+    def destroy_all(self, *uses: str) -> None:
+        """Destroy all keys that were made for these uses, also such that no file names any more.
+
+        Raises:
+            IdentityError: the token is not there or refuses.
+        """
+        from pkcs11 import Attribute
+
+        def remove(session: "Session") -> None:
+            for use in uses:
+                for found in list(session.get_objects({Attribute.LABEL: f"{self.description.key_label}-{use}"})):
+                    found.destroy()
+
+        with _lock:
+            self._keys.clear()
+            self._do(remove, writing=True)
+
     def refuse_used_label(self) -> None:
         """Check that no key of the token has a label of ours yet.
 
@@ -193,10 +211,14 @@ class Token:
     def _opened(self, writing: bool) -> "Session":
         """A new session, logged in. The module is started again: it may not have noticed what was plugged in since."""
         pin = _pin(Path(self.description.pin_file))
+        if pin == self._refused_pin:
+            # Handshakes are tried again by themselves, and a token locks after a few wrong PINs.
+            raise _wrong_pin(self.description.token)
         for other in _tokens.values():
             if other.description.module == self.description.module:
                 other.forget()
-        module = _imported().lib(self.description.module)
+        pkcs11 = _imported()
+        module = pkcs11.lib(self.description.module)
         module.reinitialize()
         token = module.get_token(token_label=self.description.token)
         if int(token.flags) & _LAST_TRY:
@@ -205,7 +227,12 @@ class Token:
                 "tool first",
                 code="token.last_try",
             )
-        self._session = token.open(rw=writing, user_pin=pin)
+        try:
+            self._session = token.open(rw=writing, user_pin=pin)
+        except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
+            self._refused_pin = pin
+            raise _wrong_pin(self.description.token) from error
+        self._refused_pin = None
         return self._session
 
     def _key(self, session: "Session", reference: KeyReference) -> "PrivateKey":
@@ -251,12 +278,6 @@ def _template(reference: KeyReference) -> dict[Any, Any]:
 
 def _refused(name: str, error: Exception) -> IdentityError:
     pkcs11 = _imported()
-    if isinstance(error, pkcs11.PinIncorrect | pkcs11.PinInvalid | pkcs11.PinLenRange):
-        return IdentityError(
-            f"the token '{name}' refuses the PIN; correct the PIN file before you try again, as a token locks after a "
-            "few wrong ones",
-            code="token.wrong_pin",
-        )
     if isinstance(error, pkcs11.PinLocked | pkcs11.PinExpired):
         return IdentityError(
             f"the PIN of the token '{name}' is locked or expired; set it anew with the token's own tool",
@@ -276,6 +297,14 @@ def _refused(name: str, error: Exception) -> IdentityError:
         f"the token '{name}' is not there or does not answer ({type(error).__name__}); plug it in, check module and "
         "token in pkcs11.yaml, and start again",
         code="token.unavailable",
+    )
+
+
+def _wrong_pin(name: str) -> IdentityError:
+    return IdentityError(
+        f"the token '{name}' refuses the PIN; correct the PIN file before you try again, as a token locks after a few "
+        "wrong ones",
+        code="token.wrong_pin",
     )
 
 

@@ -13,7 +13,6 @@ import typer
 
 from privacy import durable
 from privacy.channel import identity as keys
-from privacy.channel import renewal
 from privacy.errors import IdentityError, PolicyRefused
 from privacy.token.keys import TokenSigner
 from silo_node.operations.words import By, Reason, checked
@@ -85,7 +84,7 @@ def decommission(
             ledger.append("decommissioned", {"destroyed": len(paths), "by": who, "reason": why})
         RoundVault.clear(runtime or default_folder(state))
         for path in paths:
-            if path.name in (keys.IDENTITY_FILE, keys.TLS_FILE) or path in keys.retired(directory.identity_folder):
-                renewal.discard(directory.identity_folder, path)
+            if path == paths[-1] and token is not None:
+                token.destroy_all(*keys.USES)
             destroy(path)
     print("done: copies in backups have to be destroyed by whoever keeps them; keep the folder 'ledger'")

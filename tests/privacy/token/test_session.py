@@ -10,10 +10,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.errors import CollegiumError, ConfigError, IdentityError
+from privacy.token import session
 from privacy.token.description import KeyReference
 from privacy.token.keys import TokenCertificateKey, TokenSigner
 from privacy.token.session import Token, token_of
-from tests.softhsm import SoftHsm
+from tests.softhsm import PIN, SoftHsm
 
 SHA256 = ec.ECDSA(hashes.SHA256())
 
@@ -81,6 +82,8 @@ def test_pins(hsm: SoftHsm) -> None:
     token.forget()
     hsm.pin_file.write_text("141421")
     assert "correct the PIN file" in refused("token.wrong_pin", token, reference)
+    for _ in range(3):
+        refused("token.wrong_pin", token, reference)
     hsm.pin_file.write_text("")
     refused("token.wrong_pin", token, reference)
     hsm.pin_file.write_bytes(b"\xff\xfe")
@@ -91,10 +94,26 @@ def test_pins(hsm: SoftHsm) -> None:
     refused("token.pin_file", token, reference)
 
 
+def test_a_refused_pin_is_not_shown_to_the_token_again(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line that is dialled again and again would otherwise lock the token."""
+    signer = TokenSigner.generate(hsm.token(), "identity")
+    signer.token.forget()
+    hsm.pin_file.write_text("141421")
+    refused("token.wrong_pin", signer.token, signer.reference)
+    imported = session._imported
+    asked = []
+    monkeypatch.setattr(imported(), "lib", lambda module: asked.append(module))
+    for _ in range(3):
+        refused("token.wrong_pin", signer.token, signer.reference)
+    assert asked == []
+    monkeypatch.undo()
+    monkeypatch.setenv("SOFTHSM2_CONF", str(hsm.configuration))
+    hsm.pin_file.write_text(PIN)
+    signer.sign(b"again")
+
+
 def test_a_pin_is_not_tried_when_it_could_be_the_last(hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch) -> None:
     import pkcs11
-
-    from privacy.token import session
 
     signer = TokenSigner.generate(hsm.token(), "identity")
     signer.token.forget()
@@ -104,7 +123,6 @@ def test_a_pin_is_not_tried_when_it_could_be_the_last(hsm: SoftHsm, monkeypatch:
 
 def test_the_flag_of_the_last_try_is_that_of_the_standard() -> None:
     pkcs11 = pytest.importorskip("pkcs11")
-    from privacy.token import session
 
     assert int(pkcs11.TokenFlag.USER_PIN_FINAL_TRY) == session._LAST_TRY
 
