@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from privacy.channel.files import read_secret
-from privacy.errors import ConfigError, IdentityError
+from privacy.errors import IdentityError
 from privacy.token.description import Algorithm, KeyReference, TokenDescription
+from privacy.token.refusals import imported, read_pin, refusal, wrong_pin
 
 if TYPE_CHECKING:
     from pkcs11 import PrivateKey, Session
@@ -198,7 +198,7 @@ class Token:
 
     def _do(self, work: "Callable[[Session], ResultT]", *, writing: bool = False) -> ResultT:
         """Work in a session, opened anew when there is none or the present one broke."""
-        pkcs11 = _imported()
+        pkcs11 = imported()
         try:
             if self._session is not None and (self._session.rw or not writing):
                 with suppress(pkcs11.PKCS11Error):
@@ -206,18 +206,18 @@ class Token:
             return work(self._opened(writing))
         except pkcs11.PKCS11Error as error:
             self.forget()
-            raise _refused(self.description.token, error) from error
+            raise refusal(self.description.token, error) from error
 
     def _opened(self, writing: bool) -> "Session":
         """A new session, logged in. The module is started again: it may not have noticed what was plugged in since."""
-        pin = _pin(Path(self.description.pin_file))
+        pin = read_pin(Path(self.description.pin_file))
         if pin == self._refused_pin:
             # Handshakes are tried again by themselves, and a token locks after a few wrong PINs.
-            raise _wrong_pin(self.description.token)
+            raise wrong_pin(self.description.token)
         for other in _tokens.values():
             if other.description.module == self.description.module:
                 other.forget()
-        pkcs11 = _imported()
+        pkcs11 = imported()
         module = pkcs11.lib(self.description.module)
         module.reinitialize()
         token = module.get_token(token_label=self.description.token)
@@ -231,7 +231,7 @@ class Token:
             self._session = token.open(rw=writing, user_pin=pin)
         except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange) as error:
             self._refused_pin = pin
-            raise _wrong_pin(self.description.token) from error
+            raise wrong_pin(self.description.token) from error
         self._refused_pin = None
         return self._session
 
@@ -259,64 +259,10 @@ class Token:
         return self._keys[reference]
 
 
-def _pin(path: Path) -> str:
-    try:
-        return read_secret(path).decode().rstrip("\r\n")
-    except (IdentityError, UnicodeDecodeError) as error:
-        raise IdentityError(
-            f"the PIN file {path.name} is missing, not text, or other users may read it; write the PIN into it and run "
-            "'chmod 600' on it",
-            code="token.pin_file",
-        ) from error
-
-
 def _template(reference: KeyReference) -> dict[Any, Any]:
     from pkcs11 import Attribute
 
     return {Attribute.LABEL: reference.label, Attribute.ID: bytes.fromhex(reference.id)}
-
-
-def _refused(name: str, error: Exception) -> IdentityError:
-    pkcs11 = _imported()
-    if isinstance(error, pkcs11.PinLocked | pkcs11.PinExpired):
-        return IdentityError(
-            f"the PIN of the token '{name}' is locked or expired; set it anew with the token's own tool",
-            code="token.locked",
-        )
-    if isinstance(error, pkcs11.MultipleTokensReturned):
-        return IdentityError(
-            f"there are several tokens '{name}'; plug in the one that is meant, or rename the other",
-            code="token.ambiguous",
-        )
-    if isinstance(error, pkcs11.MechanismInvalid | pkcs11.DomainParamsInvalid | pkcs11.AttributeValueInvalid):
-        return IdentityError(
-            f"the token '{name}' cannot do what is needed (Ed25519 and ECDSA with P-256); use one that can",
-            code="token.unsuitable",
-        )
-    return IdentityError(
-        f"the token '{name}' is not there or does not answer ({type(error).__name__}); plug it in, check module and "
-        "token in pkcs11.yaml, and start again",
-        code="token.unavailable",
-    )
-
-
-def _wrong_pin(name: str) -> IdentityError:
-    return IdentityError(
-        f"the token '{name}' refuses the PIN; correct the PIN file before you try again, as a token locks after a few "
-        "wrong ones",
-        code="token.wrong_pin",
-    )
-
-
-def _imported() -> Any:
-    try:
-        import pkcs11
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            "a key is in a token, and this installation has no 'python-pkcs11'; install collegium[pkcs11]",
-            code="token.not_installed",
-        ) from error
-    return pkcs11
 
 
 _tokens: dict[TokenDescription, Token] = {}

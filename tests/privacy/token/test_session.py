@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.errors import CollegiumError, ConfigError, IdentityError
-from privacy.token import session
+from privacy.token import refusals, session
 from privacy.token.description import KeyReference
 from privacy.token.keys import TokenCertificateKey, TokenSigner
 from privacy.token.session import Token, token_of
@@ -100,9 +100,8 @@ def test_a_refused_pin_is_not_shown_to_the_token_again(hsm: SoftHsm, monkeypatch
     signer.token.forget()
     hsm.pin_file.write_text("141421")
     refused("token.wrong_pin", signer.token, signer.reference)
-    imported = session._imported
-    asked = []
-    monkeypatch.setattr(imported(), "lib", lambda module: asked.append(module))
+    asked: list[str] = []
+    monkeypatch.setattr(refusals.imported(), "lib", lambda module: asked.append(module))
     for _ in range(3):
         refused("token.wrong_pin", signer.token, signer.reference)
     assert asked == []
