@@ -60,10 +60,10 @@ class KeyExchange:
         self.vault.keep_message("advertise", own)
         self._submit(own)
         board = self.client.published(self.place.round_number, Phase.ADVERTISED, (own,))
+        if self._name not in (message.signer for message in board.messages):
+            return self.follow()  # before it is asked who is revoked by now: we hand out no shares
         self.heads.heed(board.messages, self.place.round_number)
         advertised = advertise.check(self.place, board.messages, own, self.roster.revoked(board))
-        if self.place.silo not in advertised.members:
-            return self.follow()
         self.heads.keep(advertised)  # before anybody can train with our shares
         message = bodies.seal(share_set.build(self.place, secrets, advertised), self._name, self.identity.keys.identity)
         self.vault.keep_message("shares", message)

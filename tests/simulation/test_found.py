@@ -9,7 +9,19 @@ from collections.abc import Iterable
 import pytest
 
 from tests.simulation.conftest import Play, Stage
-from tests.simulation.operations import Cut, Disk, Join, Kill, Leave, Operation, Restore, Slow
+from tests.simulation.operations import (
+    Cut,
+    Disk,
+    Fault,
+    Join,
+    Kill,
+    Leave,
+    Operation,
+    Restore,
+    Revoke,
+    Slow,
+    Way,
+)
 from tests.simulation.world import World
 
 
@@ -95,6 +107,13 @@ def test_an_aggregator_put_back_from_the_last_round_to_the_first_lets_the_study_
     for copied, step in ((105, 116), (103, 185)):
         world = meeting(stage(4, 2, False, 5), [(Restore(0, copied, step),)], "an old copy comes back")
         assert all(reasons == ["finished"] for reasons in world.reasons.values())
+
+
+def test_a_silo_that_comes_too_late_follows_also_when_a_member_was_revoked_since(stage: Stage) -> None:
+    """It stopped as if the aggregator had admitted a revoked silo; the keys had been exchanged before."""
+    history = (Fault(1, 1, Way.REQUEST), Join(silo=2, at=21), Revoke(silo=1, at=21))
+    world = meeting(stage(4, 1, True), [history], "identity.revoked")
+    assert world.reasons[2] != ["round.revoked"]
 
 
 def test_what_silos_say_again_while_they_wait_is_not_written_again(stage: Stage) -> None:
