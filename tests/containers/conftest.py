@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +27,7 @@ class Table:
         self._rows.append((what, found, "" if seconds is None else f"{seconds:.0f} s"))
 
     def show(self) -> None:
-        wide = max(len(what) for what, _, _ in self._rows)
+        wide = max((len(what) for what, _, _ in self._rows), default=0)
         print("\n" + "\n".join(f"{what:<{wide}}  {found:<56} {seconds}" for what, found, seconds in self._rows))
 
 
@@ -73,8 +72,3 @@ def images(engine: Engine, base: str, context: Path, table: Table) -> tuple[str,
         seconds = engine.build(image, context, base)
         table.add(f"{image}, built", f"{engine.inspect(image)['Size'] / 1e6:.0f} MB", seconds)
     return IMAGES
-
-
-@pytest.fixture
-def began() -> float:
-    return time.monotonic()

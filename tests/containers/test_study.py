@@ -159,7 +159,7 @@ def test_three_silos_train_locked_down_and_go_on_after_being_killed(hall: Hall, 
     table.add("enrolled, ingested, approved, in containers", f"{4 * len(SILOS) + 2} runs", time.monotonic() - began)
     began = time.monotonic()
     server = hall.start("adder")
-    wait(lambda: engine.healthy(server), 60, "health of the aggregator")
+    wait(lambda: engine.healthy(server), 120, "health of the aggregator")
     table.add("aggregator, from start to healthy", "/livez answers", time.monotonic() - began)
     names = {name: hall.start(name) for name in SILOS}
 
@@ -169,9 +169,9 @@ def test_three_silos_train_locked_down_and_go_on_after_being_killed(hall: Hall, 
         assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
         assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
         table.add(f"{said}: uid, capabilities, new privileges, seccomp", f"{USER}, none, never, filtered")
-    wait(lambda: engine.healthy(names["north"]), 60, "health of a silo")
+    wait(lambda: engine.healthy(names["north"]), 120, "health of a silo")
 
-    wait(lambda: hall.closed("north") >= 1, 400, "first round")
+    wait(lambda: hall.closed("north") >= 1, 600, "first round")
     engine.podman("kill", "--signal", "KILL", server)
     engine.podman("kill", "--signal", "KILL", names["hill"])
     assert engine.state(server)["ExitCode"] == engine.state(names["hill"])["ExitCode"] == 137
@@ -179,7 +179,7 @@ def test_three_silos_train_locked_down_and_go_on_after_being_killed(hall: Hall, 
     engine.podman("start", server)
     engine.podman("start", names["hill"])
     killed = time.monotonic()
-    wait(lambda: engine.healthy(server), 60, "health of the restarted aggregator")
+    wait(lambda: engine.healthy(server), 120, "health of the restarted aggregator")
     table.add("killed and started again: aggregator healthy", "same state volume", time.monotonic() - killed)
     codes = {name: int(engine.podman("wait", container)) for name, container in names.items()}
     assert codes == dict.fromkeys(SILOS, 0), {name: engine.podman("logs", names[name]) for name in SILOS if codes[name]}
