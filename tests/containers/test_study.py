@@ -130,7 +130,7 @@ def enrolled(hall: Hall) -> None:
     content = draft.make(ROOT / "deploy/samples/study.yaml", SILOS, draft.Choices(rounds=3))
     content["privacy"]["lot_size"] = 10
     (hall.paper / "draft.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    hall.ca("init", "authority", "--name", draft.CONSORTIUM)
+    hall.ca("init", "authority", "--name", draft.CONSORTIUM, "--plain-keys")
     for number, name in enumerate(SILOS):
         phantom.make(SiloPlan(name, 60, 0.5, SCANNERS[number]), hall.folder / "data" / name, seed=number)
     own(hall.folder / "data")
