@@ -115,8 +115,11 @@ def test_the_job_runs_a_command_that_exists() -> None:
     app: Any = typer.main.get_command(importlib.import_module("silo_node.app").app)
     app.commands[subcommand].make_context("job", list(words))
     socket = option(PODS["run"], "--watch-at").removeprefix("unix:")
+    image = (ROOT / "deploy/containers/silo.Dockerfile").read_text()
     for probe in ("startupProbe", "livenessProbe"):
-        assert PODS["run"]["containers"][0][probe]["exec"]["command"][-1] == socket
+        python, _, health, asked = PODS["run"]["containers"][0][probe]["exec"]["command"]
+        assert asked == socket
+        assert f'"{python}", "-I", "{health}"' in image
 
 
 def test_what_needs_a_person_ends_the_job() -> None:
