@@ -19,6 +19,7 @@ import grpc
 import typer
 
 from aggregator import PACKAGES, enrolment, health, one_way_port
+from aggregator.allocator import few_arenas
 from aggregator.backup import note_restored
 from aggregator.configuration import AggregatorConfig
 from aggregator.coordinator import Coordinator
@@ -200,6 +201,7 @@ def serve(
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once serving.")] = None,
 ) -> None:
     """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""
+    few_arenas()
     identity = Identity.load(state / "identity")
     signed = study.load_signed(study_file, identity.study_key)
     with lock(state), ExitStack() as stack:
