@@ -1,6 +1,6 @@
 """One SQLite file: checked when opened, brought to the newest schema, written in transactions that last when they end.
 
-WAL, `synchronous=FULL`, foreign keys; private files. `PRAGMA user_version` is the number of migration steps that were
+WAL, foreign keys, an fsync a commit; private files. `PRAGMA user_version` is the number of migration steps that were
 done. One connection under one lock serves all threads: rows are small, and writers would wait for each other anyhow.
 What the tables mean is `aggregator.schema`'s and `aggregator.store`'s business.
 """
@@ -54,8 +54,12 @@ class Database:
                 raise
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, synced: bool = True) -> Iterator[sqlite3.Connection]:
         """A transaction, durable when this ends; an error in it undoes all of it.
+
+        Args:
+            synced: False where a power cut, unlike a kill, may take it back until the next synced one, which makes all
+                before it durable too. It saves an fsync.
 
         Raises:
             StorageError: the disk refused.
@@ -63,6 +67,7 @@ class Database:
             RuntimeError: our own code broke a constraint of the schema.
         """
         with self._lock, typed():
+            self._connection.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -94,7 +99,6 @@ class Database:
         version = check(self._connection, steps)
         if run("PRAGMA journal_mode = WAL").fetchone() != ("wal",):
             raise StorageError("the state directory's file system takes no write-ahead log; use one on a local disk")
-        run("PRAGMA synchronous = FULL")
         run("PRAGMA foreign_keys = ON")
         for number in range(version, len(steps)):
             with self.writing() as transaction:

@@ -8,6 +8,7 @@ nothing here that a key of the aggregator could open. It decides nothing: what m
 `aggregator.rounds`. All of it is thread-safe.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -33,13 +34,13 @@ class _State:
     database: Database
     files: FrameFiles
 
-    def frame(self, query: str, *values: object) -> bytes:
+    def frame(self, query: str, *values: object, checked: bool) -> bytes:
         """The frame whose digest a query finds. Raises ProtocolError when it is no longer kept."""
         row = self.database.one(query, *values)
         if row is None:
             raise _gone()
         try:
-            return self.files.read(row[0])
+            return self.files.read(row[0], checked=checked)
         except CorruptState as error:
             if self.database.one(query, *values) is None:  # scrubbed in between
                 raise _gone() from error
@@ -53,7 +54,7 @@ class Incoming:
         self._state, self._at = state, (number, silo)
 
     def put(self, piece: int, data: bytes) -> None:
-        """Store one piece durably.
+        """Store one piece. A kill costs nothing of it; a power cut before `commit` may, and then it is sent again.
 
         Raises:
             StorageError: the disk refused.
@@ -61,10 +62,11 @@ class Incoming:
         """
         database = self._state.database
         if piece == 0:
-            with database.writing() as to:
+            with database.writing(synced=False) as to:
                 to.execute("UPDATE upload SET seeds = ? WHERE (place, silo) = (?, ?)", (data, *self._at))
             return
-        with self._state.files.adding(data) as digest, database.writing() as to:
+        digest = hashlib.sha256(data).digest()
+        with self._state.files.adding(data, digest), database.writing(synced=False) as to:
             to.execute("INSERT INTO upload_frame VALUES (?, ?, ?, ?)", (*self._at, piece - 1, digest))
 
     def has(self, piece: int) -> bool:
@@ -76,7 +78,7 @@ class Incoming:
         return self._state.database.one(query, *self._at, piece - 1) is not None
 
     def commit(self) -> None:
-        """Make the upload part of the round at once. Raises StorageError."""
+        """Make the upload part of the round at once, durable with all its pieces. Raises StorageError."""
         with self._state.database.writing() as to:
             to.execute("UPDATE upload SET complete = 1 WHERE (place, silo) = (?, ?)", self._at)
 
@@ -122,9 +124,14 @@ class RoundStore:
         return self._headers(complete=1)
 
     def frame(self, silo: int, index: int) -> bytes:
-        """One stored frame of an upload. Raises ProtocolError when it is no longer kept."""
+        """One stored frame of an upload, as it was sent.
+
+        Raises:
+            ProtocolError: it is no longer kept.
+            CorruptState: it is not what was stored.
+        """
         query = "SELECT sha256 FROM upload_frame WHERE (place, silo, number) = (?, ?, ?)"
-        return self._state.frame(query, self._place, silo, index)
+        return self._state.frame(query, self._place, silo, index, checked=True)
 
     def seeds(self, silo: int) -> bytes:
         """The stored encryption seeds of an upload."""
@@ -133,18 +140,24 @@ class RoundStore:
             raise RuntimeError("only a complete upload is asked for its seeds")
         return bytes(found[0])
 
-    def put_sum(self, index: int, frame: bytes) -> None:
-        """Store one frame of the sum durably. Raises StorageError."""
+    def put_sum(self, index: int, frame: bytes) -> bytes:
+        """Store one frame of the sum; gives its SHA-256. It is durable before the next message that is put.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        digest = hashlib.sha256(frame).digest()
         before = self._one("SELECT sha256 FROM sum_frame WHERE (place, number) = (?, ?)", index)
-        with self._state.files.adding(frame) as digest, self._state.database.writing() as to:
+        with self._state.files.adding(frame, digest), self._state.database.writing(synced=False) as to:
             to.execute("INSERT OR REPLACE INTO sum_frame VALUES (?, ?, ?)", (self._place, index, digest))
         if before is not None:
             self._state.files.remove(before)
+        return digest
 
     def sum_frame(self, index: int) -> bytes:
-        """One stored frame of the sum. Raises ProtocolError when it is no longer kept."""
+        """One stored frame of the sum, to be checked by who gets it. Raises ProtocolError when it is no longer kept."""
         query = "SELECT sha256 FROM sum_frame WHERE (place, number) = (?, ?)"
-        return self._state.frame(query, self._place, index)
+        return self._state.frame(query, self._place, index, checked=False)
 
     def sum_frames(self) -> frozenset[int]:
         """Which frames are stored."""

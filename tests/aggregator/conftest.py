@@ -1,10 +1,11 @@
 import os
-from collections.abc import Sequence
+import sqlite3
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-from aggregator.database import Database, Step
+from aggregator.database import Database
 from tests.aggregator.hub import Hub, Members
 
 
@@ -22,14 +23,13 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> Members:
 @pytest.fixture
 def without_fsync(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that stop the aggregator very often: a process ends, but no power is cut, so files stay as written."""
-    opened = Database.__init__
+    writing = Database.writing
 
-    def opening(database: Database, path: Path, steps: Sequence[Step]) -> None:
-        opened(database, path, steps)
-        database.rows("PRAGMA synchronous = OFF")
+    def unsynced(database: Database, *, synced: bool = True) -> AbstractContextManager[sqlite3.Connection]:
+        return writing(database, synced=False)
 
     monkeypatch.setattr(os, "fsync", lambda _: None)
-    monkeypatch.setattr(Database, "__init__", opening)
+    monkeypatch.setattr(Database, "writing", unsynced)
 
 
 @pytest.fixture

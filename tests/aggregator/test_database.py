@@ -42,6 +42,8 @@ def test_it_is_durable_by_its_settings_and_private(path: Path) -> None:
     opened = Database(path, (FIRST,))
     add(opened, 1)
     settings = {name: opened.one(f"PRAGMA {name}") for name in ("journal_mode", "synchronous", "foreign_keys")}
+    with opened.writing(synced=False) as to:
+        assert to.execute("PRAGMA synchronous").fetchone() == (1,)
     assert settings == {"journal_mode": ("wal",), "synchronous": (2,), "foreign_keys": (1,)}
     files = sorted(path.parent.iterdir())
     assert [file.name for file in files] == [path.name, f"{path.name}-shm", f"{path.name}-wal"]
