@@ -15,7 +15,7 @@ from tests.e2e.scene import SILOS, Copied, Scene, end
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seccomp is Linux's"),
+    pytest.mark.skipif(not confined.possible(), reason="needs Linux 6.3, libseccomp and systemd-analyze"),
 ]
 
 

@@ -5,9 +5,11 @@ NoNewPrivileges=, LimitCORE=, UMask=. The mounts, users and devices of a unit ar
 """
 
 import ctypes
+import ctypes.util
 import errno
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +17,19 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[3]))
 from tests.deploy.systemd.units import values
 
-PR_SET_NO_NEW_PRIVS, PR_SET_MDWE, MDWE_REFUSE_EXEC_GAIN = 38, 65, 1
+PR_SET_NO_NEW_PRIVS, PR_SET_MDWE, PR_GET_MDWE, MDWE_REFUSE_EXEC_GAIN = 38, 65, 66, 1
 ALLOW, REFUSE = 0x7FFF0000, 0x00050000 | errno.EPERM
+
+
+def possible() -> bool:
+    """Whether this kernel (Linux 6.3 or newer) and this machine have all that it takes."""
+    libc = ctypes.CDLL(None)
+    return (
+        hasattr(libc, "prctl")
+        and libc.prctl(PR_GET_MDWE, 0, 0, 0, 0) >= 0
+        and ctypes.util.find_library("seccomp") is not None
+        and shutil.which("systemd-analyze") is not None
+    )
 
 
 def sets() -> dict[str, set[str]]:

@@ -13,7 +13,7 @@ import typer
 
 from privacy.channel.tls import host_and_port
 from silo_node.round_vault import MEMORY, default_folder
-from tests.deploy.systemd import units
+from tests.deploy.systemd import confined, units
 from tests.deploy.systemd.units import FOLDER, NAMES, value
 
 MOST_EXPOSED = 2.0
@@ -98,8 +98,7 @@ def test_the_users_of_the_units_are_made(tmp_path: Path) -> None:
     assert declared == [value(name, "User") for name in NAMES]
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="seccomp is Linux's")
-@needs_systemd
+@pytest.mark.skipif(not confined.possible(), reason="needs Linux 6.3, libseccomp and systemd-analyze")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_kernel_keeps_a_confined_program_to_its_unit(name: str) -> None:
     """That the filter used by the slow test is one: a call that is not in the unit is refused, others are not."""
@@ -109,7 +108,6 @@ def test_the_kernel_keeps_a_confined_program_to_its_unit(name: str) -> None:
         "print(libc.getppid() > 0, libc.setpriority(0, 0, 0), ctypes.get_errno(),"
         " status['Seccomp'].strip(), status['NoNewPrivs'].strip(), libc.prctl(66, 0, 0, 0, 0))"
     )
-    confined = Path(__file__).with_name("confined.py")
-    words = [sys.executable, confined, units.path(name), sys.executable, "-c", ask]
+    words = [sys.executable, confined.__file__, units.path(name), sys.executable, "-c", ask]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     assert said == ["True", "-1", "1", "2", "1", "1" if name == "aggregator" else "0"]
