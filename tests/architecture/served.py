@@ -31,6 +31,7 @@ BLOCKED = (
     "privacy.he.seal",
     "privacy.randomness",
     "privacy.secagg",
+    "pkcs11",
     "pydicom",
     "safetensors",
     "silo_node",
