@@ -13,12 +13,14 @@ TORCH_OPTIONS ?=
 WORKERS ?= 2
 # How long `make soak` plays at most.
 SOAK_SECONDS ?= 43200
+# How long `make fuzz` looks at each parser.
+FUZZ_SECONDS ?= 60
 PACKAGES := privacy imaging silo_node aggregator compliance deploy
 PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all simulate soak container-test lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
+.PHONY: help install demo test test-all simulate soak fuzz container-test bundle lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -59,6 +61,12 @@ soak: $(VENV)/.installed ## 100,000 of them, other ones each time, for SOAK_SECO
 
 container-test: $(VENV)/.installed ## build both images and have them train locked down (root; buildah, podman, runc, debootstrap)
 	@PYTHON=$(BIN)/python bash tests/containers/run.sh
+
+bundle: $(VENV)/.installed ## the signed offline bundle in dist/: wheels, images, what is in them (BASE, RELEASE_KEY)
+	@PYTHON=$(BIN)/python bash deploy/release/bundle.sh
+
+fuzz: $(VENV)/.installed ## every parser of a peer's or a disk's bytes, FUZZ_SECONDS each, guided by coverage
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) $(ARGUMENTS)
 
 lint: $(VENV)/.installed proto-check ## style, types, layers, security rules, generated code
 	@$(BIN)/ruff check .

@@ -1,0 +1,138 @@
+"""Everything that reads bytes of a peer."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import find
+from hypothesis import strategies as st
+
+from privacy.channel import enrolment, roster_statement
+from privacy.channel.admission import Request, check_request
+from privacy.channel.envelope import sign
+from privacy.channel.member import Member, Role
+from privacy.channel.one_way import records
+from privacy.channel.roster_statement import RosterStatement
+from privacy.channel.status import Told
+from privacy.configuration import parse
+from privacy.errors import CollegiumError
+from privacy.he import frames
+from privacy.he.params import CiphertextParams
+from privacy.wire import bodies, convert, exchange, renewals
+from privacy.wire.renewals import RenewRequest
+from privacy.wire.requests import Piece
+from tests.fuzz.target import Target
+from tests.privacy.wire import strategies as some
+
+KEY = Ed25519PrivateKey.generate()
+PUBLIC = KEY.public_key().public_bytes_raw()
+REFUSES = (CollegiumError,)
+PARAMS = CiphertextParams.choose(3, 1000)
+CALLS: tuple[tuple[str, Callable[[bytes], object], st.SearchStrategy[Any], Callable[[Any], bytes]], ...] = (
+    ("signed", bodies.decode_signed, some.signeds, bodies.encode_signed),
+    ("await", convert.decode_await, some.awaits, convert.encode_await),
+    ("board", convert.decode_board, some.boards, convert.encode_board),
+    ("sum-request", convert.decode_sum_request, some.sum_requests, convert.encode_sum_request),
+    ("frame-request", convert.decode_frame_request, some.frame_requests, convert.encode_frame_request),
+    ("frame", convert.decode_frame, st.binary(min_size=1, max_size=64), convert.encode_frame),
+    ("part-header", convert.decode_part, some.signeds, convert.encode_header_part),
+    ("part-piece", convert.decode_part, st.builds(Piece, st.just(1), st.just(b"x")), convert.encode_piece),
+    ("snapshot-download", convert.decode_snapshot_download, some.snapshot_downloads, convert.encode_snapshot_download),
+    ("snapshot-frame", convert.decode_snapshot_frame, some.snapshot_frames, convert.encode_snapshot_frame),
+    ("heads-given", exchange.decode_given, some.heads_given, exchange.encode_given),
+    ("heads-shown", exchange.decode_shown, some.heads_shown, exchange.encode_shown),
+    ("head-query", convert.decode_head_query, some.head_queries, convert.encode_head_query),
+    (
+        "renewal",
+        renewals.decode_request,
+        st.builds(RenewRequest, some.digests, st.binary(min_size=1, max_size=64)),
+        renewals.encode_request,
+    ),
+)
+"""What the bytes of a call are read with, and how such bytes are made."""
+
+
+def simplest(strategy: st.SearchStrategy[Any], encode: Callable[[Any], bytes]) -> Callable[[], Iterator[bytes]]:
+    """The simplest message of a kind, encoded."""
+
+    def seeds() -> Iterator[bytes]:
+        yield encode(find(strategy, lambda _: True))
+
+    return seeds
+
+
+def opened(kind: type[Any], data: bytes) -> object:
+    """A body that was signed, whatever it is: no fuzzing gets past a signature."""
+    return bodies.open_signed(sign(bodies.kind_of(kind), data, "north", KEY), kind, PUBLIC)
+
+
+def of_body(kind: type[Any]) -> Target:
+    """The parser of one kind of signed message."""
+    every = some.any_body.filter(lambda body: type(body) is kind)
+    return Target(f"body-{bodies.kind_of(kind)}", partial(opened, kind), REFUSES, simplest(every, bodies.encode_body))
+
+
+def statement(data: bytes) -> object:
+    """A roster statement whose signature is right."""
+    return roster_statement.open_signed(sign(roster_statement.KIND, data, "demo", KEY), "demo", PUBLIC)
+
+
+def admission(data: bytes) -> object:
+    """A request for admission or renewal, as the consortium reads it."""
+    return check_request(parse(data, Request, name="request"))
+
+
+def a_frame(data: bytes) -> object:
+    """A frame of one ciphertext; the parser takes one length alone, so the bytes are brought to it."""
+    size = PARAMS.ciphertext_bytes
+    return frames.decode((data * (size // max(1, len(data)) + 1))[:size] if data else b"", 1, PARAMS)
+
+
+def statements() -> Iterator[bytes]:
+    """A statement that revokes nobody."""
+    yield RosterStatement(
+        consortium="demo", serial=1, issued="2026-03-01T00:00:00Z", expires="2026-04-01T00:00:00Z"
+    ).canonical()
+
+
+def requests() -> Iterator[bytes]:
+    """A silo's request for admission, as its file."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "token").write_text("t" * 40)
+        (root / "token").chmod(0o600)
+        enrolment.begin(root, Member("demo", Role.SILO, "north"), (), root / "token", root / "request.json")
+        yield (root / "request.json").read_bytes()
+
+
+def one_way_heads() -> Iterator[bytes]:
+    """The head of a call, signed by a certificate of its own."""
+    key, name = ec.derive_private_key(7, ec.SECP256R1()), x509.Name([])
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(1)
+    certificate = made.not_valid_before(at).not_valid_after(at + timedelta(days=1)).sign(key, hashes.SHA256())
+    yield records.Head(bytes(records.FRESH_BYTES), 1, certificate, b"proof").encode()
+
+
+def statuses() -> Iterator[bytes]:
+    """How a call ended."""
+    yield records.status_bytes(Told(grpc.StatusCode.UNAVAILABLE, "later", "Unreachable", "peer.busy"))
+
+
+TARGETS = (
+    *(Target(f"call-{name}", read, REFUSES, simplest(strategy, encode)) for name, read, strategy, encode in CALLS),
+    *map(of_body, get_args(bodies.Body)),
+    Target("ciphertext-frame", a_frame, REFUSES, lambda: iter([b"\x01"])),
+    Target("roster-statement", statement, REFUSES, statements),
+    Target("admission-request", admission, REFUSES, requests),
+    Target("one-way-head", records.read_head, REFUSES, one_way_heads),
+    Target("one-way-status", records.read_status, REFUSES, statuses),
+)
