@@ -9,21 +9,23 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from aggregator import frame_files
+from aggregator import database, frame_files
 from aggregator.backup import MANIFEST, back_up, check, note_restored
 from aggregator.store import DATABASE
 from privacy import durable
 from privacy.errors import CollegiumError, ConfigError, StorageError
 from privacy.ledger import backup as ledgers
 from privacy.ledger import reader
+from privacy.ledger.reader import VerifiedLedger
 from privacy.ledger.store import Ledger
 from privacy.wire.requests import Phase
 from tests import stored
 from tests.aggregator.hub import Hub, Members
-from tests.aggregator.test_coordinator import agree, finish
+from tests.aggregator.test_coordinator import Silos, agree, finish
 
 ALL = (1, 2, 3, 4)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -178,8 +180,8 @@ def spoil(path: Path, at: int = -40) -> None:
 
 def older(copy: Path) -> None:
     """Another, sound, database of fewer frames."""
-    with closing(sqlite3.connect(copy / "studies/trial" / DATABASE)) as database, database:
-        database.execute("DELETE FROM upload_frame WHERE place = 2 AND silo = 1")
+    with closing(sqlite3.connect(copy / "studies/trial" / DATABASE)) as changed, changed:
+        changed.execute("DELETE FROM upload_frame WHERE place = 2 AND silo = 1")
 
 
 TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -275,3 +277,52 @@ def test_the_ledger_says_once_that_a_backup_was_put_back(ledger: Ledger, sound: 
     assert entry.body["code"] == "state.restored"
     assert "2026-03-01T12:00:00Z" in str(entry.body["detail"])
     assert not (tmp_path / "copy" / MANIFEST).exists()
+
+
+@pytest.mark.usefixtures("without_fsync")
+@pytest.mark.parametrize("stride", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_backup_of_any_instant_of_a_round_is_gone_on_from(tmp_path: Path, members: Members, stride: int) -> None:
+    """Between any two durable steps: store and ledger of the copy fit, and the round ends with one of each entry."""
+    first, copies = Silos(Hub(tmp_path / "hub", members), 1), list[Path]()
+    state, steps = state_of(first.hub, tmp_path / "state"), [0]
+    commit, append = database.commit, Ledger.append
+
+    def copied_before(step: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any) -> Any:
+            steps[0] += 1
+            if steps[0] % stride == 0:
+                copies.append(tmp_path / f"copy-{steps[0]}")
+                back_up(state, copies[-1], NOW)
+            return step(*arguments)
+
+        return instead
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "commit", copied_before(commit))
+        patch.setattr(Ledger, "append", copied_before(append))
+        first.run()
+    assert len(copies) * stride > 25
+    for copy in copies:
+        check(copy)
+        silos = Silos(put_back(copy, copy / "again", members), 1)
+        silos.sets, silos.signed, silos.frames, silos.unmasks = first.sets, first.signed, first.frames, first.unmasks
+        silos.run()
+        assert silos.hub.kinds() == ["survivors", "closed"], copy.name
+        silos.hub.store.close()
+        silos.hub.ledger.close()
+
+
+def test_what_came_between_the_copies_of_ledger_and_studies_is_entered_at_the_next_start(
+    tmp_path: Path, members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silos, copy_ledger = Silos(Hub(tmp_path / "hub", members), 1), ledgers.copy
+
+    def then_a_round(ledger: Path, target: Path) -> VerifiedLedger:
+        copied = copy_ledger(ledger, target)
+        silos.run()
+        return copied
+
+    monkeypatch.setattr(ledgers, "copy", then_a_round)
+    manifest = back_up(state_of(silos.hub, tmp_path / "state"), tmp_path / "copy", NOW)
+    assert manifest.ledger_size == 0
+    assert put_back(tmp_path / "copy", tmp_path / "again", members).kinds() == ["survivors", "closed"]
