@@ -21,7 +21,7 @@ NORTH = 1
 def made(folder: Path, hsm: SoftHsm, rounds: int) -> Federation:
     consortium = Consortium(folder)
     consortium.tokens["north"] = hsm.description("north")
-    return Federation(folder, consortium, rounds=rounds)
+    return Federation(folder, consortium, rounds=rounds, deadline=20)
 
 
 class Signatures:
@@ -56,13 +56,13 @@ def test_a_round_with_a_silo_whose_keys_are_in_a_token(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("before", [2, 5, 8, 12, 16, 20, 25, 30])
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("before", [2, 8, 16, 25])
 def test_a_token_that_is_pulled_out_amid_a_round(
     tmp_path: Path, hsm: SoftHsm, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     """The silo ends with an error that says so, and goes on where it was when it is started with the token again."""
     federation = made(tmp_path, hsm, 2)
-    federation.deadline = 30
     Signatures(hsm, monkeypatch, before)
     stopped: list[IdentityError] = []
 
@@ -85,7 +85,7 @@ def test_a_token_that_is_pulled_out_amid_a_round(
     with federation.serving() as program:
         worker = threading.Thread(target=north)
         worker.start()
-        results += run_all([federation.agent(index, program.port) for index in (2, 3)])
+        results += run_all([federation.agent(index, program.port) for index in (2, 3)], timeout=120.0)
         worker.join(30)
     assert [error.code for error in stopped] == ["token.unavailable"]
     assert len(results) == 3
