@@ -117,6 +117,9 @@ def _waits(world: World) -> Iterator[str]:
     keyless = not any(_entries(world, silo, "key_granted") for silo in waiting)
     if keyless and STEWARD not in waiting:
         return  # the steward is gone, and nobody else has the key
+    refusing = [silo for silo, reasons in world.reasons.items() if reasons[-1:] == ["witness.forgot"]]
+    if _forgot(world) and len(refusing) > len(world.silos) - world.cast.study.roster.threshold:
+        return  # they want a person's word for a ledger of which the aggregator, which was put back, knows less
     if waiting and _able(world) - len(_put_back(world) - {0}) >= world.cast.study.roster.threshold:
         yield f"silos {waiting} wait for ever; so far {world.reasons}"
 

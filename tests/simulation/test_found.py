@@ -116,6 +116,13 @@ def test_a_silo_that_comes_too_late_follows_also_when_a_member_was_revoked_since
     assert world.reasons[2] != ["round.revoked"]
 
 
+def test_a_silo_waits_for_others_that_want_a_persons_word_as_the_aggregator_forgot_them(stage: Stage) -> None:
+    """They had finished, and are started for its sake; they do not go on with an aggregator that lost what it knew."""
+    world = meeting(stage(4, 2, False, 5), [(Restore(0, 19, 227), Restore(3, 39, 289))], "[witness.forgot]")
+    assert world.reasons[3][-1] == "ledger.rolled_back"
+    assert all(world.reasons[silo][-1] == "witness.forgot" for silo in (1, 2, 4))
+
+
 def test_what_silos_say_again_while_they_wait_is_not_written_again(stage: Stage) -> None:
     """Two of three waited for a third one's Close for days, and each of their polls cost the aggregator a write."""
     world = meeting(stage(3, 1), [(Leave(silo=1, step=210),)], "killed before it has the answer to")
