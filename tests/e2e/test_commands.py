@@ -69,6 +69,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),
         ("silo", "ledger", "recover"),
         ("silo", "pacs", "echo"),
+        *((name, "verify-release") for name in ("silo", "aggregator")),
         *(("aggregator", word) for word in ("init", "enrol", "serve", "status", "doctor", "backup")),
         *(("consortium", word) for word in ("init", "token", "admit", "renew", "revoke", "roster-statement")),
         *(("consortium", "study", word) for word in ("sign", "explain", "from-bundle")),
