@@ -15,6 +15,7 @@ from privacy.operations import reach
 from privacy.token.keys import prove
 
 _EXPIRED, _NOT_YET_VALID = 10, 9  # X509_V_ERR_* of OpenSSL's x509_vfy.h
+_CLOSED = "peer.closed"
 _OTHER_HOST, _OTHER_ADDRESS = 62, 64
 
 
@@ -63,7 +64,14 @@ def diagnose(
     except OSError:
         return Unreachable(f"nothing answers at {target}; start the aggregator, or check the address and the firewall")
     with connection:
-        return _shake_hands(trusted or identity.authority_pem, connection, host, target)
+        found = _shake_hands(trusted or identity.authority_pem, connection, host, target)
+    if trusted is not None and found.code == _CLOSED:
+        return Unreachable(
+            f"what opens TLS at {target} answers, but no call gets through; it must pass HTTP/2 on to the aggregator's"
+            " port for one-way lines, by TLS 1.3, and take the aggregator's certificate",
+            code="peer.proxy",
+        )
+    return found
 
 
 def _shake_hands(trusted: bytes, connection: socket.socket, host: str, target: str) -> CollegiumError:
@@ -75,7 +83,7 @@ def _shake_hands(trusted: bytes, connection: socket.socket, host: str, target: s
         with context.wrap_socket(connection, server_hostname=host):
             return Unreachable(
                 f"{target} is the aggregator, but it closes our connection; compare the clocks of both machines",
-                code="peer.closed",
+                code=_CLOSED,
             )
     except ssl.SSLCertVerificationError as error:
         return _verdict(error.verify_code, target)

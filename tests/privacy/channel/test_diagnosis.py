@@ -10,6 +10,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.errors import IdentityError, Unreachable
 from tests.consortium import Consortium
+from tests.privacy.channel.breaking_proxy import BreakingProxy
 from tests.privacy.channel.serving import serving
 
 
@@ -55,6 +56,14 @@ def test_an_expired_aggregator(silo: Identity, consortium: Consortium) -> None:
     found = diagnose(silo, f"localhost:{port}")
     server.stop(0).wait()
     assert (type(found), found.code) == (IdentityError, "identity.expired")
+
+
+def test_a_device_that_opens_tls_and_passes_nothing_on(hub: Identity, silo: Identity) -> None:
+    device = BreakingProxy(1, hub.authority_pem)
+    with device.running() as port:
+        found = diagnose(silo, f"localhost:{port}", trusted=device.trusted)
+        assert (type(found), found.code) == (Unreachable, "peer.proxy")
+        assert diagnose(silo, f"localhost:{port}").code == "identity.foreign"
 
 
 def test_something_that_speaks_no_tls(silo: Identity) -> None:
