@@ -12,8 +12,9 @@ from privacy.secagg.survivors import CheckedSurvivors
 from silo_node.agent import Agent
 from silo_node.global_model import GlobalModel
 from silo_node.records import RoundRecords
+from silo_node.seen_heads import SeenHeads
 from tests.simulation.conftest import Stage
-from tests.simulation.operations import Kill, Leave, Operation
+from tests.simulation.operations import Kill, Leave, Operation, Restore
 from tests.simulation.silo import MarkingLearner, SimulatedAgent
 
 
@@ -77,6 +78,13 @@ def test_a_silo_that_goes_on_with_another_model(stage: Stage, monkeypatch: pytes
 def test_a_wait_without_an_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aggregator.deadlines, "due_at", lambda *_: None)
     breaks(stage, "wait for ever", Leave(silo=4, step=60))
+
+
+def test_a_charge_that_others_know_of_and_nobody_asks_them(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SeenHeads, "heed", lambda *_: None)
+    history = (Restore(0, 1, 63), Restore(2, 1, 92))
+    with pytest.raises(AssertionError, match="silo 2 trains round 2, and its ledger has forgotten the charge of"):
+        stage(4, 2, False, 5)(history)
 
 
 def test_a_silo_that_stays_away_and_says_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
