@@ -97,7 +97,7 @@ class Nursery:
         line = {"log": str(log), "order": order.text(), "arguments": [str(argument) for argument in arguments]}
         print(json.dumps(line), file=self._process.stdin, flush=True)
         with self._told:
-            assert self._told.wait_for(lambda: self._started, 120), "the nursery does not answer"
+            assert self._told.wait_for(lambda: self._started, 300), "the nursery does not answer"
             return Forked(self, self._started.pop())
 
     def _listen(self) -> None:

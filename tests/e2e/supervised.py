@@ -16,8 +16,8 @@ from tests.e2e.relay import Relay
 from tests.e2e.scene import Scene, end, wait
 
 HUB = "hub"
-PATIENCE = 300.0
-"""Seconds that a study may take with all its kills."""
+PATIENCE = 900.0
+"""Seconds that a study may take with all its kills, and a silo waits for an aggregator: for machines that are slow."""
 
 Process = Forked | subprocess.Popen[bytes]
 
@@ -55,7 +55,7 @@ class Supervised:
         """Start a silo's `run`."""
         order = Order(self._place(silo), str(self.all_notes / silo))
         port = self.relays[silo].port if silo in self.relays else self.port
-        return self.nursery.start(self.scene.log(silo), order, *self.scene.run_arguments(silo, port))
+        return self.nursery.start(self.scene.log(silo), order, *self.scene.run_arguments(silo, port, PATIENCE))
 
     @property
     def all_notes(self) -> Path:

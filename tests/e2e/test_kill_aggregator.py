@@ -16,7 +16,7 @@ from tests.e2e.nursery import Nursery
 from tests.e2e.scene import Scene
 from tests.e2e.supervised import HUB, Supervised
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1000), pytest.mark.slow]
 STORE = "aggregator.store:RoundStore"
 
 

@@ -17,7 +17,7 @@ from tests.e2e.nursery import Nursery
 from tests.e2e.scene import Scene
 from tests.e2e.supervised import Supervised
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1000), pytest.mark.slow]
 VICTIM = "hill"
 ROUND = 2
 VAULT = "silo_node.round_vault:RoundVault"

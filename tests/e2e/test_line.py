@@ -19,7 +19,7 @@ from tests.e2e.relay import Relay, Weather
 from tests.e2e.scene import Scene
 from tests.e2e.supervised import Supervised
 
-pytestmark = [pytest.mark.timeout(400), pytest.mark.slow]
+pytestmark = [pytest.mark.timeout(1000), pytest.mark.slow]
 VICTIM = "hill"
 FRAME = 2**20
 AMID = 3 * FRAME
