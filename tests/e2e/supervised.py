@@ -46,7 +46,7 @@ class Supervised:
             processes |= {silo: self.start(silo) for silo in self.scene.silos}
             self._follow(processes)
             processes[HUB].send_signal(15)
-            assert processes[HUB].wait(30) == 0, self.words(HUB)
+            assert processes[HUB].wait(120) == 0, self.words(HUB)
         finally:
             end(*processes.values())
         assert dict(self.kills) == {name: len(places) for name, places in self.places.items()}
