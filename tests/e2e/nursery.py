@@ -106,6 +106,7 @@ class Nursery:
             what, pid, *code = line.split()
             with self._told:
                 if what == "started":
+                    self.ended.pop(int(pid), None)  # of an earlier process: the system gives numbers again
                     self._started.append(int(pid))
                 else:
                     self.ended[int(pid)] = int(code[0])
