@@ -74,3 +74,14 @@ def test_every_option_and_key_that_is_named_exists() -> None:
 def test_only_one_flow_comes_in_to_a_silo() -> None:
     assert [number for number, row in ROWS.items() if row[TO] == "silo"] == [8]
     assert {number for number, row in ROWS.items() if "aggregator" in row[FROM]} == set()
+
+
+def test_what_remains_of_a_threat_is_the_item_that_is_meant() -> None:
+    items = dict(re.findall(r"^(\d+)\. \*\*(.+?)\.?\*\*", TEXT.partition("### What is not promised")[2], re.MULTILINE))
+    cells = re.findall(r"\| non-promises? ([0-9, and]+) \|", TEXT)
+    meant = [items[number] for cell in cells for number in re.findall(r"\d+", cell)]
+    assert [title.split()[0] for title in meant] == [
+        *("Invented", "A"),
+        *("More", "Metrics", "A", "Side", "The", "Privacy"),
+        *("Availability", "An"),
+    ]
