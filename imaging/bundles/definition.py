@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from imaging import bounded
 from imaging.errors import ImagingError
 
 MAX_BYTES = 1_000_000
@@ -59,8 +60,7 @@ def read(path: Path, sha256: str | None = None) -> Definition:
             `bundle.expression`, `bundle.reference`.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = bounded.read(path, MAX_BYTES)
     except OSError as error:
         raise ImagingError(
             f"the bundle's configuration cannot be read ({error.strerror}); check the file", "bundle.unreadable"

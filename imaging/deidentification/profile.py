@@ -13,6 +13,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 from pydicom.datadict import dictionary_has_tag, dictionary_VR, tag_for_keyword
 
+from imaging import bounded
 from imaging.errors import ImagingError
 
 MAX_BYTES = 1_000_000
@@ -137,8 +138,7 @@ def read(path: Path) -> Profile:
         ImagingError: `profile.unreadable` or `profile.invalid`, which names the key and never a value.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = bounded.read(path, MAX_BYTES)
     except OSError as error:
         raise ImagingError(
             "the profile cannot be read; check its name and permissions", "profile.unreadable"

@@ -15,6 +15,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from imaging import bounded
 from imaging.errors import ImagingError
 
 MAX_FILE_BYTES = 2**30
@@ -64,8 +65,7 @@ def read(path: Path, kinds: frozenset[str]) -> FileDataset:
         ImagingError: `label_file.unreadable`, `label_file.too_large`, `label_file.kind` or `label_file.malformed`.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = bounded.read(path, MAX_FILE_BYTES)
     except OSError as error:
         raise ImagingError("a label file cannot be read; check its permissions", "label_file.unreadable") from error
     if len(data) > MAX_FILE_BYTES:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from imaging import bounded
 from imaging.errors import ImagingError
 from imaging.labels.kinds import Binary, Kind, Value
 
@@ -164,8 +165,7 @@ def read(path: Path, names: Names, kind: Kind | None = None) -> Table:
 
 def _text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = bounded.read(path, MAX_BYTES)
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ImagingError(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging import bounded
 from imaging.errors import ImagingError
 
 if TYPE_CHECKING:
@@ -113,8 +114,7 @@ def content(path: Path, sha256: str) -> bytes:
         ImagingError: `pretrained.unreadable`, `pretrained.too_large`, `pretrained.digest`.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = bounded.read(path, MAX_BYTES)
     except OSError as error:
         raise ImagingError(
             f"the starting weights cannot be read ({error.strerror}); check the file", "pretrained.unreadable"

@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from imaging import bounded
 from imaging.errors import ImagingError
 
 REQUIRED = ("file", "patient")
@@ -56,8 +57,7 @@ def read(listing: Path) -> tuple[ListedFile, ...]:
             `listing.outside`, `listing.missing`, `listing.duplicate`, `listing.empty`.
     """
     try:
-        with listing.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = bounded.read(listing, MAX_BYTES)
         text = data.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ImagingError(

@@ -19,6 +19,7 @@ from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
+from imaging import bounded
 from imaging.volumes import rejection
 from imaging.volumes.rejection import ImageRejected, Rejection
 
@@ -67,8 +68,7 @@ def load(path: Path) -> bytes:
         ImageRejected: UNREADABLE, TOO_LARGE.
     """
     try:
-        with path.open("rb") as file:
-            data = file.read(rejection.MAX_FILE_BYTES + 1)
+        data = bounded.read(path, rejection.MAX_FILE_BYTES)
     except OSError as error:
         raise ImageRejected(Rejection.UNREADABLE) from error
     if len(data) > rejection.MAX_FILE_BYTES:

@@ -70,7 +70,7 @@ def verify(text: str, key: bytes) -> Proven:
     head, blank, note = text.partition("\n\n")
     lines = head.split("\n")
     index = _INDEX.fullmatch(lines[2]) if len(lines) >= 3 else None
-    if len(text) > MAX_BYTES or not blank or lines[0] != MAGIC or not lines[1].startswith("extra ") or index is None:
+    if len(text) > MAX_BYTES or not blank or index is None or lines[0] != MAGIC or not lines[1].startswith("extra "):
         raise CorruptState("this file is no proof of a ledger entry", code="ledger.proof")
     line, sequence = decode(lines[1].removeprefix("extra ")), int(index[1])
     path = [decode(one) for one in lines[3:]]
