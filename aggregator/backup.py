@@ -27,7 +27,7 @@ from privacy.errors import ConfigError, CorruptState
 from privacy.ledger import backup as ledgers
 from privacy.ledger import reader
 from privacy.ledger.store import Ledger
-from privacy.study import Hex32
+from privacy.roster import Hex32
 
 MANIFEST = "backup.json"
 FILES = ("aggregator.yaml", "roster-statement.json", "newest-roster-statement.json")

@@ -20,7 +20,8 @@ from privacy.channel.files import publish
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
 from privacy.errors import IdentityError, ProtocolError
-from privacy.study import Hex32, Study
+from privacy.roster import Hex32
+from privacy.study import Study
 from privacy.wire.renewals import RenewRequest
 
 

@@ -48,7 +48,7 @@ from privacy.channel.identity import Identity
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
 from privacy.he.workers import cores
-from privacy.study import least_threshold
+from privacy.roster import least_threshold
 from privacy.wire import convert
 from privacy.wire.requests import AwaitRequest, Phase
 

@@ -31,7 +31,7 @@ from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
 from privacy.ledger.audits import refuting
 from privacy.ledger.cosigned import Party
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 
 FORMAT = "collegium-report/1"
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from compliance.canonical import canonical
 from privacy.digest import Json
 from privacy.errors import ConfigError, CorruptState, IdentityError
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 
 PAYLOAD_TYPE: Final = "application/vnd.collegium.report-signature+json"
 FORMAT: Final = "collegium-report-signature/1"

@@ -15,7 +15,8 @@ from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.governance import Governance
 from privacy.ledger.entry import Entry
-from privacy.study import Encryption, Privacy, fingerprint
+from privacy.roster import fingerprint
+from privacy.study import Encryption, Privacy
 
 RLWE_BITS = {4096: ((58, 256), (75, 192), (109, 128)), 16384: ((237, 256), (305, 192), (438, 128))}
 """Largest modulus in bits, and classical security in bits it gives, by ring degree: HomomorphicEncryption.org security

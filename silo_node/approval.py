@@ -21,7 +21,8 @@ from privacy.ledger import audits
 from privacy.ledger.budget import BudgetFilter, Cap, charged
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
-from privacy.study import Roster, Study
+from privacy.roster import Roster
+from privacy.study import Study
 from silo_node import tasks
 from silo_node.configuration import Policy
 from silo_node.state import StudyDirectory

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
-from privacy.study import Roster
+from privacy.roster import Roster
 
 
 @dataclass(frozen=True)

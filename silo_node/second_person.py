@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
 from privacy.channel.files import read_secret, write_secret
 from privacy.channel.passphrase import check_new
 from privacy.errors import IdentityError
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 
 
 def make(path: Path, passphrase: str) -> str:

@@ -17,8 +17,8 @@ from privacy.channel.envelope import Signed
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState, ProtocolError
 from privacy.ledger.witness import Seen
+from privacy.roster import Roster
 from privacy.secagg.advertise import AdvertiseSet
-from privacy.study import Roster
 from privacy.wire import bodies
 from privacy.wire.limits import MAX_HEADS
 from privacy.wire.messages import Advertise, LedgerHead

@@ -15,6 +15,7 @@ from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.he import frames
 from privacy.he.params import PRIMES, CiphertextParams
+from privacy.roster import Party, Roster, least_threshold
 from privacy.secagg import advertise, masks, prg, share_set, unmask
 from privacy.secagg.advertise import AdvertiseSet
 from privacy.secagg.mac import RoundMac
@@ -22,7 +23,6 @@ from privacy.secagg.place import Place
 from privacy.secagg.round_keys import RoundSecrets, upload_keys
 from privacy.secagg.share_set import Received, ShareSet
 from privacy.secagg.unmask import Recovered
-from privacy.study import Party, Roster, least_threshold
 from privacy.wire import bodies
 
 Words = list[NDArray[np.uint64]]

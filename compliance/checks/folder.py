@@ -20,7 +20,8 @@ from compliance.report import FORMAT
 from privacy.configuration import load
 from privacy.errors import CorruptState
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION
-from privacy.study import SignedStudy, dump, fingerprint
+from privacy.roster import fingerprint
+from privacy.study import SignedStudy, dump
 
 _LEDGER = "|".join(map(re.escape, (VERSION, ORIGIN, ENTRIES, HEAD)))
 _OWN: Final = re.compile(

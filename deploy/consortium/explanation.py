@@ -17,7 +17,8 @@ from privacy.channel.member import Role
 from privacy.configuration import load
 from privacy.digest import Json
 from privacy.he.params import NOISE_BOUND, CiphertextParams
-from privacy.study import Party, SignedStudy, Study, fingerprint, load_signed
+from privacy.roster import Party, fingerprint
+from privacy.study import SignedStudy, Study, load_signed
 from privacy.update import UpdateLayout
 from silo_node.layout import metric_fields
 

@@ -21,18 +21,8 @@ from privacy.errors import StudyError
 from privacy.governance import Governance
 from privacy.he.params import CiphertextParams
 from privacy.learning import Component, Model, Name, Task
-from privacy.study import (
-    Aggregation,
-    Encryption,
-    Evaluation,
-    Party,
-    Privacy,
-    SignedStudy,
-    Study,
-    Training,
-    least_threshold,
-    sign,
-)
+from privacy.roster import Party, least_threshold
+from privacy.study import Aggregation, Encryption, Evaluation, Privacy, SignedStudy, Study, Training, sign
 
 
 class DraftRoster(Strict):

@@ -33,7 +33,7 @@ from privacy.errors import ConfigError
 from privacy.ledger.software import code_digest
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 from silo_node import PACKAGES as SILO
 
 ROOT = Path(__file__).parents[2]

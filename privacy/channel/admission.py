@@ -26,7 +26,7 @@ from privacy.configuration import Strict
 from privacy.digest import Json, canonical_json
 from privacy.errors import ConfigError, IdentityError
 from privacy.learning import Name
-from privacy.study import Hex32, fingerprint
+from privacy.roster import Hex32, fingerprint
 
 REQUEST_KIND = "enrolment-request"
 PROOF_KIND = "enrolment-proof"

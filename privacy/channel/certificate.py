@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from privacy.channel.member import Member, Role
 from privacy.errors import IdentityError
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 
 USAGE: dict[Role, ObjectIdentifier] = {
     Role.SILO: ExtendedKeyUsageOID.CLIENT_AUTH,

@@ -30,8 +30,8 @@ from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
 from privacy.errors import IdentityError, StorageError
 from privacy.learning import Name
+from privacy.roster import Hex32, fingerprint
 from privacy.signer import Signer
-from privacy.study import Hex32, fingerprint
 from privacy.token.description import DESCRIPTION_FILE
 from privacy.token.keys import TokenCertificateKey, TokenSigner, take_back
 from privacy.token.session import Token

@@ -21,8 +21,8 @@ from privacy.configuration import Strict, load
 from privacy.digest import canonical_json
 from privacy.errors import IdentityError, ProtocolError
 from privacy.learning import Name
+from privacy.roster import Hex32, Roster
 from privacy.signer import Signer
-from privacy.study import Hex32, Roster
 
 KIND = "roster-statement"
 MAX_LIFE = timedelta(days=90)

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
 from privacy.ledger.entry import Entry
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 
 CONTEXT = b"collegium/v1/budget-set\x00"
 

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from privacy.configuration import Strict
 from privacy.digest import canonical_json
 from privacy.errors import CorruptState, IdentityError
-from privacy.study import Hex32, fingerprint
+from privacy.roster import Hex32, fingerprint
 
 MANIFEST, SIGNATURE = "release.json", "release.sig"
 CONTEXT = b"collegium/v1/release\x00"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError, ProtocolError
-from privacy.study import Roster
+from privacy.roster import Roster
 from privacy.wire import bodies
 from privacy.wire.messages import Close, LedgerHead
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
+from privacy.roster import Roster
 from privacy.secagg.faults import SiloFault
-from privacy.study import Roster
 from privacy.wire import bodies
 from privacy.wire.messages import Advertise, Shares
 

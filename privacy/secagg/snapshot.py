@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from privacy.channel.envelope import Signed
 from privacy.digest import integer, protocol_hash
 from privacy.errors import ProtocolError
+from privacy.roster import Roster
 from privacy.secagg.derive import derive, group_key
-from privacy.study import Roster
 from privacy.wire.bodies import open_signed
 from privacy.wire.messages import Close
 from privacy.wire.snapshots import FRAME_BYTES, FRAME_TAG_BYTES, SnapshotOffer, frame_count

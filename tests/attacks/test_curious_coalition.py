@@ -19,11 +19,11 @@ from privacy.digest import protocol_hash
 from privacy.he import frames
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
+from privacy.roster import least_threshold
 from privacy.secagg import masks, prg
 from privacy.secagg.masked import FrameOf, open_sum
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import RoundSecrets, pair_key, pair_seed, self_key, upload_keys
-from privacy.study import least_threshold
 from silo_node.agent import Agent
 from tests.attacks.coalition import Coalition, Memory
 from tests.attacks.stage import Stage, codes, stage_of

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from privacy.errors import CollegiumError, ProtocolError
+from privacy.roster import Roster, least_threshold
 from privacy.secagg import shares
 from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import pair_key, pair_seed, self_key
 from privacy.secagg.share_set import open_seed
-from privacy.study import Roster, Study, least_threshold
+from privacy.study import Study
 from privacy.wire.messages import Unmask
 from silo_node.agent import Agent
 from tests.attacks.coalition import Coalition, Memory, own_masks

@@ -32,7 +32,7 @@ from privacy.ledger.cosignature import CosigningKeys
 from privacy.ledger.cosigned import Party, Shelf
 from privacy.ledger.cosigner import state
 from privacy.ledger.watch import Watch
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 from tests.compliance.conftest import SILOS, Consortium, cheap
 
 AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)

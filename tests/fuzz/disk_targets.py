@@ -14,7 +14,8 @@ from privacy.ledger import fsck, line, note, proof, reader
 from privacy.ledger.store import Ledger
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile
-from privacy.study import SignedStudy, dump, fingerprint, sign
+from privacy.roster import fingerprint
+from privacy.study import SignedStudy, dump, sign
 from silo_node.configuration import SiloConfig
 from tests.fuzz.target import Target
 from tests.privacy.studies import study

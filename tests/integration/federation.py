@@ -25,7 +25,8 @@ from privacy.channel.one_way.line import Way
 from privacy.dp.events import DpEvent
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
-from privacy.study import Study, least_threshold
+from privacy.roster import least_threshold
+from privacy.study import Study
 from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
 from silo_node.approval import round_event

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from privacy.errors import ConfigError, StudyError
-from privacy.study import Party, Roster, Study, context, dump, fingerprint, least_threshold, load_signed, sign
+from privacy.roster import Party, Roster, fingerprint, least_threshold
+from privacy.study import Study, context, dump, load_signed, sign
 from tests.privacy.studies import NAMES, draft, key, study
 
 KEY = Ed25519PrivateKey.generate()

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, MLKEM768X25519Pu
 from privacy.channel.identity import HpkeKey, Identity, Keys, create_folder
 from privacy.channel.member import Role
 from privacy.errors import IdentityError, StorageError
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 from tests.consortium import Consortium
 
 

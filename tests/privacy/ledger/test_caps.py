@@ -11,7 +11,7 @@ from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.ledger.caps import Request, in_force, settings
 from privacy.ledger.reader import read
 from privacy.ledger.store import Ledger
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 from tests.privacy.ledger.test_budget import STEP, Accountant
 from tests.privacy.ledger.test_overlap import cohort
 

@@ -17,7 +17,7 @@ from privacy.errors import CollegiumError, CorruptState, IdentityError
 from privacy.ledger import software
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile
-from privacy.study import fingerprint
+from privacy.roster import fingerprint
 from silo_node import PACKAGES
 from silo_node.app import app
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
-from privacy.study import Encryption, least_threshold
+from privacy.roster import least_threshold
+from privacy.study import Encryption
 from tests.secure_round import Cast, Round, same
 
 
