@@ -89,7 +89,7 @@ class Nursery:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(30)
+        self._process.wait(120)
 
     def start(self, log: Path, order: Order, *arguments: object) -> Forked:
         """Start `collegium-silo`; it says what it says to `log`.out and `log`.err."""
@@ -140,6 +140,7 @@ def main() -> None:
         os.kill(pid, signal.SIGKILL)
     for pid in children:
         os.waitpid(pid, 0)
+    os._exit(0)  # what was imported takes long to take apart, and nothing of it is to be written
 
 
 def become(log: Path, order: Order, arguments: Sequence[str]) -> None:
