@@ -1,6 +1,7 @@
 """Prints docs/reference/configuration.md from the configuration models; `make reference` writes the file."""
 
 import inspect
+from enum import Enum
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -10,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from aggregator.configuration import AggregatorConfig
 from deploy.consortium.signing import Draft
 from imaging.cohorts.labelling import Labelling
+from imaging.deidentification.profile import Profile
 from imaging.sources.archive import ArchiveFile
 from imaging.sources.query import Query
 from privacy.token.description import TokenDescription
@@ -36,6 +38,12 @@ FILES = (
         "beside the keys; sample: `deploy/samples/pkcs11.yaml`.",
     ),
     ("A query", Query, "What `collegium-silo pull --query` reads; sample: `deploy/samples/query.yaml`."),
+    (
+        "A de-identification profile",
+        Profile,
+        "What `collegium-silo deidentify --profile` and `ingest --profile` read; `deploy/samples/deidentify.yaml` "
+        "explains each key.",
+    ),
 )
 
 
@@ -48,10 +56,12 @@ def name(kind: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, UnionType):
         return " or ".join(dict.fromkeys(name(part) for part in arguments if part is not NoneType))
-    if origin in (tuple, list):
+    if origin in (tuple, list, frozenset):
         return f"list of {name(arguments[0])}"
     if origin is dict:
         return f"mapping of {name(arguments[0])} to {name(arguments[1])}"
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return " or ".join(f"`{one.value}`" for one in kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return "{" + ", ".join(kind.model_fields) + "}"
     words = {bool: "true or false", int: "integer", float: "number", str: "text"}
@@ -115,6 +125,8 @@ def _yaml(default: object) -> str:
         return "null"
     if isinstance(default, bool):
         return str(default).lower()
+    if default == frozenset():
+        return "[]"
     return {(): "[]", "": '""'}.get(default, str(default)) if isinstance(default, str | tuple) else str(default)
 
 
