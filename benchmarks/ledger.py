@@ -3,7 +3,8 @@
 `python -m benchmarks.ledger --json` prints one JSON object. Ledgers are valid: every entry is signed and every head is
 right, made without the fsync of each append, which is measured by itself. What is measured runs in a process of its
 own (`--measure`), so that its peak is the most resident memory it ever had. `verify` checks every signature on all
-cores, `verify_by_head` relies on the head's. `report` is the whole of `collegium-compliance report`.
+cores, `verify_by_head` relies on the head's. `report` is the whole of
+`collegium-compliance report` but for the print (PDF).
 """
 
 import argparse

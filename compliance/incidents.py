@@ -69,5 +69,10 @@ def _told(entry: Entry) -> tuple[str, str, str] | None:
             detail = f"Round {body['round']} could not be opened, made so by hospital {body['culprit']} of the roster."
             return "unopenable round", str(body["code"]), detail
         case "recovered":
-            return "recovered ledger", "ledger.recovered", f"It goes on from {body['size']} entries: {body['reason']}"
+            # `size` is that of the newest head that was lost; 0 where only a round was known that the copy lacks.
+            lost = (
+                f"Others knew it with {body['size']} entries" if body["size"] else "Others knew a round that it lacked"
+            )
+            detail = f"It goes on from an older copy as entry {entry.sequence}. {lost}: {body['reason']}"
+            return "recovered ledger", "ledger.recovered", detail
     return None

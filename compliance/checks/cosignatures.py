@@ -11,7 +11,7 @@ from pathlib import Path
 
 from compliance import bundle
 from compliance.checks.check import Check, conclude
-from compliance.checks.ledgers import name_of, root_after
+from compliance.checks.ledgers import admitted, name_of, root_after
 from compliance.cosignatures import parties, party_of, statement, text, time_of
 from compliance.evidence import StudyEvidence
 from privacy.errors import CollegiumError
@@ -113,10 +113,13 @@ def _contradicted(
         if size > ledger.size:
             yield (
                 f"the ledger of {_name(owner)} has {ledger.size} entries here, and {_name(witness)} cosigned {size}: "
-                "it was put back, or copied too early"
+                f"it was put back, or copied too early{admitted(ledger)}"
             )
         elif root_after(ledger, size) != head.checkpoint.root.hex():
-            yield f"the ledger of {_name(owner)} is another one than {_name(witness)} cosigned at {size} entries"
+            yield (
+                f"the ledger of {_name(owner)} is another one than {_name(witness)} cosigned at {size} entries"
+                f"{admitted(ledger)}"
+            )
 
 
 def _statement(path: Path, uri: str, found: _Findings) -> None:

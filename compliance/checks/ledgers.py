@@ -147,10 +147,19 @@ def _contradicted(ledgers: Sequence[VerifiedLedger], heads: Iterable[Head]) -> I
             if head.size > ledger.size:
                 yield (
                     f"the ledger of {head.party} has {ledger.size} entries here, and {head.kept_by} saw {head.size}: "
-                    "it was put back, or copied too early"
+                    f"it was put back, or copied too early{admitted(ledger)}"
                 )
             elif head.size < 0 or root_after(ledger, head.size) != head.root:
-                yield f"the ledger of {head.party} is another one than {head.kept_by} saw at {head.size} entries"
+                yield (
+                    f"the ledger of {head.party} is another one than {head.kept_by} saw at {head.size} entries"
+                    f"{admitted(ledger)}"
+                )
+
+
+def admitted(ledger: VerifiedLedger) -> str:
+    """What a ledger itself says of entries that it lost. It excuses nothing: whoever drops entries could say so too."""
+    found = [entry for entry in ledger.entries if entry.kind == "recovered"]
+    return f"; its entry {found[-1].sequence} says that lost entries were given up" if found else ""
 
 
 def root_after(ledger: VerifiedLedger, size: int) -> str:

@@ -4,7 +4,7 @@ Reading the ledger is an entry of it, written before anything is shown. While an
 party writes the ledger, a reading is noted beside it and becomes an entry later (`readings`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -12,15 +12,18 @@ import typer
 
 from privacy import console, durable
 from privacy.channel.identity import CONSORTIUM_FILE, IDENTITY_FILE, Identity
+from privacy.channel.parties import parties_of
 from privacy.digest import Json
-from privacy.errors import AlreadyRunning, ConfigError, CorruptState
+from privacy.errors import AlreadyRunning, ConfigError, CorruptState, StudyError
 from privacy.ledger import note, proof, readings
+from privacy.ledger.cosigned import Party
 from privacy.ledger.details import SideStore
 from privacy.ledger.entry import DETAILS, KINDS, Entry
 from privacy.ledger.fsck import Examination, Finding, examine
 from privacy.ledger.narrative import Told, tell
 from privacy.ledger.reader import read
 from privacy.ledger.store import Ledger, utc_now
+from privacy.study import load_signed
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this party.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
@@ -39,9 +42,20 @@ def group(program: str) -> typer.Typer:
     return app
 
 
-def fsck(state: State, as_json: AsJson = False) -> None:
+def fsck(
+    state: State,
+    study: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Signed study whose parties' cosignatures to check besides; repeat.", show_default="approved"
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every byte of the ledger's folder and say where anything is wrong. Changes nothing."""
-    seen = examine(state / FOLDER, _owner(state))
+    identity = _identity(state)
+    owner = (identity.member.uri, identity.keys.public_identity) if identity else None
+    seen = examine(state / FOLDER, owner, tuple(_parties(state, identity, study or ())))
     shown: dict[str, Json] = {
         "entries": seen.entries,
         "acknowledged": seen.acknowledged,
@@ -49,6 +63,8 @@ def fsck(state: State, as_json: AsJson = False) -> None:
         "details": seen.details_kept,
         "details_erased": seen.details_erased,
         "noted_readings": seen.readings,
+        "cosigned_files": seen.heads,
+        "cosigned_files_unchecked": seen.heads_unknown,
         "torn_bytes": seen.torn_bytes,
     }
     if as_json:
@@ -66,12 +82,26 @@ def fsck(state: State, as_json: AsJson = False) -> None:
         )
 
 
-def _owner(state: Path) -> tuple[str, bytes] | None:
+def _identity(state: Path) -> Identity | None:
     """Whose ledger it has to be; a decommissioned silo has no key any more, so its ledger speaks for itself."""
     if (state / "identity" / CONSORTIUM_FILE).exists() and not (state / "identity" / IDENTITY_FILE).exists():
         return None
-    identity = Identity.load(state / "identity")
-    return identity.member.uri, identity.keys.public_identity
+    return Identity.load(state / "identity")
+
+
+def _parties(state: Path, identity: Identity | None, studies: Sequence[Path]) -> Iterator[Party]:
+    """Who may have cosigned: the parties of the studies that were approved here, and of those that are named."""
+    if identity is None:
+        if studies:
+            raise ConfigError("this silo was decommissioned and has no consortium's key to verify a study with")
+        return
+    for path in sorted((state / "studies").glob("*/study.yaml")):
+        try:
+            yield from parties_of(load_signed(path, identity.study_key))
+        except (ConfigError, StudyError):
+            continue  # of an earlier consortium, or damaged: what its parties cosigned stays unchecked, and is counted
+    for path in studies:
+        yield from parties_of(load_signed(path, identity.study_key))
 
 
 def show(
@@ -217,4 +247,10 @@ def _place(finding: Finding) -> str:
 def _advice(seen: Examination) -> dict[str, Json]:
     if seen.torn_bytes:
         return {"torn": "an unfinished write that was never acknowledged; the next start cuts it and says so"}
-    return {} if seen.findings else {"result": "all is as it was written"}
+    if seen.findings:
+        return {}
+    if seen.heads_unknown:
+        return {
+            "result": "all that was checked is as it was written; --study names more parties, whose files then are too"
+        }
+    return {"result": "all is as it was written"}

@@ -1,13 +1,14 @@
 """Examines a ledger's folder and says of everything that is wrong where it is; changes nothing.
 
 `reader` stops at the first thing that is wrong. This goes on: it finds the entries again after damaged
-bytes, and looks at each small file, the side store and the noted readings. Not knowing the party's key from elsewhere,
-it trusts `origin.json` as far as the signatures bear it out. A single changed byte anywhere in the folder is a finding
-that names the file and, among entries, their numbers and the bytes that they take.
+bytes, and looks at each small file, the side store, the noted readings and the cosigned heads. Not knowing the party's
+key from elsewhere, it trusts `origin.json` as far as the signatures bear it out. A single changed byte anywhere in the
+folder is a finding that names the file and, among entries, their numbers and the bytes that they take; but for cosigned
+heads of parties whose keys are not known, which are counted.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.errors import CorruptState
-from privacy.ledger import details, files, readings
+from privacy.ledger import details, files, fsck_heads, readings
+from privacy.ledger.cosigned import Party
 from privacy.ledger.details import SideStore
 from privacy.ledger.entry import DETAILS, MAX_LINE, Entry
 from privacy.ledger.line import Bodies, signed_bytes, split
@@ -44,6 +46,7 @@ class Examination:
         torn_bytes: an unfinished write that was never acknowledged; the next start cuts it.
         details_kept, details_erased: entries whose details are there, and whose details were erased.
         readings: noted readings that are not entries yet.
+        heads, heads_unknown: files of cosigned heads that were checked, and those of parties whose key is not known.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -54,14 +57,17 @@ class Examination:
     details_kept: int = 0
     details_erased: int = 0
     readings: int = 0
+    heads: int = 0
+    heads_unknown: int = 0
 
 
-def examine(directory: Path, identity: tuple[str, bytes] | None = None) -> Examination:
+def examine(directory: Path, identity: tuple[str, bytes] | None = None, known: Iterable[Party] = ()) -> Examination:
     """Look at everything in a ledger's folder.
 
     Args:
         directory: the folder.
         identity: SPIFFE ID and public key of the party, where they are known from elsewhere.
+        known: other parties, as signed studies pin them, whose cosignatures are checked.
 
     Raises:
         StorageError: the disk refuses.
@@ -74,6 +80,7 @@ def examine(directory: Path, identity: tuple[str, bytes] | None = None) -> Exami
     _entries(directory, whose, seen, referred)
     _side_store(directory, seen, referred)
     _readings(directory, seen)
+    _heads(directory, Party(*whose), known, seen)
     return seen
 
 
@@ -264,3 +271,11 @@ def _readings(directory: Path, seen: Examination) -> None:
             seen.readings += 1
         except CorruptState as error:
             seen.findings.append(Finding(f"{readings.FOLDER}/{name}", "", str(error)))
+
+
+def _heads(directory: Path, own: Party, known: Iterable[Party], seen: Examination) -> None:
+    for one in fsck_heads.look(directory, own, known):
+        seen.heads += one.known
+        seen.heads_unknown += not one.known
+        if one.wrong:
+            seen.findings.append(Finding(one.file, "", one.wrong))

@@ -64,7 +64,11 @@ _TOLD: Mapping[str, tuple[str, str, str]] = {
     "decommissioned": ("this silo, {destroyed} keys", "destroyed", "{reason}"),
     "incident": ("incident {code}", "recorded", "{detail}"),
     "witnessed": ("heads of {heads}, round {round} of study {study_digest}", "cosigned", _PROTOCOL),
-    "recovered": ("ledger recovered with {size} entries", "goes on", "{reason}; witnesses: {witnesses}"),
+    "recovered": (
+        "an older copy of the ledger, which others knew with {size} entries",
+        "goes on",
+        "{reason}; witnesses: {witnesses}",
+    ),
     "report_made": ("{what}", "made, digest {digest}", ""),
     "transport": ("line of {silo}, study {study_digest}", "{tls} TLS", "certificates {trusted}"),
     "software": ("Collegium {version}, code {code}", "runs here", "{libraries}"),

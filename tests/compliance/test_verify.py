@@ -219,6 +219,27 @@ def test_a_ledger_put_back_is_found(tmp_path: Path) -> None:
     assert f"gamma has {size} entries here, and beta saw {size + 5}" in found["witnesses"]
 
 
+def test_a_recovered_ledger_fails_for_what_it_lost_and_its_own_word_for_it_is_named(tmp_path: Path) -> None:
+    """That entries were given up is no proof of what they were: a hospital that drops entries could say the same."""
+    consortium = history(tmp_path / "evidence")
+    shutil.copytree(consortium.root / "gamma", tmp_path / "older")
+    consortium.train("gamma", 5)
+    with consortium.ledger("gamma") as ledger:
+        size, root = ledger.head()
+    witness(consortium, "beta")
+    cosign(consortium)
+    shutil.rmtree(consortium.root / "gamma")
+    shutil.copytree(tmp_path / "older", consortium.root / "gamma")
+    given_up: list[Json] = [{"party": "beta", "size": size, "root": root.hex()}]
+    consortium.train("gamma", 5)
+    consortium.write("gamma", "recovered", reason="disk died", by="ada", witnesses=given_up, size=size)
+    found = failed(verify(make(consortium, tmp_path / "report"), Anchors(), quick()))
+    assert set(found) == {"witnesses", "cosignatures"}
+    for line in found.values():
+        assert "gamma" in line
+        assert "says that lost entries were given up" in line
+
+
 def test_the_last_report_is_bound_to_this_one(report: Path, anchors: Anchors, tmp_path: Path) -> None:
     before = json.loads((report / "report.json").read_bytes())
     # Slipped into the folder of a report that was made without.

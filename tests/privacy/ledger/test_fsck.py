@@ -4,11 +4,15 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from privacy.digest import canonical_json
-from privacy.ledger import readings
+from privacy.ledger import cosigner, note, readings
+from privacy.ledger.cosignature import CosigningKeys
+from privacy.ledger.cosigned import Party, Shelf
 from privacy.ledger.fsck import Finding, examine
 from privacy.ledger.store import Ledger, utc_now
+from privacy.ledger.watch import Watch
 
 ORIGIN = "spiffe://demo/silo/alpha"
 
@@ -186,3 +190,57 @@ def test_a_reading_is_named_by_its_bytes(ledger: Ledger, folder: Path) -> None:
     readings.note(folder, "all", "ada", utc_now())
     (file,) = (folder / "readings").iterdir()
     assert file.name == hashlib.sha256(file.read_bytes()).hexdigest() + ".json"
+
+
+def cosigning(name: str, key: Ed25519PrivateKey) -> CosigningKeys:
+    return CosigningKeys(name, key, MLDSA44PrivateKey.from_seed_bytes(name.encode().rjust(32)[-32:]))
+
+
+@pytest.fixture
+def witnessed(ledger: Ledger, folder: Path, key: Ed25519PrivateKey, tmp_path: Path) -> Party:
+    """A ledger whose head another party cosigned, and that keeps that one's head and a fork; who the other is."""
+    own, other = cosigning(ORIGIN, key), cosigning("spiffe://demo/silo/beta", Ed25519PrivateKey.generate())
+    ours, theirs = (Party(keys.name, keys.public().ed25519) for keys in (own, other))
+    filled(ledger)
+    head = note.checkpoint(ORIGIN, 3, bytes.fromhex(json.loads((folder / "head.json").read_bytes())["root"]), key)
+    kept = Watch(tmp_path / "other", other).cosign(ours.uri, ours.identity, head, None, 5)
+    Shelf(folder, ours).keep(kept, cosigner.state(other), theirs)
+    shown = [note.checkpoint(theirs.uri, 2, bytes([number]) * 32, other.ed25519) for number in (1, 2)]
+    Watch(folder, own).cosign(theirs.uri, theirs.identity, shown[0], None, 5)
+    (folder / "seen" / "silo-beta.fork").write_text(shown[1])
+    return theirs
+
+
+def test_every_single_damaged_byte_of_a_cosigned_head_is_found(witnessed: Party, folder: Path) -> None:
+    seen = examine(folder, None, [witnessed])
+    assert (seen.findings, seen.heads, seen.heads_unknown) == ([], 5, 0)
+    files = [path for name in ("cosigned", "seen") for path in (folder / name).iterdir()]
+    assert len(files) == 5
+    for file in files:
+        original = file.read_bytes()
+        for position in {*range(0, len(original), 7), len(original) - 1}:
+            damaged = bytearray(original)
+            damaged[position] ^= 1
+            file.write_bytes(damaged)
+            found = [one.file for one in examine(folder, None, [witnessed]).findings]
+            assert found == [f"{file.parent.name}/{file.name}"], position
+        file.write_bytes(original)
+
+
+def test_cosigned_heads_of_who_is_not_known_are_counted_and_no_stranger_holds(witnessed: Party, folder: Path) -> None:
+    seen = examine(folder)
+    assert (seen.findings, seen.heads, seen.heads_unknown) == ([], 1, 4)  # the statement about its own key is its own
+    stranger = Party(witnessed.uri, Ed25519PrivateKey.generate().public_key().public_bytes_raw())
+    # The cosigned note is judged by its owner's signature, as its witness's statement is a finding already.
+    assert len(examine(folder, None, [stranger]).findings) == 3
+    assert not examine(
+        folder, None, [stranger, witnessed]
+    ).findings  # a party may have had another key in another study
+
+
+def test_what_does_not_belong_to_cosigned_heads_is_named(witnessed: Party, folder: Path) -> None:
+    (folder / "cosigned" / "silo-beta.cosigner").unlink()
+    (folder / "seen" / "notes.txt").write_text("x")
+    (folder / "seen" / ".silo-beta.note.new").write_text("a write that was stopped")
+    found = [one.file for one in examine(folder, None, [witnessed]).findings]
+    assert found == ["cosigned/silo-beta.note", "seen/notes.txt"]
