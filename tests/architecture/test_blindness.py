@@ -7,6 +7,7 @@ ciphertexts cannot be imported. Then every byte below its state directory is sea
 import base64
 import os
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -35,6 +36,10 @@ COHORT = "oncology-ward-7"
 PATIENT = "Katharina^Musterfrau"
 
 Needles = dict[str, list[bytes]]
+WHOLE_IN_A_PAGE = 400
+"""Bytes of a value that SQLite certainly keeps in one piece: pages have 4,096, and rows here a few values."""
+SEPARATOR = os.urandom(32)
+"""Between two files: what is searched for is in neither half of it."""
 
 
 def spellings(secret: bytes) -> list[bytes]:
@@ -50,19 +55,34 @@ def pieces(values: NDArray[np.generic], size: int) -> list[bytes]:
 
 
 def found(needles: Needles, root: Path) -> set[str]:
-    """Which of the secrets are somewhere below `root`, at any offset of any file or of any value in a database."""
+    """Which of the secrets are somewhere below `root`, at any offset of any file or of any value in a database.
+
+    Each form has at least eight bytes; where its first eight are, the rest is compared.
+    """
     contents = [path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()]
-    contents += [value for path in root.rglob("study.sqlite") for value in values(path)]
+    contents += {value for path in root.rglob("study.sqlite") for value in values(path)}
     assert contents, "there is nothing to search"
-    return {name for name, forms in needles.items() if any(form in content for form in forms for content in contents)}
+    whole = SEPARATOR.join([*contents, b""])
+    by_start: dict[int, list[tuple[str, bytes]]] = defaultdict(list)
+    for name, form in ((name, form) for name, forms in needles.items() for form in forms):
+        by_start[int.from_bytes(form[:8], "little")].append((name, form))
+    starts = np.array(sorted(by_start), np.uint64)
+    seen = set()
+    for offset in range(8):
+        words = np.frombuffer(whole, "<u8", (len(whole) - offset) // 8, offset)
+        for at in np.flatnonzero(np.isin(words, starts)).tolist():
+            alike = by_start[int(words[at])]
+            seen.update(name for name, form in alike if name not in seen and whole.startswith(form, 8 * at + offset))
+    return seen
 
 
 def values(database: Path) -> Iterator[bytes]:
-    """Every value in a database, whole; its pages hold them in parts."""
+    """Every long value in a database, whole: its pages hold these in parts, the short ones as they are."""
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
             for row in connection.execute(f"SELECT * FROM {table}"):
-                yield from (value if isinstance(value, bytes) else str(value).encode() for value in row)
+                plain = (value if isinstance(value, bytes) else str(value).encode() for value in row)
+                yield from (value for value in plain if len(value) > WHOLE_IN_A_PAGE)
 
 
 class Study:

@@ -1,26 +1,19 @@
 """Every command helps with an example, prints one JSON object where it offers that, and is quick to say so."""
 
 import json
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-import typer
 from typer.core import TyperGroup
 
 from tests.e2e import commands
+from tests.e2e.programs import APPS, commands_of
 from tests.e2e.scene import CONSORTIUM, Scene
 
+ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.timeout(600)
-APPS = {
-    "silo": "silo_node.app",
-    "aggregator": "aggregator.app",
-    "consortium": "deploy.consortium.app",
-    "compliance": "compliance.app",
-    "sandbox": "deploy.sandbox.app",
-}
 HEAVY = ("torch", "monai", "opacus", "pydicom", "pynetdicom", "requests", "tenseal", "dp_accounting", "scipy")
 OTHERWISE_TESTED = {
     ("sandbox", "run"),
@@ -42,19 +35,7 @@ OTHERWISE_TESTED = {
 `tests/privacy/{ledger,release}` and `tests/imaging/sources`."""
 
 
-def walk(name: str) -> Iterator[tuple[tuple[str, ...], object]]:
-    """Every command of a program with the words that call it; groups too."""
-
-    def below(words: tuple[str, ...], command: object) -> Iterator[tuple[tuple[str, ...], object]]:
-        yield words, command
-        if isinstance(command, TyperGroup):
-            for word, child in command.commands.items():
-                yield from below((*words, word), child)
-
-    yield from below((name,), typer.main.get_command(import_module(APPS[name]).app))
-
-
-ALL = [(words, command) for name in APPS for words, command in walk(name)]
+ALL = [(words, command) for name in APPS for words, command in commands_of(name)]
 LEAVES = [(words, command) for words, command in ALL if not isinstance(command, TyperGroup)]
 WITH_JSON = [words for words, command in LEAVES if any("--json" in option.opts for option in command.params)]  # type: ignore[attr-defined]
 
@@ -78,20 +59,20 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
     }
 
 
-def test_every_command_helps_with_an_example_and_without_heavy_imports() -> None:
-    """All in one test, two at a time: most of it is waiting for interpreters."""
-    watched = {"PYTHONPROFILEIMPORTTIME": "1", "COLUMNS": "200", "TERM": "dumb"}
-    with ThreadPoolExecutor(2) as pool:
-        asked = [pool.submit(commands.run, *words, "--help", environment=watched) for words, _ in ALL]
-        all_ended = [each.result() for each in asked]
-    for (words, command), ended in zip(ALL, all_ended, strict=True):
-        assert ended.code == 0, ended
-        imported = {line.rpartition("|")[2].strip() for line in ended.err.splitlines()}
-        assert imported.isdisjoint(HEAVY), words
-        assert "Usage" in ended.out
+@pytest.mark.parametrize("name", APPS)
+def test_every_command_helps_with_an_example_and_without_heavy_imports(name: str) -> None:
+    asked = subprocess.run(
+        [sys.executable, "-m", "tests.e2e.helps", name], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    told = json.loads(asked.stdout)
+    assert set(told["modules"]).isdisjoint(HEAVY)
+    for words, command in commands_of(name):
+        code, help_text = told["said"][" ".join(words)]
+        assert code == 0, words
+        assert "Usage" in help_text, words
         if isinstance(command, TyperGroup):
             continue
-        _, separator, example = ended.out.partition("Example:")
+        _, separator, example = help_text.partition("Example:")
         assert separator, f"{words}: no example"
         assert " ".join((f"collegium-{words[0]}", *words[1:])) in " ".join(example.split()), words
 

@@ -138,7 +138,9 @@ def test_a_run_asks_the_accountants_again_before_it_loads_a_patient_for_training
 
     directory = MagicMock(root=site.root)
     directory.open_ledger.return_value.__enter__.return_value = site.ledger
-    harmless = ("configuration.read", "AggregatorClient", "open_cohort", "_check_recorded", "tasks.check_cohort")
+    config = MagicMock(one_way_tls=False)
+    monkeypatch.setattr("silo_node.program.configuration.read", lambda _: config)
+    harmless = ("AggregatorClient", "open_cohort", "_check_recorded", "tasks.check_cohort")
     for target in (*harmless, "approval.check_policy"):
         monkeypatch.setattr(f"silo_node.program.{target}", MagicMock())
     monkeypatch.setattr(
@@ -160,7 +162,9 @@ def test_a_run_refuses_code_that_an_audit_broke_until_it_is_consistent(
 ) -> None:
     directory = MagicMock(root=site.root)
     directory.open_ledger.return_value.__enter__.return_value = site.ledger
-    for target in ("configuration.read", "AggregatorClient", "approval.check_policy"):
+    config = MagicMock(one_way_tls=False)
+    monkeypatch.setattr("silo_node.program.configuration.read", lambda _: config)
+    for target in ("AggregatorClient", "approval.check_policy"):
         monkeypatch.setattr(f"silo_node.program.{target}", MagicMock())
     agreed = approval.Approval(study_digest=study().digest().hex(), cohort="chest", by="Dr Who")
     monkeypatch.setattr(approval, "load_approved", lambda *_: (study(), agreed))
