@@ -81,7 +81,7 @@ def test_what_remains_of_a_threat_is_the_item_that_is_meant() -> None:
     cells = re.findall(r"\| non-promises? ([0-9, and]+) \|", TEXT)
     meant = [items[number] for cell in cells for number in re.findall(r"\d+", cell)]
     assert [title.split()[0] for title in meant] == [
-        *("Invented", "A"),
+        *("Invented", "A", "A"),
         *("More", "Metrics", "A", "Side", "The", "Privacy"),
         *("Availability", "An"),
     ]
