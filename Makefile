@@ -53,7 +53,7 @@ test-all: $(VENV)/.installed ## all tests, also those that take minutes
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
 simulate: $(VENV)/.installed ## 2,000 generated histories of a consortium in which things go wrong
-	@COLLEGIUM_HISTORIES=2000 COLLEGIUM_SECONDS=2400 $(BIN)/python -m pytest -q -n $(WORKERS) -m 'not slow' tests/simulation
+	@COLLEGIUM_HISTORIES=2000 COLLEGIUM_HISTORIES_AT_LEAST=2000 COLLEGIUM_SECONDS=2400 $(BIN)/python -m pytest -q -n $(WORKERS) -m 'not slow' tests/simulation
 
 soak: $(VENV)/.installed ## 100,000 of them, other ones each time, for SOAK_SECONDS at most
 	@COLLEGIUM_HISTORIES=100000 COLLEGIUM_SECONDS=$(SOAK_SECONDS) COLLEGIUM_SEED=$${COLLEGIUM_SEED:-$$RANDOM} \

@@ -181,11 +181,6 @@ class Study(Strict):
         return protocol_hash("study", self.canonical())
 
     @property
-    def planned_steps(self) -> int:
-        """Noisy steps that the whole study takes at a silo."""
-        return self.training.rounds * self.training.local_steps
-
-    @property
     def upload_length(self) -> int:
         """Number of values of every upload.
 
@@ -230,12 +225,6 @@ class SignedStudy(Strict):
 
     study: Study
     signature: Signature
-
-
-class UnsignedStudy(Strict):
-    """Only used to tell a person that the file is a draft."""
-
-    study: Study
 
 
 def sign(study: Study, key: Signer) -> SignedStudy:

@@ -23,12 +23,12 @@ from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from aggregator import PACKAGES as AGGREGATOR
 from deploy.release import image, sbom
 from privacy import console
-from privacy.channel.files import read_secret, write_secret
+from privacy.channel import key_file, passphrase
+from privacy.channel.files import write_secret
 from privacy.errors import ConfigError
 from privacy.ledger.software import code_digest
 from privacy.release import manifest
@@ -45,14 +45,24 @@ SUMS = "SHA256SUMS"
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The offline bundle of a release.")
 
 
+PassphraseFile = Annotated[
+    Path | None, typer.Option(help="File with the key's passphrase.", show_default="asked for where there is one")
+]
+
+
 @app.command("new-key")
-def new_key(path: Annotated[Path, typer.Argument(help="File to make; keep it off the machine that builds.")]) -> None:
+def new_key(
+    path: Annotated[Path, typer.Argument(help="File to make; keep it off the machine that builds.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
     """Make a key that releases are signed with, and print its fingerprint, which goes to everybody who installs.
 
-    Example: python -m deploy.release.bundle new-key release.key
+    Example: python -m deploy.release.bundle new-key release.key --passphrase-file release.passphrase
     """
+    said = passphrase.ask("the new key", confirm=True) if passphrase_file is None else passphrase.read(passphrase_file)
+    passphrase.check_new(said)
     key = Ed25519PrivateKey.generate()
-    write_secret(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    write_secret(path, key_file.content(key, said))
     console.emit({"fingerprint": fingerprint(key.public_key().public_bytes_raw())}, as_json=False)
 
 
@@ -60,16 +70,14 @@ def new_key(path: Annotated[Path, typer.Argument(help="File to make; keep it off
 def make(
     folder: Annotated[Path, typer.Argument(help="New folder.")],
     wheelhouse: Annotated[Path, typer.Option(help="As made by deploy.release.wheelhouse.")],
-    key: Annotated[Path, typer.Option(help="Release key, a file that only you may read.")],
     images: Annotated[
         Path | None, typer.Option(help="Folder with collegium-silo.tar and collegium-aggregator.tar.")
     ] = None,
 ) -> None:
-    """Make the bundle beside `FOLDER.tar`, which is the same as one file.
+    """Make the bundle, which is then signed and packed.
 
-    Example: python -m deploy.release.bundle make collegium-0.1.0 --wheelhouse wheelhouse --key release.key
+    Example: python -m deploy.release.bundle make collegium-0.1.0 --wheelhouse wheelhouse --images images
     """
-    signer = _key(key)
     folder.mkdir(parents=True)
     at = datetime.fromtimestamp(int(_git("log", "-1", "--format=%ct")), UTC)
     shutil.copytree(wheelhouse / "wheels", folder / "wheels")
@@ -90,26 +98,55 @@ def make(
             shutil.copyfile(saved, folder / "images" / saved.name)
         bill = sbom.bill(f"collegium-{name}", version, at, wheels, system)
         (folder / "sbom" / f"collegium-{name}.cdx.json").write_text(bill)
-    for name in _tracked(*FOLDERS, "LICENSE", "CHANGELOG.md", "SECURITY.md", "docs/how-to"):
+    for name in _tracked(*FOLDERS, "LICENSE", "CHANGELOG.md", "README.md", "SECURITY.md", "docs"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(ROOT / name, folder / name)
     sums = "".join(f"{file.sha256}  {file.path}\n" for file in _files(folder))
     (folder / SUMS).write_text(sums)
     release = Release(version=version, revision=_git("rev-parse", "HEAD"), code=codes, files=tuple(_files(folder)))
     (folder / manifest.MANIFEST).write_bytes(release.canonical())
-    (folder / manifest.SIGNATURE).write_text(manifest.sign(release, signer).model_dump_json() + "\n")
-    packed = _pack(folder, at)
     console.emit(
         {
             "version": version,
             "revision": release.revision,
             "files": len(release.files),
-            "megabytes": round(packed.stat().st_size / 1e6),
+            "megabytes": round(sum(file.size for file in release.files) / 1e6),
             "images": images is not None,
-            "key": fingerprint(signer.public_key().public_bytes_raw()),
         },
         as_json=False,
     )
+
+
+@app.command()
+def sign(
+    folder: Annotated[Path, typer.Argument(help="Folder with release.json; of the bundle nothing else is read.")],
+    key: Annotated[Path, typer.Option(help="Release key, a file that only you may read.")],
+    passphrase_file: PassphraseFile = None,
+) -> None:
+    """Sign release.json by release.sig beside it; both can travel alone to the machine that has the key.
+
+    Example: python -m deploy.release.bundle sign collegium-0.1.0 --key release.key
+    """
+    release = manifest.unsigned(folder)
+    signer = key_file.signing_key(
+        key, lambda: passphrase.ask("the release key") if passphrase_file is None else passphrase.read(passphrase_file)
+    )
+    (folder / manifest.SIGNATURE).write_text(manifest.sign(release, signer).model_dump_json() + "\n")
+    signed_by = fingerprint(signer.public_key().public_bytes_raw())
+    console.emit({"version": release.version, "revision": release.revision, "key": signed_by}, as_json=False)
+
+
+@app.command()
+def pack(folder: Annotated[Path, typer.Argument(help="Folder of a signed bundle.")]) -> None:
+    """Make `FOLDER.tar` of a signed bundle.
+
+    Example: python -m deploy.release.bundle pack collegium-0.1.0
+    """
+    if not (folder / manifest.SIGNATURE).exists():
+        raise ConfigError("the bundle is not signed; run 'sign' first", code="release.unsigned")
+    revision = manifest.unsigned(folder).revision
+    packed = _pack(folder, datetime.fromtimestamp(int(_git("log", "-1", "--format=%ct", revision)), UTC))
+    console.emit({"file": packed.name, "megabytes": round(packed.stat().st_size / 1e6)}, as_json=False)
 
 
 def _codes_of_wheel(wheel: Path) -> Iterator[tuple[str, str]]:
@@ -147,16 +184,6 @@ def _pack(folder: Path, at: datetime) -> Path:
         for path in sorted((folder, *folder.rglob("*")), key=lambda path: path.as_posix()):
             archive.add(path, path.relative_to(folder.parent).as_posix(), recursive=False, filter=plain)
     return packed
-
-
-def _key(path: Path) -> Ed25519PrivateKey:
-    try:
-        key = load_pem_private_key(read_secret(path), password=None)
-    except ValueError as error:
-        raise ConfigError(f"{path.name} is not a release key; make one with 'new-key'", code="release.key") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(f"{path.name} is not an Ed25519 key; make one with 'new-key'", code="release.key")
-    return key
 
 
 def _tracked(*paths: str) -> list[str]:

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from privacy.configuration import Strict
 from privacy.digest import canonical_json
 from privacy.errors import CorruptState, IdentityError
 from privacy.roster import Hex32, fingerprint
+from privacy.signer import Signer
 
 MANIFEST, SIGNATURE = "release.json", "release.sig"
 CONTEXT = b"collegium/v1/release\x00"
@@ -77,7 +78,7 @@ class ReleaseSignature(Strict):
     ed25519: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")]
 
 
-def sign(release: Release, key: Ed25519PrivateKey) -> ReleaseSignature:
+def sign(release: Release, key: Signer) -> ReleaseSignature:
     """Sign a release."""
     public = key.public_key().public_bytes_raw().hex()
     return ReleaseSignature(key=public, ed25519=key.sign(CONTEXT + release.canonical()).hex())
@@ -109,6 +110,15 @@ def load(folder: Path, trusted: Sequence[str]) -> Release:
         raise IdentityError(
             f"{MANIFEST} is not what was signed; fetch the release again", code="release.bad_signature"
         ) from error
+    return _canonical(body)
+
+
+def unsigned(folder: Path) -> Release:
+    """The release that a folder says it is, for who signs it. Raises CorruptState: missing, too large or malformed."""
+    return _canonical(_read(folder / MANIFEST))
+
+
+def _canonical(body: bytes) -> Release:
     release = _parsed(Release, body, MANIFEST)
     if release.canonical() != body:
         raise CorruptState(f"{MANIFEST} is not in canonical form; fetch the release again", code="release.malformed")

@@ -1,8 +1,9 @@
 """`collegium-silo decommission`: destroys every key of this silo for good and keeps its ledger, which still verifies.
 
-The ledger's last entry says who, why and what, and is signed before the key that signs is destroyed, which is the last
-one. Without the keys the images of cohorts cannot be opened, pseudonyms not be traced and no message be signed. Files
-are overwritten and removed; what disks with wear levelling, snapshots and backups keep of them is not in its power.
+Tables of names drawn at random are keys in this sense, and so is a proxy's password. The ledger's last entry says who,
+why and what, and is signed before the key that signs is destroyed, which is the last one. Without the keys the images
+of cohorts cannot be opened, pseudonyms not be traced and no message be signed. Files are overwritten and removed; what
+disks with wear levelling, snapshots and backups keep of them is not in its power.
 """
 
 import os
@@ -21,12 +22,13 @@ from silo_node.state import StateDirectory
 
 
 def found(directory: StateDirectory) -> tuple[Path, ...]:
-    """The files of keys, in the order in which they are destroyed: the one that signs the ledger comes last."""
+    """The secret files, in the order in which they are destroyed: the one that signs the ledger comes last."""
     root, folder = directory.root, directory.identity_folder
     last = folder / keys.IDENTITY_FILE
     wanted = [
         *sorted(root.glob("studies/*/key")),
-        *(root / name for name in ("cohort.key", "pseudonym.key", "cosigner.key")),
+        *sorted(root.glob("pseudonyms*.sqlite*")),  # names in clear, and what SQLite keeps beside its file
+        *(root / name for name in ("cohort.key", "pseudonym.key", "cosigner.key", "proxy.url")),
         *sorted(path for path in folder.rglob("*.key") if path != last),  # also that of a certificate to come
         last,
     ]
@@ -70,7 +72,7 @@ def decommission(
         paths = found(directory)
         names = [path.relative_to(directory.root).as_posix() for path in paths]
         token = identity.keys.identity.token if isinstance(identity.keys.identity, TokenSigner) else None
-        print("These keys are destroyed, and nothing brings them back:")
+        print("These keys and secrets are destroyed, and nothing brings them back:")
         print("\n".join(f"  {name}" for name in names))
         if token is not None:
             print(f"What of them is in the token '{token.description.token}' is destroyed there.")

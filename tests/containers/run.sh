@@ -40,7 +40,11 @@ fi
 rm -rf "$cache/wheelhouse"
 if [ -d "$cache/wheels" ]; then export PIP_FIND_LINKS="$cache/wheels ${PIP_FIND_LINKS:-}"; fi
 echo "container-test: gathering the wheels" >&2
-"$python" -m deploy.release.wheelhouse fill "$cache/wheelhouse" || refuse "not run: the wheels could not be fetched"
+if ! "$python" -m deploy.release.wheelhouse fill "$cache/wheelhouse" 2>"$cache/wheelhouse.log"; then
+  tail -5 "$cache/wheelhouse.log" >&2
+  ! grep -q "DO NOT MATCH THE HASHES" "$cache/wheelhouse.log" || { echo "container-test: a wheel is not the locked one" >&2; exit 1; }
+  refuse "not run: the wheels could not be fetched, see $cache/wheelhouse.log"
+fi
 mkdir -p "$cache/wheels"
 for wheel in "$cache"/wheelhouse/wheels/*.whl; do
   case "$wheel" in */collegium-*) ;; *) [ -e "$cache/wheels/${wheel##*/}" ] || cp "$wheel" "$cache/wheels/" ;; esac

@@ -1,7 +1,8 @@
 """Generated histories: whatever happens to whom and when, the invariants hold.
 
-`COLLEGIUM_HISTORIES` says how many are played in all and `COLLEGIUM_SECONDS` for how long at most; `COLLEGIUM_SEED`
-chooses which. A failing one is shrunk and printed as a literal: keep it in `test_found`.
+`COLLEGIUM_HISTORIES` says how many are played in all and `COLLEGIUM_SECONDS` for how long at most, which is a failure
+where there are then fewer than `COLLEGIUM_HISTORIES_AT_LEAST`; `COLLEGIUM_SEED` chooses which. A failing one is shrunk
+and printed as a literal: keep it in `test_found`.
 """
 
 import os
@@ -15,6 +16,7 @@ from tests.simulation.operations import Fault, Operation, Way, histories
 
 HISTORIES = int(os.environ.get("COLLEGIUM_HISTORIES", "16"))
 SECONDS = float(os.environ.get("COLLEGIUM_SECONDS", "900"))
+LEAST = int(os.environ.get("COLLEGIUM_HISTORIES_AT_LEAST", "0"))
 SEED = int(os.environ.get("COLLEGIUM_SEED", "0"))
 PARTS = 8
 SIZES = (
@@ -52,6 +54,7 @@ def test_the_invariants_hold_in_every_history(stage: Stage, part: int) -> None:
 
     every()
     print(f"{played} histories of {silos} silos")
+    assert played >= LEAST / PARTS, "time was over before so many were played; give it more COLLEGIUM_SECONDS"
 
 
 def test_a_history_in_which_nothing_happens_ends_with_every_silo_in_every_sum(

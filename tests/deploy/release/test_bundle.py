@@ -81,11 +81,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     saved(root / "images" / "collegium-silo.tar", SILO)
     saved(root / "images" / "collegium-aggregator.tar", PACKAGES)
     runner = CliRunner()
-    key = runner.invoke(bundle.app, ["new-key", str(root / "release.key")])
+    (root / "passphrase").write_text("correct horse battery\n")
+    (root / "passphrase").chmod(0o600)
+    folder, secret = str(root / "collegium-0.1.0"), ["--passphrase-file", str(root / "passphrase")]
+    key = runner.invoke(bundle.app, ["new-key", str(root / "release.key"), *secret])
     assert key.exit_code == 0, key.output
-    asked = ["make", str(root / "collegium-0.1.0"), "--wheelhouse", str(root / "wheelhouse")]
-    done = runner.invoke(bundle.app, [*asked, "--key", str(root / "release.key"), "--images", str(root / "images")])
-    assert done.exit_code == 0, (done.output, done.exception)
+    assert runner.invoke(bundle.app, ["pack", folder]).exit_code != 0
+    for asked in (
+        ["make", folder, "--wheelhouse", str(root / "wheelhouse"), "--images", str(root / "images")],
+        ["sign", folder, "--key", str(root / "release.key"), *secret],
+        ["pack", folder],
+    ):
+        done = runner.invoke(bundle.app, asked)
+        assert done.exit_code == 0, (done.output, done.exception)
     return root / "collegium-0.1.0", key.stdout.split("fingerprint")[1].strip(" :\n")
 
 
@@ -165,9 +173,12 @@ def test_images_that_cannot_be_listed_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_key_that_others_can_read_signs_nothing(made: tuple[Path, str], tmp_path: Path) -> None:
-    key = tmp_path / "release.key"
+    key, secret = tmp_path / "release.key", ["--passphrase-file", str(made[0].parent / "passphrase")]
     key.write_bytes((made[0].parent / "release.key").read_bytes())
+    (tmp_path / "release.json").write_bytes((made[0] / "release.json").read_bytes())
     key.chmod(0o644)
-    asked = ["make", str(tmp_path / "b"), "--wheelhouse", str(made[0].parent / "wheelhouse"), "--key", str(key)]
-    assert CliRunner().invoke(bundle.app, asked).exit_code != 0
-    assert not (tmp_path / "b").exists()
+    assert CliRunner().invoke(bundle.app, ["sign", str(tmp_path), "--key", str(key), *secret]).exit_code != 0
+    assert not (tmp_path / "release.sig").exists()
+    key.chmod(0o600)
+    assert CliRunner().invoke(bundle.app, ["sign", str(tmp_path), "--key", str(key), *secret]).exit_code == 0
+    assert (tmp_path / "release.sig").read_bytes() == (made[0] / "release.sig").read_bytes()

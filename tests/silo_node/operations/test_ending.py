@@ -126,6 +126,8 @@ def secrets_of(site: Site) -> list[Path]:
     site.directory.pseudonym_key()
     renewal.asked(site.directory.identity_folder, site.directory.identity())
     (site.directory.study(site.study.name).key_file).write_bytes(b"key of the study")
+    for name in ("pseudonyms.sqlite", "pseudonyms-trial.sqlite", "pseudonyms-trial.sqlite-wal", "proxy.url"):
+        (site.state / name).write_bytes(b"a name in clear")
     return list(ending.found(site.directory))
 
 
@@ -136,6 +138,10 @@ def test_every_key_is_destroyed_and_the_ledger_verifies(site: Site, tmp_path: Pa
         "key",
         "cohort.key",
         "pseudonym.key",
+        "pseudonyms.sqlite",
+        "pseudonyms-trial.sqlite",
+        "pseudonyms-trial.sqlite-wal",
+        "proxy.url",
         "identity.key",
         "tls.key",
         "hpke.key",
