@@ -176,7 +176,7 @@ def _hub(signed: list[Study], count: int) -> Iterator[Fact]:
         yield "study_published", {"study_digest": digest}
         for number in range(1, count + 1):
             about: dict[str, Json] = {"study_digest": digest, "round": number}
-            silos: list[Json] = list(range(len(one.roster.silos)))
+            silos: list[Json] = list(range(1, len(one.roster.silos) + 1))
             yield "survivors", {**about, "survivors": f"{number:064x}", "silos": silos}
             yield "closed", {**about, "outcome": "closed", "chain": f"{number:064x}"}
 
