@@ -91,7 +91,11 @@ class Cosigning:
     def _given(self, note: str, proofs: tuple[ConsistencyProof, ...]) -> HeadsGiven:
         cosigned, held = [], []
         for index, party in self._others.items():
-            head, kept = self._watch.held(party.uri, party.identity), self._watch.note(party.uri)
+            try:
+                head, kept = self._watch.held(party.uri, party.identity), self._watch.note(party.uri)
+            except CorruptState as error:  # of this party nothing can be given; the others are not to suffer
+                self.records.incident_once(error.code, str(error))
+                continue
             if head is not None and kept is not None:
                 held.append(HeldHead(index, head.size))
                 cosigned.append(CosignedHead(index, kept))

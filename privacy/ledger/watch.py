@@ -22,6 +22,7 @@ FOLDER: Final = "seen"
 NOTE, STATEMENT, FORK = ".note", ".cosigner", ".fork"
 FORKED: Final = "ledger.forked"
 UNPROVEN: Final = "ledger.unproven"
+DAMAGED: Final = "ledger.seen"
 MAX_COSIGNED: Final = 8192
 """A note with the cosignature of one witness has at most so many bytes."""
 
@@ -53,10 +54,17 @@ class Watch:
             key: its Ed25519 public key, 32 bytes.
 
         Raises:
-            CorruptState: what was kept is damaged.
+            CorruptState: `ledger.seen`: what was kept is damaged.
         """
         note = self.note(origin)
-        return None if note is None else _read(note, origin, key)
+        try:
+            return None if note is None else _read(note, origin, key)
+        except CorruptState as error:
+            raise CorruptState(
+                f"what was cosigned here of {origin.rsplit('/', 1)[-1]} is damaged, so it is cosigned no more; put "
+                f"'{FOLDER}/{file_stem(origin)}{NOTE}' of the ledger's folder back from a backup",
+                code=DAMAGED,
+            ) from error
 
     def note(self, origin: str) -> str | None:
         """The same as a note with this witness's cosignature."""
@@ -75,7 +83,8 @@ class Watch:
 
         Raises:
             CorruptState: `ledger.rolled_back`: smaller than what is held; `ledger.forked`: another head of that size;
-                `ledger.unproven`: no proof; `ledger.proof`: a wrong one, or no checkpoint of this ledger.
+                `ledger.unproven`: no proof; `ledger.proof`: a wrong one, or no checkpoint of this ledger;
+                `ledger.seen`: what is held is damaged.
             StorageError: it cannot be remembered.
         """
         if len(shown.encode()) > MAX_NOTE:

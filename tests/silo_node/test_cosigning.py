@@ -108,3 +108,22 @@ def test_a_ledger_put_back_is_no_longer_cosigned_and_each_witness_says_so(short:
     assert set(codes(short, 2)) == {"ledger.rolled_back"}
     assert [e.body["code"] for e in short.hub.ledger.entries if e.kind == "incident"] == ["ledger.rolled_back"]
     assert cosigned(short, 2) == {}
+
+
+def test_a_damaged_memory_of_one_party_leaves_that_party_out_only(short: World) -> None:
+    played(short)
+    witness = 3
+    before = {owner: cosigned(short, owner)[witness] for owner in (1, 2)}
+    name = parties_of(short.members.study)[2].uri.rsplit("/", 1)[-1]
+    (short.folder(witness) / "ledger" / "seen" / f"silo-{name}.note").write_bytes(b"\xff damaged")
+    for owner in (1, 2):
+        short.running[owner].agent.ledger.append("incident", {"code": "test.later", "detail": "one more entry"})
+    for _ in range(2):
+        for index in short.everyone:
+            short.running[index].agent._cosigning.exchange()
+    assert cosigned(short, 1)[witness] > before[1]
+    assert cosigned(short, 2)[witness] == before[2]
+    assert cosigned(short, 2)[1] > before[2]
+    (told,) = short.entries(witness, "incident")
+    assert told["code"] == "ledger.seen"
+    assert name in str(told["detail"])

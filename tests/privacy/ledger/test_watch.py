@@ -106,7 +106,7 @@ def test_a_ledger_of_no_entry_is_not_cosigned(tmp_path: Path) -> None:
 def test_a_damaged_memory_cosigns_nothing(watch: Watch, tmp_path: Path) -> None:
     path = tmp_path / "seen" / "silo-north.note"
     path.write_bytes(path.read_bytes().replace(b"\n20\n", b"\n10\n"))
-    assert code_of(watch, shown(30), proof(10, 30)) == "ledger.proof"
+    assert code_of(watch, shown(30), proof(10, 30)) == "ledger.seen"
 
 
 # ---- who cosigned
