@@ -10,6 +10,7 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
+from privacy.ledger.closing import check_open
 from privacy.release.command import verifying
 from silo_node import PACKAGES, archives, budget, cohort_commands, configuration, deidentification, enrolment
 from silo_node.audit import audit
@@ -77,6 +78,7 @@ def approve(
         try:
             signed.roster.index(identity.member.name)
             approval.check_policy(signed, cohort, policy)
+            check_open(ledger.entries, cohort)
             approval.check_claims(signed)
             approval.check_weights(signed, weights)
             approval.check_spent(cohort, policy, ledger)

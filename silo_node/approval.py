@@ -155,7 +155,7 @@ def check_budget(signed: Study, cohort: str, policy: Policy, ledger: Ledger) -> 
 
     Raises:
         BudgetExceeded: it does not; says how many of its rounds would.
-        PolicyRefused: it is unprotected, which the hospital does not allow.
+        PolicyRefused: the cohort was closed, or the study is unprotected, which the hospital does not allow.
     """
     guard, rounds = budget_filter(policy), signed.training.rounds
     whole = round_event(signed, rounds)

@@ -1,4 +1,7 @@
-"""`collegium-silo ingest` and `cohort show`: making a cohort, and looking at it. Imports the readers late."""
+"""`collegium-silo ingest`, `cohort show` and `cohort close`: making a cohort, looking at it, and closing it for good.
+
+Imports the readers late.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +12,9 @@ from rich.console import Console
 
 from privacy import console, durable
 from privacy.digest import Json
+from privacy.ledger import closing
 from silo_node import private_folder
+from silo_node.operations.words import By, Reason, checked
 from silo_node.state import StateDirectory
 
 if TYPE_CHECKING:
@@ -103,6 +108,26 @@ def show(
     print(_describe(cohort, found))
     if output is not None:
         print(f"\n{len(shown)} of {sum(found.images.values())} images are on the page {output / PAGE}")
+
+
+@app.command()
+def close(
+    name: Annotated[str, typer.Argument(help="The cohort.")],
+    state: State,
+    reason: Reason,
+    by: By = None,
+) -> None:
+    """Close a cohort for good: no study is approved for it or trained on it any more. Stop a running silo first.
+
+    Example: collegium-silo cohort close chest --reason "the archive moves" --state /var/lib/collegium
+    """
+    who, why = checked(by, reason)
+    directory = StateDirectory(state)
+    with durable.lock(state), directory.open_ledger(directory.identity()) as ledger:
+        closing.close(ledger, name, who, why)
+    print(
+        f"closed: nothing is trained on cohort '{name}' any more; what was spent stays spent, and its images stay here"
+    )
 
 
 def _figures(cohort: "Cohort", found: "Survey") -> dict[str, Json]:

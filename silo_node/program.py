@@ -11,6 +11,7 @@ from privacy.channel.one_way.line import Way
 from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
 from privacy.ledger import software, transport
+from privacy.ledger.closing import check_open
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import Events, telling
@@ -82,6 +83,7 @@ def take_part(
         )
         try:
             revocation.check(ledger.entries, signed.digest())
+            check_open(ledger.entries, approved.cohort)
             approval.check_policy(signed, approved.cohort, policy)
             approval.check_audits(ledger)
             progress.say("phase", 0, phase="loading")

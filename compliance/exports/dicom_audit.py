@@ -54,6 +54,7 @@ EVENTS = {
     "budget_set": _CONFIGURED,
     "key_rotated": _CONFIGURED,
     "approval_revoked": _CONFIGURED,
+    "cohort_closed": _CONFIGURED,
     "decommissioned": _CONFIGURED,
     "refused": Event(_SECURITY, "E", ("110132", "Use of Restricted Function"), "4"),
     "incident": Event(_SECURITY, "E", ("110132", "Use of Restricted Function"), "8"),

@@ -14,6 +14,7 @@ from functools import reduce
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.errors import BudgetExceeded, PolicyRefused
 from privacy.ledger.caps import Cap, InForce, in_force
+from privacy.ledger.closing import check_open
 from privacy.ledger.entry import Entry
 from privacy.ledger.overlap import Cohorts, same_cohort
 
@@ -120,9 +121,11 @@ class BudgetFilter:
 
         Raises:
             BudgetExceeded: with `planned` the cohort would exceed the cap.
-            PolicyRefused: `planned` is unprotected and the hospital does not allow that.
+            PolicyRefused: the cohort was closed, or `planned` is unprotected and the hospital does not allow that.
             CorruptState: as `accounts`.
         """
+        entries = tuple(entries)
+        check_open(entries, cohort)
         if isinstance(planned, UnprotectedEvent):
             if not self._allow_unprotected:
                 raise PolicyRefused(

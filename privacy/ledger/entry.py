@@ -63,7 +63,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "unopenable": {**_ROUND, "survivors": TEXT, "unmask_set": TEXT, "culprit": COUNT, "code": TEXT},
     "release": {**_ROUND, "what": TEXT, "protected": FLAG},
     "exported": {**_ROUND, "model_digest": TEXT},
-    "cohort_closed": {"cohort": TEXT, "reason": TEXT},
+    "cohort_closed": {"cohort": TEXT, "by": TEXT, "reason": TEXT},
     "budget_set": {
         "cohort": TEXT,
         "epsilon": NUMBER,

@@ -15,6 +15,7 @@ import typer
 from privacy import console
 from privacy import study as studies
 from privacy.digest import Json
+from privacy.ledger.closing import closed
 from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read as read_ledger
 from privacy.operations import live
@@ -105,6 +106,7 @@ def _budgets(directory: StateDirectory, entries: Sequence[Entry]) -> list[Json]:
 
     guard = approval.budget_filter(configuration.read(directory.root).policy)
     shown: list[Json] = []
+    ended = closed(entries)
     for cohort in dict.fromkeys(str(entry.body["cohort"]) for entry in entries if entry.kind == "cohort"):
         account = next(guard.accounts(tuple(entries), cohort))
         spent = accounting.epsilon_pld(account.events, account.cap.delta)
@@ -116,6 +118,7 @@ def _budgets(directory: StateDirectory, entries: Sequence[Entry]) -> list[Json]:
                 "delta": account.cap.delta,
                 "spent": spent if known else None,
                 "left": max(0.0, account.cap.epsilon - spent) if known else 0.0,
+                "closed": cohort in ended,
             }
         )
     return shown
@@ -137,7 +140,8 @@ def text(shown: Mapping[str, Json]) -> str:
         lines.append(f"approved      {one['study']} on cohort {one['cohort']}: {'; '.join(words)}")
     for one in _dicts(shown["budgets"]):
         spent = f"{one['spent']:.2f}" if isinstance(one["spent"], float) else "unlimited"
-        lines.append(f"budget        cohort {one['cohort']}: epsilon {spent} of {one['cap']} spent")
+        ended = "; closed for good" if one["closed"] else ""
+        lines.append(f"budget        cohort {one['cohort']}: epsilon {spent} of {one['cap']} spent{ended}")
     lines.append(f"certificate   {shown['certificate_days_left']} days left")
     return "\n".join(lines)
 

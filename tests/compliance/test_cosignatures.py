@@ -106,7 +106,7 @@ def test_a_ledger_put_back_with_all_that_lay_beside_it_is_found(evidence: Consor
     shutil.copytree(consortium.root / "gamma", tmp_path / "older")
     with consortium.ledger("gamma") as ledger:
         size = len(ledger.entries)
-    consortium.write("gamma", "cohort_closed", cohort="chest", reason="moved")
+    consortium.write("gamma", "cohort_closed", cohort="chest", by="Ada Roe", reason="moved")
     for party in consortium.root.glob("*/ledger/seen"):
         shutil.rmtree(party)
     cosign(consortium)

@@ -44,7 +44,7 @@ def test_all_commands_of_the_five_programs_are_known() -> None:
     assert {words for words, _ in LEAVES} == {
         *(("silo", word) for word in ("init", "enrol", "pull", "ingest", "approve", "run", "export", "audit")),
         *(("silo", word) for word in ("deidentify", "preview", "review", "what-leaves", "status")),
-        ("silo", "cohort", "show"),
+        *(("silo", "cohort", word) for word in ("show", "close")),
         *(("silo", word) for word in ("stop", "revoke-approval", "decommission", "doctor")),
         *(("silo", "budget", word) for word in ("set", "show", "second-key")),
         *((name, "ledger", word) for name in ("silo", "aggregator") for word in ("fsck", "show", "proof", "erase")),

@@ -41,7 +41,7 @@ def test_what_is_left_of_the_budget(site: Site, monkeypatch: pytest.MonkeyPatch)
     with site.directory.open_ledger(site.directory.identity()) as ledger:
         ledger.append("cohort", {**body, "table_edition": "2026c"})
     (one,) = site.data("status")["budgets"]
-    assert one == {"cohort": COHORT, "cap": 8.0, "delta": 1e-4, "spent": 1.5, "left": 6.5}
+    assert one == {"cohort": COHORT, "cap": 8.0, "delta": 1e-4, "spent": 1.5, "left": 6.5, "closed": False}
     assert "epsilon 1.50 of 8.0 spent" in site.run("status").output
 
 
