@@ -32,6 +32,7 @@ def test_attack_budget_burning_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [kinds(agent).count("reserved") for agent in agents] == [2, 2, 2]
 
 
+@pytest.mark.slow
 def test_attack_budget_burning_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A silo that never pauses spends all that it has for no sum at all."""
     monkeypatch.setattr("silo_node.abandonment.ABANDONED_IN_A_ROW", 1000)

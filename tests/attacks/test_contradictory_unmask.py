@@ -89,6 +89,7 @@ def test_attack_contradictory_unmask_on(tmp_path: Path, monkeypatch: pytest.Monk
     assert asked_twice(stage_of(tmp_path, monkeypatch, silos=4)) is None
 
 
+@pytest.mark.slow
 def test_attack_contradictory_unmask_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silos that keep the shares, and make a new answer when asked again, open the victim."""
     stored = RoundVault.message

@@ -138,6 +138,7 @@ def test_attack_curious_coalition_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert swapped(stage_of(tmp_path, monkeypatch, silos=4), (1,), (1, 4), (1, 3, 4)) == [None, None, 1]
 
 
+@pytest.mark.slow
 def test_attack_curious_coalition_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without masks one silo of four, which has the CKKS key, tells the two updates apart."""
     monkeypatch.setattr("silo_node.key_exchange.upload_keys", lambda *_: MaskKeys(()))

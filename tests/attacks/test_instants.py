@@ -68,6 +68,7 @@ def test_attack_instants_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [incidents(agent) for agent in agents] == [[]] * 3
 
 
+@pytest.mark.slow
 def test_attack_instants_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a slot the instant gives the number of patients."""
     _, sent = timed(stage_of(tmp_path, monkeypatch))

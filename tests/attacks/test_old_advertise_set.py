@@ -67,6 +67,7 @@ def test_attack_old_advertise_set_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [kinds(agent).count("reserved") for agent in agents] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_attack_old_advertise_set_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silos that check signatures alone seal their shares to a key that the attacker has."""
     memory = Memory.kept(monkeypatch)

@@ -61,6 +61,7 @@ def test_attack_same_update_twice_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (agents[CULPRIT - 1].folder.upload / "header").exists()
 
 
+@pytest.mark.slow
 def test_attack_same_update_twice_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same vector is in both sums."""
     monkeypatch.setattr(PrivateUpdate, "consume", unconsumed)

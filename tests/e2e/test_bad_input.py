@@ -187,6 +187,7 @@ def test_a_cap_lowered_after_the_approval_stops_the_run(approved: Scene, copied:
     only_grew(scene, before, NORTH, ["refused"])
 
 
+@pytest.mark.slow
 def test_a_second_study_on_a_spent_cohort_exceeds_its_budget(second: Path, finished: Scene, copied: Copied) -> None:
     scene = copied(finished)
     before = contents(scene.state(NORTH))
@@ -329,6 +330,7 @@ def test_a_folder_without_a_usable_image_keeps_nothing(founded: Scene, copied: C
     only_grew(scene, before, NORTH, [])
 
 
+@pytest.mark.slow
 def test_a_cohort_cannot_be_made_outside_the_state_directory(founded: Scene, copied: Copied) -> None:
     scene = copied(founded)
     before = contents(scene.root / "silos")
@@ -374,6 +376,7 @@ def pad_ledger(scene: Scene, silo: str, size: int) -> None:
             book.append("incident", {"code": "test.padding", "detail": "x" * 10_000})
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_a_run_before_anything_is_read_or_sent(approved: Scene, copied: Copied) -> None:
     scene = copied(approved)
     pad_ledger(scene, NORTH, 600_000)  # so that the limit stops the ledger and no memory file
@@ -429,6 +432,7 @@ def may_mount() -> bool:
         return False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pages", [0, 1])
 def test_a_disk_that_is_really_full_leaves_the_ledger_as_it_was_or_whole(
     pages: int, founded: Scene, tmp_path: Path
@@ -495,6 +499,7 @@ def test_one_aggregator_at_a_time_on_a_state_directory_and_port(founded: Scene, 
         )
 
 
+@pytest.mark.slow
 def test_an_aggregator_that_is_not_reachable_is_said_so(approved: Scene, copied: Copied) -> None:
     scene = copied(approved)
     before = kinds(scene.entries(NORTH))

@@ -38,6 +38,7 @@ def vector_of(network):
     return torch.cat([weight.detach().flatten() for weight in network.parameters()]).double().numpy()
 
 
+@pytest.mark.slow
 def test_plain_monai_code_rebuilds_every_network(tmp_path):
     images = torch.linspace(-1, 1, 2 * 64 * 64).reshape(2, 1, 64, 64)
     expected, folders = [], []

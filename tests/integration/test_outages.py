@@ -46,6 +46,7 @@ def hurry(program: Program) -> None:
     program.coordinator._course.rules = replace(program.coordinator._course.rules, deadline=1.0, patience=1.0)
 
 
+@pytest.mark.slow
 def test_running_silos_go_on_when_the_aggregator_is_killed_and_started_again(tmp_path: Path) -> None:
     federation = Federation(tmp_path, Consortium(tmp_path), rounds=4)
     state = federation.consortium.state("hub")

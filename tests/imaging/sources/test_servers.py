@@ -24,7 +24,8 @@ def lacking() -> str | None:
     return "unshare -rn is not permitted here" if tried.returncode else None
 
 
-@pytest.mark.parametrize("which", ["not slow", pytest.param("slow", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["not slow", "slow"])
 def test_pulls_from_real_archives(which: str) -> None:
     reason = lacking()
     if reason and os.environ.get("COLLEGIUM_REQUIRE_SERVERS") != "1":

@@ -218,7 +218,7 @@ def test_every_single_damaged_byte_of_a_cosigned_head_is_found(witnessed: Party,
     assert len(files) == 5
     for file in files:
         original = file.read_bytes()
-        for position in {*range(0, len(original), 7), len(original) - 1}:
+        for position in {*range(0, len(original), 31), len(original) - 1}:
             damaged = bytearray(original)
             damaged[position] ^= 1
             file.write_bytes(damaged)
