@@ -1,4 +1,4 @@
-"""`ledger fsck|show|proof|erase`, the same for every program that keeps a ledger in its state directory.
+"""`ledger fsck|show|proof|report|erase`, the same for every program that keeps a ledger in its state directory.
 
 Reading the ledger is an entry of it, written before anything is shown. While another process of this
 party writes the ledger, a reading is noted beside it and becomes an entry later (`readings`).
@@ -22,6 +22,7 @@ from privacy.ledger.entry import DETAILS, KINDS, Entry
 from privacy.ledger.fsck import Examination, Finding, examine
 from privacy.ledger.narrative import Told, tell
 from privacy.ledger.reader import read
+from privacy.ledger.reporting import read_report
 from privacy.ledger.store import Ledger, utc_now
 from privacy.study import load_signed
 
@@ -29,6 +30,8 @@ State = Annotated[Path, typer.Option("--state", help="State directory of this pa
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 By = Annotated[str | None, typer.Option(help="Who does this, for the ledger.", show_default="your user name")]
 FOLDER = "ledger"
+LONGEST = 500
+"""Characters of a name."""
 
 
 def group(program: str) -> typer.Typer:
@@ -38,6 +41,7 @@ def group(program: str) -> typer.Typer:
     app.command("fsck", epilog=f"{example} fsck --state /var/lib/collegium")(fsck)
     app.command("show", epilog=f"{example} show --kind approved --last 20 --state /var/lib/collegium")(show)
     app.command("proof", epilog=f"{example} proof 12 -o entry-12.tlog-proof --state /var/lib/collegium")(prove)
+    app.command("report", epilog=f'{example} report report --by "Ada Roe" --state /var/lib/collegium')(report)
     app.command("erase", epilog=f'{example} erase 12 --reason "staff member left" --state /var/lib/collegium')(erase)
     return app
 
@@ -159,6 +163,22 @@ def prove(
         "proof": str(output),
     }
     console.emit(shown, as_json=as_json)
+
+
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder that 'collegium-compliance report' wrote.")],
+    state: State,
+    by: By = None,
+) -> None:
+    """Enter that a report was made: its digest, the studies in it, and who made it. Stop a running program first."""
+    who = (by if by is not None else console.user_name()).strip()
+    if not who or len(who) > LONGEST:
+        raise ConfigError(f"--by needs 1 to {LONGEST} characters")
+    made = read_report(folder)
+    identity = Identity.load(state / "identity")
+    with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
+        number = made.enter(ledger, who)
+    print(f"entry {number}: {made.what}, digest {made.digest}")
 
 
 def erase(

@@ -10,11 +10,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from compliance import bundle, printing, publication
+from compliance.checks.folder import read_record
 from compliance.evidence import gather
-from compliance.report import build
+from compliance.report import FORMAT, build
 from compliance.signing import Meaning, Signer
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, CorruptState
+from privacy.ledger import reporting
 from tests.compliance.conftest import SILOS, Consortium
 
 AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
@@ -46,6 +48,17 @@ def test_it_holds_what_it_was_made_from(trained: Consortium, accountants: Accoun
     again = build(gather(made / "evidence"), accountants, AT)
     assert again.canonical() == (made / "report.json").read_bytes()
     assert again.summary.verified == 4
+
+
+def test_a_ledger_knows_it_by_the_digest_that_verify_prints(
+    trained: Consortium, accountants: Accountants, tmp_path: Path
+) -> None:
+    made = make(trained, accountants, tmp_path / "made")
+    known = reporting.read_report(made)
+    assert known.digest == read_record(made).digest
+    assert known.studies == (trained.study.name,)
+    assert (reporting.RECORD, reporting.MAX_RECORD) == (bundle.RECORD, bundle.MAX_RECORD)
+    assert FORMAT.startswith(reporting.FORMAT)
 
 
 def test_only_public_files_are_copied(trained: Consortium, accountants: Accountants, tmp_path: Path) -> None:

@@ -146,6 +146,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     walk.run(OFFICER, "Collect the evidence")
     walk.run(OFFICER, "Write the report")
     assert (walk.folder / "report/report.html").exists()
+    assert "report on chest-opacity, digest" in walk.run(OFFICER, "Have it entered in the ledger")
     assert "FAILED" not in walk.run(OFFICER, "Verify it")
     ask_for_renewal(walk.folder)
     walk.run(OPERATOR, "Renew a certificate")

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import pwd
@@ -11,7 +12,7 @@ from typer.testing import CliRunner
 
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
-from privacy.errors import ConfigError, CorruptState, StorageError
+from privacy.errors import AlreadyRunning, ConfigError, CorruptState, StorageError
 from privacy.ledger import commands, proof, readings
 from privacy.ledger.fsck import examine
 from privacy.ledger.store import Ledger, read
@@ -160,6 +161,51 @@ def test_proof_writes_a_file_that_verifies(state: Path, key: Ed25519PrivateKey, 
         run("proof", 1, "-o", output, "--state", state)
     with pytest.raises(ConfigError, match="no entry 99"):
         run("proof", 99, "-o", tmp_path / "x", "--state", state)
+
+
+def record(folder: Path, *studies: object, form: str = "collegium-report/1") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "report.json").write_text(json.dumps({"format": form, "studies": [{"name": one} for one in studies]}))
+    return folder
+
+
+def test_a_report_is_entered_by_the_digest_of_its_record(state: Path, tmp_path: Path) -> None:
+    made = record(tmp_path / "report", "xray", "chest", "chest", "<b>", None)
+    digest = hashlib.sha256((made / "report.json").read_bytes()).hexdigest()
+    assert f"entry 5: report on chest, xray, digest {digest}" in run(
+        "report", made, "--by", "Ada Roe", "--state", state
+    )
+    entry = read(state / "ledger").entries[-1]
+    assert (entry.kind, entry.body) == (
+        "report_made",
+        {"digest": digest, "what": "report on chest, xray", "by": "Ada Roe"},
+    )
+    run("report", record(tmp_path / "empty"), "--state", state)
+    assert (body := read(state / "ledger").entries[-1].body)["what"] == "report"
+    assert body["by"] == USER
+    many = record(tmp_path / "many", *(f"study-{number:03}" for number in range(70)))
+    run("report", many, "--state", state)
+    assert str(read(state / "ledger").entries[-1].body["what"]).endswith("study-049 and 20 others")
+    assert not examine(state / "ledger").findings
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[1]", b'{"format":"other/1","studies":[]}', b'{"studies":[]}'])
+def test_what_is_no_report_is_not_entered(state: Path, tmp_path: Path, content: bytes | None) -> None:
+    (folder := tmp_path / "report").mkdir()
+    if content is not None:
+        (folder / "report.json").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        run("report", folder, "--state", state)
+    assert caught.value.code == "ledger.no_report"
+    with pytest.raises(ConfigError, match="--by"):
+        run("report", record(folder, "chest"), "--by", " ", "--state", state)
+    assert len(read(state / "ledger").entries) == 5
+
+
+def test_a_report_is_not_entered_beside_a_running_writer(state: Path, tmp_path: Path, key: Ed25519PrivateKey) -> None:
+    made = record(tmp_path / "report", "chest")
+    with Ledger.open(state / "ledger", key), pytest.raises(AlreadyRunning):
+        run("report", made, "--state", state)
 
 
 def test_erase_leaves_the_entry_and_says_why(state: Path) -> None:
