@@ -19,6 +19,9 @@ from typing import Annotated, Any
 
 import typer
 
+from privacy import console
+from privacy.errors import Unreachable
+
 ROOT = Path(__file__).parents[2]
 LOCKS = Path(__file__).parent / "locks"
 IMAGES = {"aggregator": ("aggregator",), "silo": ("silo", "pkcs11")}
@@ -97,13 +100,19 @@ def _project() -> dict[str, Any]:
 
 
 def _pip(*arguments: str, **environment: str) -> str:
-    return subprocess.run(  # noqa: S603
+    done = subprocess.run(  # noqa: S603
         [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         text=True,
-        check=True,
-    ).stdout
+        check=False,
+    )
+    if done.returncode:
+        raise Unreachable(
+            f"'pip {arguments[0]}' failed, as it says above; check the package index, and whether a digest is another",
+            code="release.wheels",
+        )
+    return done.stdout
 
 
 def _git(*arguments: str) -> str:
@@ -111,4 +120,4 @@ def _git(*arguments: str) -> str:
 
 
 if __name__ == "__main__":
-    app()
+    console.run(app)
