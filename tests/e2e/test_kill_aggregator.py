@@ -78,6 +78,7 @@ ANSWERS = {
     ),
 }
 """In round 2."""
+ATTEMPTS = 3
 CASES = {**KEYS, **UPLOADS, **ANSWERS}
 
 
@@ -85,9 +86,19 @@ CASES = {**KEYS, **UPLOADS, **ANSWERS}
 def test_an_aggregator_killed_around_what_it_stores_goes_on(
     cases: dict[str, tuple[Place, ...]], approved: Scene, nursery: Nursery, tmp_path: Path
 ) -> None:
-    scene = approved.copy(tmp_path / "scene")
-    study = Supervised(scene, nursery, {HUB: [place for places in cases.values() for place in places]})
-    study.run()
+    """Silos may say all they have to while the aggregator starts; a place is then left out, and it is played again."""
+    for attempt in range(ATTEMPTS):
+        scene = approved.copy(tmp_path / f"scene-{attempt}")
+        study = Supervised(scene, nursery, {HUB: [place for places in cases.values() for place in places]})
+        study.play()
+        check(scene, study)
+        if study.reached:
+            return
+    pytest.fail(f"in {ATTEMPTS} studies not every place was reached")
+
+
+def check(scene: Scene, study: Supervised) -> None:
+    """Every round closed with every silo, and with exactly what they sent."""
     found = evidence.gather(scene, study.all_notes)
     assert evidence.broken(found) == []
     assert found.outcomes() == {1: "closed", 2: "closed", 3: "closed"}
