@@ -20,7 +20,7 @@ PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all simulate soak fuzz container-test bundle lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
+.PHONY: help install demo test test-all preflight simulate soak fuzz container-test bundle lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -51,6 +51,9 @@ test: $(VENV)/.installed ## all tests that take seconds
 
 test-all: $(VENV)/.installed ## all tests, also those that take minutes
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
+
+preflight: $(VENV)/.installed ## the four preflight checks of every network and loss that studies may name
+	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/silo_node/test_preflight_allow_list.py
 
 simulate: $(VENV)/.installed ## 2,000 generated histories of a consortium in which things go wrong
 	@COLLEGIUM_HISTORIES=2000 COLLEGIUM_HISTORIES_AT_LEAST=2000 COLLEGIUM_SECONDS=2400 $(BIN)/python -m pytest -q -n $(WORKERS) -m 'not slow' tests/simulation

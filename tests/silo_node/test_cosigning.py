@@ -110,17 +110,23 @@ def test_a_ledger_put_back_is_no_longer_cosigned_and_each_witness_says_so(short:
     assert cosigned(short, 2) == {}
 
 
+def exchanged(world: World) -> None:
+    """Everybody's head with everybody, and back with the cosignatures."""
+    for _ in range(2):
+        for index in world.everyone:
+            world.running[index].agent._cosigning.exchange()
+
+
 def test_a_damaged_memory_of_one_party_leaves_that_party_out_only(short: World) -> None:
     played(short)
+    exchanged(short)  # what was cosigned last has come back to its owner
     witness = 3
     before = {owner: cosigned(short, owner)[witness] for owner in (1, 2)}
     name = parties_of(short.members.study)[2].uri.rsplit("/", 1)[-1]
     (short.folder(witness) / "ledger" / "seen" / f"silo-{name}.note").write_bytes(b"\xff damaged")
     for owner in (1, 2):
         short.running[owner].agent.ledger.append("incident", {"code": "test.later", "detail": "one more entry"})
-    for _ in range(2):
-        for index in short.everyone:
-            short.running[index].agent._cosigning.exchange()
+    exchanged(short)
     assert cosigned(short, 1)[witness] > before[1]
     assert cosigned(short, 2)[witness] == before[2]
     assert cosigned(short, 2)[1] > before[2]
