@@ -8,6 +8,7 @@ from imaging.tasks import kinds, segmentation
 from imaging.tasks.task import Task
 from privacy.dp.preflight import PreflightReport, preflight
 
+pytestmark = pytest.mark.timeout(900)  # the largest takes three minutes of a processor
 QUICK = {
     *((name, 2) for name in ("classifier", "densenet", "dynunet", "resnet", "segresnet", "unet", "vit")),
     *((name, 3) for name in ("classifier", "dynunet", "unet")),
