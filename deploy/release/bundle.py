@@ -16,13 +16,15 @@ import shutil
 import subprocess
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 from aggregator import PACKAGES as AGGREGATOR
 from deploy.release import image, sbom
@@ -92,7 +94,7 @@ def make(
         if images is not None:
             saved = images / f"collegium-{name}.tar"
             content = image.read(saved)
-            system = content.system
+            wheels, system = _installed(wheels, content, name), content.system
             codes[f"{name}-image"] = code_digest(image.code(content.code, PROGRAMS[name]))
             (folder / "images").mkdir(exist_ok=True)
             shutil.copyfile(saved, folder / "images" / saved.name)
@@ -161,6 +163,15 @@ def _listed(folder: Path, name: str) -> Iterator[Path]:
     by_digest = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in sorted((folder / "wheels").iterdir())}
     for line in (folder / f"{name}.txt").read_text().splitlines():
         yield by_digest[line.rpartition("sha256:")[2]]
+
+
+def _installed(wheels: Iterable[Path], content: image.Content, name: str) -> list[Path]:
+    """The wheels that are in an image. A build leaves some out; a package that no wheel gave is refused."""
+    by_name = {parse_wheel_filename(wheel.name)[:2]: wheel for wheel in wheels}
+    found = {(canonicalize_name(part), Version(version)) for part, version in content.distributions}
+    if found - by_name.keys():
+        raise ConfigError(f"the image of {name} holds packages that its list lacks", code="release.foreign_package")
+    return [wheel for part, wheel in by_name.items() if part in found]
 
 
 def _files(folder: Path) -> Iterator[ReleasedFile]:

@@ -93,6 +93,10 @@ class Engine:
         (found,) = json.loads(self.podman("image", "inspect", image))
         return dict(found)
 
+    def save(self, image: str, archive: Path) -> None:
+        """Write an image to a file, as a release has it."""
+        self.podman("save", "--quiet", "--format", "docker-archive", "--output", str(archive), image)
+
     def tree(self, image: str) -> Path:
         """Where the image's files can be looked at."""
         return Path(self.podman("image", "mount", image))

@@ -58,6 +58,16 @@ class Hall:
         image = "collegium-silo" if name in SILOS else "collegium-aggregator"
         return self.engine.once(image, (*arguments, "--state", "/state"), self.mounts(name))
 
+    def backed_up(self, name: str) -> Path:
+        """Copy the aggregator's state while it serves, as the operator's guide says."""
+        copies = self.folder / "copies"
+        copies.mkdir(mode=0o700)
+        os.chown(copies, USER, USER)
+        mounts = [*self.mounts(name), Mount(copies, "/copies", writable=True)]
+        for arguments in (("--state", "/state", "--to", "/copies/first"), ("--check", "/copies/first")):
+            self.engine.once("collegium-aggregator", ("backup", *arguments), mounts)
+        return copies / "first"
+
     def start(self, name: str) -> str:
         """Start a party's service; its container's name."""
         if name in SILOS:
@@ -172,6 +182,10 @@ def test_three_silos_train_locked_down_and_go_on_after_being_killed(hall: Hall, 
     wait(lambda: engine.healthy(names["north"]), 120, "health of a silo")
 
     wait(lambda: hall.closed("north") >= 1, 600, "first round")
+    began_copy = time.monotonic()
+    copied = hall.backed_up("adder")
+    assert not list(copied.rglob("*.key")), "a backup has no key"
+    table.add("backup from a second container, while it serves", "verified", time.monotonic() - began_copy)
     engine.podman("kill", "--signal", "KILL", server)
     engine.podman("kill", "--signal", "KILL", names["hill"])
     assert engine.state(server)["ExitCode"] == engine.state(names["hill"])["ExitCode"] == 137

@@ -79,8 +79,10 @@ def composed(words: list[str]) -> list[str]:
     if words[4] != "run":
         assert words[4:] == ["up", "--detach"]
         return ["docker"]
-    assert words[4:7] == ["run", "--rm", service]
-    return [f"collegium-{service}", *words[7:]]
+    assert words[4:6] == ["run", "--rm"]
+    rest = words[8:] if words[6] == "--volume" else words[6:]
+    assert rest[0] == service
+    return [f"collegium-{service}", *rest[1:]]
 
 
 def test_every_command_has_help_with_an_example() -> None:

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from aggregator import PACKAGES
 from deploy.release import bundle, image
 from deploy.release.sbom import DebianPackage
+from privacy.errors import ConfigError
 from privacy.ledger.software import code_digest
 from privacy.operations import findings
 from privacy.release.checks import checks
@@ -61,6 +62,7 @@ def saved(path: Path, packages: tuple[str, ...], **more: bytes) -> None:
     site = "opt/collegium/lib/python3.11/site-packages"
     code = {f"{site}/{name}": data for name, data in image.code(OURS, packages).items()}
     code |= {f"{site}/privacy/__pycache__/study.pyc": b"?", f"{site}/numpy-2.0.dist-info/METADATA": b""}
+    code[f"{site}/collegium-0.1.0.dist-info/METADATA"] = b""
     layer = tar({**code, "var/lib/dpkg/status.d/libc6": LIBC.encode(), **more})
     tar({"manifest.json": json.dumps([{"Layers": ["a/layer.tar"]}]).encode(), "a/layer.tar": layer}, path)
 
@@ -73,6 +75,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     listed = [
         wheel(wheels, "collegium", "0.1.0", OURS, "numpy", 'monai; extra == "silo"', "@@odd@@"),
         wheel(wheels, "numpy", "2.0", {}),
+        wheel(wheels, "left_out", "1.0", {}),
     ]
     lines = [f"x --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in listed]
     for name in ("silo", "aggregator"):
@@ -145,6 +148,16 @@ def test_the_bill_is_valid_and_lists_wheels_and_system(made: tuple[Path, str], n
     assert parts["libc6"]["purl"].startswith("pkg:deb/debian/libc6@2.36-9?")
 
 
+def test_an_image_with_a_package_from_elsewhere_is_refused(made: tuple[Path, str], tmp_path: Path) -> None:
+    site = "opt/collegium/lib/python3.11/site-packages"
+    for name, packages in (("silo", SILO), ("aggregator", PACKAGES)):
+        saved(tmp_path / f"collegium-{name}.tar", packages, **{f"{site}/numpy-2.1.dist-info/METADATA": b""})
+    asked = [str(tmp_path / "out"), "--wheelhouse", str(made[0].parent / "wheelhouse"), "--images", str(tmp_path)]
+    done = CliRunner().invoke(bundle.app, ["make", *asked])
+    assert isinstance(done.exception, ConfigError)
+    assert done.exception.code == "release.foreign_package"
+
+
 def test_the_packed_bundle_is_the_same_files(made: tuple[Path, str], tmp_path: Path) -> None:
     with tarfile.open(made[0].with_name("collegium-0.1.0.tar")) as archive:
         assert {(member.uid, member.mode & 0o7022) for member in archive} == {(0, 0)}
@@ -157,7 +170,7 @@ def test_what_an_image_holds(tmp_path: Path) -> None:
     saved(tmp_path / "x.tar", PACKAGES)
     found = image.read(tmp_path / "x.tar")
     assert found.code == image.code(OURS, PACKAGES)
-    assert found.distributions == {("numpy", "2.0")}
+    assert found.distributions == {("collegium", "0.1.0"), ("numpy", "2.0")}
     assert found.system == {DebianPackage("libc6", "2.36-9", "amd64")}
 
 
