@@ -24,7 +24,7 @@ from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.progress import Progress

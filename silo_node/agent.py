@@ -46,7 +46,7 @@ from privacy.wire.requests import Phase
 from silo_node import server_optimizer, tasks
 from silo_node.abandonment import Abandonment
 from silo_node.agreement import Agreement
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.contribution import Contributor, Learning, evaluates
 from silo_node.cosigning import Cosigning

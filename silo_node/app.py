@@ -68,7 +68,7 @@ def approve(
 
     Example: collegium-silo approve study.yaml --cohort chest --by "Ada Roe" --confirm north=phone --state silo-state
     """
-    from silo_node import approval
+    from silo_node.approvals import approval, checks, costs, explanation
 
     directory = StateDirectory(state)
     identity = directory.identity()
@@ -77,14 +77,14 @@ def approve(
         signed = studies.load_signed(study, identity.study_key)
         try:
             signed.roster.index(identity.member.name)
-            approval.check_policy(signed, cohort, policy)
+            checks.check_policy(signed, cohort, policy)
             check_open(ledger.entries, cohort)
-            approval.check_claims(signed)
-            approval.check_weights(signed, weights)
-            approval.check_spent(cohort, policy, ledger)
+            checks.check_claims(signed)
+            checks.check_weights(signed, weights)
+            costs.check_spent(cohort, policy, ledger)
             patients = _patients(directory, cohort, signed)
-            print(approval.describe(signed, cohort, patients, approval.cost(signed, cohort, policy, ledger)))
-            approval.check_budget(signed, cohort, policy, ledger)
+            print(explanation.describe(signed, cohort, patients, costs.study_cost(signed, cohort, policy, ledger)))
+            costs.check_budget(signed, cohort, policy, ledger)
             if not yes and not typer.confirm("Approve this study?"):
                 raise PolicyRefused("the study was not approved; nothing was changed", code="policy.declined")
             approval.record(

@@ -65,7 +65,8 @@ def audit(
 
     Example: collegium-silo audit --state /var/lib/collegium --study chest
     """
-    from silo_node import PACKAGES, approval
+    from silo_node import PACKAGES
+    from silo_node.approvals import approval
 
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     directory = StateDirectory(state)

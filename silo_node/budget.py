@@ -51,7 +51,7 @@ def set_cap(
     Example: collegium-silo budget set --cohort chest --epsilon 6 --delta 0.0001 --reason "vote of 3 May" --by "Ada Roe"
     --state silo-state
     """
-    from silo_node import approval
+    from silo_node.approvals import costs
 
     directory = StateDirectory(state)
     identity = directory.identity()
@@ -59,7 +59,7 @@ def set_cap(
     request = Request(cohort, _cap(epsilon, delta), _text(reason, "--reason"), _text(by, "--by"))
     with durable.lock(state), directory.open_ledger(identity) as ledger:
         _known(ledger.entries, cohort)
-        guard = approval.budget_filter(policy)
+        guard = costs.budget_filter(policy)
         before = guard.own_cap(ledger.entries, cohort).cap
         key = None
         if request.cap.raises(before) and policy.second_person is not None:

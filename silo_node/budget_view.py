@@ -11,8 +11,8 @@ from privacy.dp.events import from_json, merge
 from privacy.ledger.entry import Entry
 from privacy.ledger.overlap import Cohorts
 from privacy.study import SignedStudy, Study
-from silo_node import approval
-from silo_node.approval import Approval
+from silo_node.approvals import approval, costs
+from silo_node.approvals.approval import Approval
 from silo_node.configuration import Policy
 from silo_node.state import StateDirectory
 
@@ -72,7 +72,7 @@ def view(
     Raises:
         CorruptState: the ledger holds an event of unknown form, or a cap that is not what was consented to.
     """
-    guard = approval.budget_filter(policy)
+    guard = costs.budget_filter(policy)
     account = next(guard.accounts(entries, cohort))
     names = Cohorts(entries).overlapping(cohort)
     charges = [e for e in entries if e.kind == "reserved" and e.body["cohort"] in names]
@@ -85,7 +85,7 @@ def view(
         if digest in here:
             signed, _ = known[digest]
             left = max(0, signed.training.rounds - len({str(e.body["round"]) for e in own}))
-            fits = approval.fitting_rounds(guard, signed, cohort, entries, left) if left else 0
+            fits = costs.fitting_rounds(guard, signed, cohort, entries, left) if left else 0
         parts.append(
             StudyPart(
                 known[digest][0].name if digest in known else digest[:12],

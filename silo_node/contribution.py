@@ -27,7 +27,7 @@ from privacy.study import Study
 from privacy.update import COUNT_LIMIT, PrivateUpdate, UpdateLayout
 from privacy.wire import bodies
 from privacy.wire.messages import UploadHeader
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.global_model import GlobalModel
 from silo_node.key_exchange import Exchanged
 from silo_node.progress import Progress

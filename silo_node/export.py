@@ -24,7 +24,7 @@ from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from silo_node import participation, tasks
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
 

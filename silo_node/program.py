@@ -18,9 +18,10 @@ from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
 from privacy.study import Study
-from silo_node import PACKAGES, approval, configuration, tasks
+from silo_node import PACKAGES, configuration, tasks
 from silo_node import export as exporting
 from silo_node.agent import Agent
+from silo_node.approvals import approval, checks, costs
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.export import Card
@@ -84,8 +85,8 @@ def take_part(
         try:
             revocation.check(ledger.entries, signed.digest())
             check_open(ledger.entries, approved.cohort)
-            approval.check_policy(signed, approved.cohort, policy)
-            approval.check_audits(ledger)
+            checks.check_policy(signed, approved.cohort, policy)
+            checks.check_audits(ledger)
             progress.say("phase", 0, phase="loading")
             cohort = open_cohort(directory, approved.cohort)
             _check_recorded(ledger, cohort, approved.cohort)
@@ -95,8 +96,8 @@ def take_part(
             from silo_node.learner import Learner
 
             # Again, though approved: the accountants installed here may have changed since.
-            approval.check_claims(signed)
-            approval.check_spent(approved.cohort, policy, ledger)
+            checks.check_claims(signed)
+            costs.check_spent(approved.cohort, policy, ledger)
             torch.set_num_threads(threads)
             disk = TransformedImages(folder.transformed, directory.cohort_key(), signed.digest())
             learner = Learner(signed, cohort, SecureStream(), disk, folder.weights)
@@ -108,7 +109,7 @@ def take_part(
                 identity=identity,
                 folder=folder,
                 ledger=ledger,
-                budget=approval.budget_filter(policy),
+                budget=costs.budget_filter(policy),
                 client=client,
                 learner=learner,
                 stream=SecureStream(),

@@ -14,7 +14,8 @@ from privacy.errors import ConfigError, PolicyRefused
 from privacy.ledger.store import Ledger
 from privacy.ledger.witness import Charge, Seen, charges, lost
 from privacy.study import Study
-from silo_node.approval import load_approved, round_event
+from silo_node.approvals.approval import load_approved
+from silo_node.approvals.costs import round_event
 from silo_node.known_heads import Known
 from silo_node.records import RoundRecords
 from silo_node.round_vault import RoundVault

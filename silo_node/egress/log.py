@@ -45,7 +45,7 @@ class EgressLog:
     Args:
         state: the silo's state directory, which this process holds.
         study: digest of the study, hex.
-        approval: digest of the approval, hex; see `silo_node.approval.digest`.
+        approval: digest of the approval, hex; see `silo_node.approvals.approval.Approval`.
         clock: UTC.
         full: size in bytes from which a new file is begun.
     """

@@ -42,7 +42,7 @@ def revoke_approval(
 
     Example: collegium-silo revoke-approval chest --reason "vote of the ethics board" --state /var/lib/collegium
     """
-    from silo_node import approval
+    from silo_node.approvals import approval
 
     who, why = checked(by, reason)
     directory = StateDirectory(state)

@@ -102,9 +102,9 @@ def _study(folder: StudyDirectory, name: str, entries: Sequence[Entry], consorti
 
 def _budgets(directory: StateDirectory, entries: Sequence[Entry]) -> list[Json]:
     from privacy.dp import accounting
-    from silo_node import approval
+    from silo_node.approvals import costs
 
-    guard = approval.budget_filter(configuration.read(directory.root).policy)
+    guard = costs.budget_filter(configuration.read(directory.root).policy)
     shown: list[Json] = []
     ended = closed(entries)
     for cohort in dict.fromkeys(str(entry.body["cohort"]) for entry in entries if entry.kind == "cohort"):

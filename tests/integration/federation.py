@@ -29,7 +29,7 @@ from privacy.roster import least_threshold
 from privacy.study import Study
 from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.agent import Agent
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.global_model import GlobalModel

@@ -28,7 +28,7 @@ from privacy.wire.heads import HeadsGiven, HeadsShown
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer
 from silo_node.agent import Agent
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.client import AggregatorClient, RoundEnded
 from silo_node.global_model import GlobalModel
 from silo_node.progress import Progress

@@ -34,8 +34,9 @@ from privacy.ledger.reader import read
 from privacy.ledger.store import Ledger
 from privacy.study import Study, dump, sign
 from privacy.wire import collegium_pb2
-from silo_node import approval, configuration, ingestion
+from silo_node import configuration, ingestion
 from silo_node.app import app
+from silo_node.approvals import approval, costs
 from silo_node.configuration import Policy
 from silo_node.patients import PatientSets
 from silo_node.program import _check_recorded
@@ -316,7 +317,7 @@ def test_a_cap_is_an_entry_and_counts_at_once(hospital: Hospital) -> None:
     assert (said["before"], said["in_force"]) == ({"epsilon": 8.0, "delta": 1e-4}, {"epsilon": 3.0, "delta": 1e-4})
     body = hospital.entries[said["entry"]].body
     assert (body["reason"], body["by"], body["epsilon"], body["second"]) == ("a vote", "Ada Roe", 3.0, "")
-    assert approval.budget_filter(hospital.policy()).cap(hospital.entries, "chest").epsilon == 3.0
+    assert costs.budget_filter(hospital.policy()).cap(hospital.entries, "chest").epsilon == 3.0
 
 
 @pytest.mark.parametrize(
@@ -395,7 +396,7 @@ def test_no_study_and_no_message_can_name_a_cap(hospital: Hospital) -> None:
     hospital.ingest("chest", "P-1")
     path, _ = hospital.signed(privacy={**data["privacy"], "epsilon": 50.0, "noise_multiplier": 0.6})
     refused(hospital.approve(path), PolicyRefused, "its epsilon is above max_epsilon 8.0")
-    assert approval.budget_filter(hospital.policy()).cap(hospital.entries, "chest").epsilon == 8.0
+    assert costs.budget_filter(hospital.policy()).cap(hospital.entries, "chest").epsilon == 8.0
 
 
 # ---- approval and show
@@ -406,7 +407,7 @@ def test_a_study_that_does_not_fit_is_refused_with_the_rounds_that_would(hospita
     hospital.ingest("chest", "P-1")
     hospital.set_cap(2.0)
     path, signed = hospital.signed()
-    guard, event = approval.budget_filter(hospital.policy()), approval.round_event(signed)
+    guard, event = costs.budget_filter(hospital.policy()), costs.round_event(signed)
     assert isinstance(event, DpSgdEvent)
     fits = guard.fitting_steps(hospital.entries, "chest", event, 20)
     assert 0 < fits < 20
@@ -445,7 +446,7 @@ def test_show_says_what_is_spent_left_and_fits(hospital: Hospital) -> None:
         assert each["left"] == pytest.approx(2.0 - each["spent"])
     trial, unnamed = both[0]["studies"]
     assert (trial["name"], trial["charged_rounds"], trial["open_rounds"]) == ("trial", 3, 17)
-    guard, event = approval.budget_filter(hospital.policy()), approval.round_event(signed)
+    guard, event = costs.budget_filter(hospital.policy()), costs.round_event(signed)
     assert isinstance(event, DpSgdEvent)
     assert trial["fitting_rounds"] == guard.fitting_steps(hospital.entries, "chest", event, 17) < 17
     assert (unnamed["name"], unnamed["open_rounds"]) == ("cd" * 6, None)

@@ -18,14 +18,15 @@ from privacy.learning import Model
 from privacy.randomness import SecureStream
 from privacy.secagg.ranges import Ranges
 from privacy.study import Study, Training
-from silo_node import approval, attacks, layout, tasks
+from silo_node import attacks, layout, tasks
 from silo_node import export as exporting
+from silo_node.approvals import approval, checks, costs, explanation
 from silo_node.attacks import Effort
 from silo_node.global_model import GlobalModel
 from silo_node.learner import Learner
 from silo_node.server_optimizer import OptimizerState
 from tests.privacy import studies
-from tests.silo_node.test_approval import ALL, OPEN, Site
+from tests.silo_node.approvals.hospital import ALL, OPEN, Site
 from tests.silo_node.test_export import Entries
 from tests.silo_node.test_learner import DISK, UNET, Balls, InMemory
 from tests.silo_node.test_learner import study as segmentation
@@ -153,20 +154,20 @@ def test_nothing_is_built_without_the_file_or_with_another(file: Path, tmp_path:
 
 def test_an_approval_keeps_the_file_and_a_run_takes_it_from_there(file: Path, tmp_path: Path) -> None:
     said, site = pinned(file), Site(tmp_path)
-    price = approval.Cost(0.0, 1.0, approval.budget_filter(OPEN).cap((), "chest"))
-    terms = approval.describe(said, "chest", 10, price)
+    price = costs.Cost(0.0, 1.0, costs.budget_filter(OPEN).cap((), "chest"))
+    terms = explanation.describe(said, "chest", 10, price)
     assert "public weights, compared: SHA-256" in terms
     assert "not covered by\n              this budget" in terms
     assert f"never sent: all that begins with {FROZEN}" in terms
     source = site.file(said)
     for wrong in (None, source):
         with pytest.raises(CollegiumError):
-            approval.check_weights(said, wrong)
+            checks.check_weights(said, wrong)
         with pytest.raises(CollegiumError):
             approval.record(source, said, "chest", "Dr Who", ALL, OPEN, site.folder, site.ledger, wrong)
         assert site.kinds() == []
         assert site.folder.weights is None
-    approval.check_weights(said, file)
+    checks.check_weights(said, file)
     approval.record(source, said, "chest", "Dr Who", ALL, OPEN, site.folder, site.ledger, file)
     kept = site.folder.weights
     assert kept is not None
@@ -180,9 +181,9 @@ def test_an_approval_keeps_the_file_and_a_run_takes_it_from_there(file: Path, tm
 
 def test_a_study_of_the_seed_stores_no_file(tmp_path: Path, file: Path) -> None:
     site, said = Site(tmp_path), studies.study()
-    approval.check_weights(said, None)
+    checks.check_weights(said, None)
     with pytest.raises(ConfigError) as caught:
-        approval.check_weights(said, file)
+        checks.check_weights(said, file)
     assert caught.value.code == "weights.unused"
     site.approve(said, ALL)
     assert site.folder.weights is None

@@ -14,7 +14,7 @@ from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
 from privacy.wire.messages import Close
 from silo_node import recovery
-from silo_node.approval import Approval
+from silo_node.approvals.approval import Approval
 from silo_node.known_heads import Known
 from silo_node.recovery import Recovery
 from silo_node.state import StateDirectory

@@ -19,7 +19,7 @@ from privacy.randomness import SecureStream
 from privacy.secagg.survivors import CheckedSurvivors
 from privacy.update import PrivateUpdate
 from silo_node.agent import Agent
-from silo_node.approval import round_event
+from silo_node.approvals.costs import round_event
 from silo_node.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.global_model import GlobalModel

@@ -14,8 +14,9 @@ from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read
 from privacy.study import Study, dump, sign
 from privacy.token.description import TokenDescription
-from silo_node import approval, configuration
+from silo_node import configuration
 from silo_node.app import app
+from silo_node.approvals import approval
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.privacy.studies import study

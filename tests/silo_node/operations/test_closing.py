@@ -5,7 +5,8 @@ import pytest
 from privacy.dp.events import to_json
 from privacy.errors import AlreadyRunning, CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger.budget import charged
-from silo_node import approval, configuration
+from silo_node import configuration
+from silo_node.approvals import costs
 from tests.silo_node.operations.holding import held
 from tests.silo_node.operations.site import COHORT, Site
 
@@ -21,7 +22,7 @@ def known(site: Site) -> Site:
     with site.directory.open_ledger(site.directory.identity()) as ledger:
         ledger.append("cohort", {**about, "cohort": COHORT, "overlaps": []})
         ledger.append("cohort", {**about, "cohort": OTHER, "digest": "ef" * 32, "overlaps": [COHORT]})
-        event = to_json(approval.round_event(site.study))
+        event = to_json(costs.round_event(site.study))
         ledger.append("reserved", {"study_digest": site.digest, "round": 1, "cohort": COHORT, "event": event})
     return site
 
@@ -65,7 +66,7 @@ def test_no_study_is_approved_for_it_or_run_on_it(known: Site) -> None:
 def test_no_round_of_a_study_that_runs_is_authorised_and_what_was_spent_counts(known: Site) -> None:
     policy = configuration.read(known.state).policy
     before = {name: charged(known.entries, name) for name in (COHORT, OTHER)}
-    guard, event = approval.budget_filter(policy), approval.round_event(known.study)
+    guard, event = costs.budget_filter(policy), costs.round_event(known.study)
     guard.authorise(known.entries, COHORT, event, event.steps)
     close(known)
     with pytest.raises(PolicyRefused) as caught:

@@ -1,0 +1,80 @@
+"""A run asks again, before it loads a patient, what an approval asked: the accountants, and the audits of its code."""
+
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import pytest
+
+from privacy.errors import CollegiumError, CorruptState
+from silo_node.approvals import approval, checks, costs
+from silo_node.program import take_part
+from tests.privacy.studies import study
+from tests.silo_node.approvals.hospital import Site
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["check_claims", "check_spent"])
+def test_a_run_asks_the_accountants_again_before_it_loads_a_patient_for_training(
+    site: Site, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    built: list[object] = []
+
+    def disagree(*_: object) -> None:
+        raise CollegiumError("they disagree", code="accountant.disagreement")
+
+    directory = MagicMock(root=site.root)
+    directory.open_ledger.return_value.__enter__.return_value = site.ledger
+    config = MagicMock(one_way_tls=False)
+    monkeypatch.setattr("silo_node.program.configuration.read", lambda _: config)
+    harmless = ("AggregatorClient", "open_cohort", "_check_recorded", "tasks.check_cohort")
+    for target in (*harmless, "checks.check_policy"):
+        monkeypatch.setattr(f"silo_node.program.{target}", MagicMock())
+    monkeypatch.setattr(
+        approval,
+        "load_approved",
+        lambda *_: (study(), approval.Approval(study_digest=study().digest().hex(), cohort="chest", by="Dr Who")),
+    )
+    for module, check in ((checks, "check_claims"), (costs, "check_spent")):
+        monkeypatch.setattr(module, check, disagree if check == name else MagicMock())
+    monkeypatch.setattr("silo_node.learner.Learner", built.append)
+    with pytest.raises(CollegiumError) as caught:
+        take_part(directory, "trial", "here:1", 1.0, None, 1, None)
+    assert caught.value.code == "accountant.disagreement"
+    assert (built, site.kinds()[-1]) == ([], "refused")
+
+
+def test_a_run_refuses_code_that_an_audit_broke_until_it_is_consistent(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = MagicMock(root=site.root)
+    directory.open_ledger.return_value.__enter__.return_value = site.ledger
+    config = MagicMock(one_way_tls=False)
+    monkeypatch.setattr("silo_node.program.configuration.read", lambda _: config)
+    for target in ("AggregatorClient", "checks.check_policy"):
+        monkeypatch.setattr(f"silo_node.program.{target}", MagicMock())
+    agreed = approval.Approval(study_digest=study().digest().hex(), cohort="chest", by="Dr Who")
+    monkeypatch.setattr(approval, "load_approved", lambda *_: (study(), agreed))
+    opened = MagicMock(side_effect=CorruptState("the cohort is read"))
+    monkeypatch.setattr("silo_node.program.Cohort.open", opened)
+
+    def run() -> str:
+        with pytest.raises(CollegiumError) as caught:
+            take_part(directory, "trial", "here:1", 1.0, None, 1, None)
+        return caught.value.code
+
+    def audited(outcome: str, bound: float) -> None:
+        figures = {"claimed_epsilon": 2.0, "lower_bound": bound, "confidence": 0.95, "guesses": 1024}
+        site.ledger.append("audited", {"what": "one run", **figures, "outcome": outcome, "digest": "ab" * 32})
+
+    assert run() == "state.corrupt"
+    audited("broken", 3.0)
+    assert run() == "audit.broken"
+    assert site.ledger.entries[-1].body["code"] == "audit.broken"
+    assert opened.call_count == 1
+    audited("consistent", 1.0)
+    assert run() == "state.corrupt"
+    assert site.kinds().count("software") == 1
