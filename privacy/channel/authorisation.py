@@ -1,13 +1,13 @@
-"""Who may call what, decided on every call from the peer's verified certificate. Everything fails closed.
+"""Who may call what, decided on every call, and message of it, from the peer's verified certificate. It fails closed.
 
 A method that is not in the table is refused to all. The caller is the SPIFFE id in the certificate
-that TLS verified, never a field of a message and never a DNS name that looks like one. Expiry is
-checked on each call because a connection outlives its certificate. grpcio decodes a unary request
-before these checks run, so message size limits (`tls`) and a strict decoder must hold by themselves.
+that TLS verified, never a field of a message and never a DNS name that looks like one. All is checked
+on each call because a connection outlives its certificate, and again at each message because a stream
+outlives a revocation. grpcio decodes a unary request before these checks run, so message size limits
+(`tls`) and a strict decoder must hold by themselves.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, cast
@@ -17,7 +17,7 @@ from cryptography import x509
 from google.protobuf.descriptor import ServiceDescriptor
 
 from privacy.channel import certificate as profile
-from privacy.channel.interception import Continuation, Handler, guarded
+from privacy.channel.interception import Continuation, Handler, checked
 from privacy.channel.member import Member, Role
 from privacy.errors import IdentityError
 from privacy.study import Study
@@ -63,12 +63,10 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
         handler = continuation(details)
         allowed = self._table.get(details.method, frozenset())
 
-        @contextmanager
-        def guard(context: grpc.ServicerContext) -> Iterator[None]:
+        def check(context: grpc.ServicerContext) -> None:
             self.authorise(context, allowed)
-            yield
 
-        return None if handler is None else guarded(handler, guard)
+        return None if handler is None else checked(handler, check)
 
     def authorise(self, context: grpc.ServicerContext, allowed: frozenset[Role]) -> Member:
         """The verified caller.

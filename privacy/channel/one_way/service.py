@@ -3,13 +3,14 @@
 It takes the place of `Translation` and `Authorisation` on a port of its own, where TLS asks for no certificate. Whoever
 calls is proven from the head of the call before anything else of it is read, and gets a share of the server afterwards
 (`limits`); a stranger is told so in the trailing metadata and holds no thread. The same checks as on the mutual port
-hold for every call: certificate, expiry, roster, revocation, method by role. What is kept is one window a silo, in
-memory: after a restart the heads of before are stale.
+hold for every call, and for each message of it: certificate, expiry, roster, revocation, method by role. What is kept
+is one window a silo, in memory: after a restart the heads of before are stale.
 """
 
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn, cast
@@ -98,10 +99,16 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
                 member = self._prove(head, method, context)
                 self._take(member.name, head)
                 self._used(member.name)
-                opened = _opened(call, messages, self._allowed.silos[member.name], context)
-                for answer in behaviour(opened, Proven(context, member)):
-                    yield call.seal_answer(place, Kind.MESSAGE, answer, key)
-                    place += 1
+
+                def passed(message: bytes) -> bytes:
+                    self._check(member, head.certificate, method)
+                    return message
+
+                opened = map(passed, _opened(call, messages, self._allowed.silos[member.name], context))
+                with closing(behaviour(opened, Proven(context, member))) as answers:
+                    for answer in map(passed, answers):
+                        yield call.seal_answer(place, Kind.MESSAGE, answer, key)
+                        place += 1
             except Exception as error:  # noqa: BLE001  # as above
                 self._refuse(context, call, place, error)
             self._finish(context, call, place, "")
@@ -113,15 +120,19 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
         check_version(context)
         member = _issued(head.certificate, self._identity.authority)
         records.check_proof(head, self._allowed.study, method)
+        self._check(member, head.certificate, method)
+        return member
+
+    def _check(self, member: Member, certificate: x509.Certificate, method: str) -> None:
+        """Whether a caller that was proven may call now; asked again at each message of a call."""
         allowed = frozenset({Role.SILO}) if method == BEGIN else self._allowed.table.get(method, frozenset())
-        self._authorisation.check(member, head.certificate, allowed)
+        self._authorisation.check(member, certificate, allowed)
         if member.name not in self._allowed.silos:
             raise IdentityError(
                 f"silo '{member.name}' may not call without mutual TLS; exempt the aggregator from TLS inspection, or"
                 " ask the consortium to name this silo under one_way_tls at the aggregator",
                 code=CODE_NOT_ALLOWED,
             )
-        return member
 
     def _take(self, name: str, head: Head) -> None:
         with self._lock:

@@ -1,5 +1,6 @@
 import json
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -148,6 +149,46 @@ def test_a_certificate_that_expires_ends_the_next_call_of_a_live_connection(hub:
             call(b"", timeout=10)
         assert caught.value.code == "identity.expired"
         assert echo.calls == 1
+
+
+@pytest.mark.parametrize("change", ["revoked", "expired"])
+@pytest.mark.parametrize("method", ["Unary", "Down", "Up", "Both"])
+def test_what_ends_the_next_call_ends_one_that_is_open(hub: Identity, silo: Identity, method: str, change: str) -> None:
+    """A long poll is not answered any more, nor does an upload or a download go on."""
+    present, gone, told = [datetime.now(UTC)], threading.Event(), threading.Event()
+
+    def end() -> None:
+        if change == "expired":
+            present[0] += timedelta(days=366)
+        gone.set()
+
+    def admit(member: Member) -> None:
+        if change == "revoked" and gone.is_set():
+            raise IdentityError("revoked", code="identity.revoked")
+
+    def answer(context: grpc.ServicerContext) -> bytes:
+        told.set()
+        gone.wait(10)
+        return b"not for a silo that is out"
+
+    def asked() -> Iterator[bytes]:
+        yield b"a"
+        if method == "Both":
+            end()
+            yield b"b"
+
+    with (
+        serving(hub, answer, admit, lambda: present[0]) as (port, _),
+        tls.channel(silo, f"localhost:{port}") as channel,
+    ):
+        came = channel.stream_stream(f"/t.Echo/{method}")(asked(), timeout=10)
+        if method != "Both":
+            assert told.wait(10)
+            end()
+        with pytest.raises(IdentityError) as caught, calling("the aggregator"):
+            for message in came:
+                assert message in (b"a", b"first")
+        assert caught.value.code == f"identity.{change}"
 
 
 class Line(grpc.ServicerContext):

@@ -11,7 +11,7 @@ import pytest
 
 from privacy.channel import tls
 from privacy.channel.identity import Identity
-from privacy.channel.member import Role
+from privacy.channel.member import Member, Role
 from privacy.channel.one_way.line import Line, Way
 from privacy.channel.one_way.records import BEGIN, HEAD_KEY, STATUS_KEY
 from privacy.channel.status import CODE_KEY, KIND_KEY, calling
@@ -351,6 +351,25 @@ def test_revocation_expiry_and_renewal_hold_from_the_next_call_on(hub: Identity,
         now[0] += timedelta(days=366)
         assert refused(line).code == "identity.expired"
         assert echo.calls == 1
+
+
+def test_what_ends_the_next_call_ends_one_that_is_open(hub: Identity, silo: Identity) -> None:
+    revoked = []
+
+    def admit(member: Member) -> None:
+        if revoked:
+            raise IdentityError("revoked", code="identity.revoked")
+
+    def asked() -> Iterator[bytes]:
+        yield b"a"
+        revoked.append(True)
+        yield b"b"
+
+    with through(hub, silo, admit=admit) as (line, echo, _):
+        with pytest.raises(IdentityError) as caught, calling("the aggregator"):
+            line.stream_unary("/t.Echo/Up")(asked(), timeout=10)
+        assert caught.value.code == "identity.revoked"
+        assert echo.calls == 0
 
 
 def test_another_study_role_method_or_consortium_is_refused(hub: Identity, silo: Identity, foreign: Consortium) -> None:
