@@ -53,7 +53,7 @@ test-all: $(VENV)/.installed ## all tests, also those that take minutes
 	@$(BIN)/python -m pytest -q -n $(WORKERS)
 
 preflight: $(VENV)/.installed ## the four preflight checks of every network and loss that studies may name
-	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/silo_node/test_preflight_allow_list.py
+	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/silo_node/learning/test_preflight_allow_list.py
 
 simulate: $(VENV)/.installed ## 2,000 generated histories of a consortium in which things go wrong
 	@COLLEGIUM_HISTORIES=2000 COLLEGIUM_HISTORIES_AT_LEAST=2000 COLLEGIUM_SECONDS=2400 $(BIN)/python -m pytest -q -n $(WORKERS) -m 'not slow' tests/simulation

@@ -31,11 +31,11 @@ from privacy.dp.gradients import set_vector
 from privacy.errors import CollegiumError, DataError
 from privacy.randomness import SecureStream
 from privacy.study import Study
-from silo_node import server_optimizer
-from silo_node.ingestion import open_cohort
-from silo_node.learner import Learner
+from silo_node.cohorts.ingestion import open_cohort
+from silo_node.learning.learner import Learner
+from silo_node.learning.transformed import TransformedImages
+from silo_node.rounds import server_optimizer
 from silo_node.state import StateDirectory
-from silo_node.transformed import TransformedImages
 
 HERE = Path(__file__).parent
 SILOS = ("north", "harbour", "hill")

@@ -1,10 +1,10 @@
 """Some of the silos of `benchmarks.load`, in one process: real identities, connections and messages; made-up content.
 
-Each silo is a thread with the silo's own client (`silo_node.client`: retries, resumed streams, log of what leaves) and
-sends what a silo sends in a round, signed with its own key. Keys, boxes and shares are random bytes of the right
-sizes, and frames hold random words below the primes, made once: the aggregator can tell none of them from real ones,
-and neither can its disk or its memory. What comes back is checked as far as that goes: who survived, every digest of
-the sum and of the audited frames. What the others' messages hold is not opened.
+Each silo is a thread with the silo's own client (`silo_node.connection.client`: retries, resumed streams, log of what
+leaves) and sends what a silo sends in a round, signed with its own key. Keys, boxes and shares are random bytes of the
+right sizes, and frames hold random words below the primes, made once: the aggregator can tell none of them from real
+ones, and neither can its disk or its memory. What comes back is checked as far as that goes: who survived, every digest
+of the sum and of the audited frames. What the others' messages hold is not opened.
 
 `python -m benchmarks.load_silos FOLDER MOVING --study FILE --aggregator HOST:PORT --first A --last B --seed S` prints a
 JSON line when it is ready, takes part in a round for each number on standard input, and prints one at each step of
@@ -47,9 +47,9 @@ from privacy.wire.messages import (
 )
 from privacy.wire.requests import Phase
 from privacy.wire.sets import advertise_set_digest, share_set_digest
-from silo_node.client import AggregatorClient, RoundEnded
+from silo_node.connection.client import AggregatorClient, RoundEnded
 from silo_node.egress.log import EgressLog
-from silo_node.stored_upload import StoredUpload
+from silo_node.rounds.stored_upload import StoredUpload
 
 PATIENCE_SECONDS = 300.0
 TAG_BYTES = 64

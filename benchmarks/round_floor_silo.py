@@ -23,13 +23,13 @@ from privacy.he.workers import cores
 from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.update import PrivateUpdate, UpdateLayout
-from silo_node.agent import Agent
 from silo_node.approvals.costs import round_event
-from silo_node.client import AggregatorClient
+from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
-from silo_node.progress import Progress
-from silo_node.roster_watch import RosterWatch
-from silo_node.round_vault import default_folder
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.progress import Progress
+from silo_node.rounds.roster_watch import RosterWatch
+from silo_node.rounds.round_vault import default_folder
 from silo_node.state import StateDirectory
 
 COHORT = "none"

@@ -12,15 +12,18 @@ from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
 from privacy.ledger.closing import check_open
 from privacy.release.command import verifying
-from silo_node import PACKAGES, archives, budget, cohort_commands, configuration, deidentification, enrolment
-from silo_node.audit import audit
+from silo_node import PACKAGES, configuration, enrolment
+from silo_node.audits.audit import audit
+from silo_node.budgets import commands as budget
+from silo_node.cohorts import archives, deidentification
+from silo_node.cohorts import commands as cohort_commands
+from silo_node.cohorts.preview import preview
 from silo_node.operations.decommission import decommission
 from silo_node.operations.doctor import doctor
 from silo_node.operations.revocation import revoke_approval
 from silo_node.operations.status import status
 from silo_node.operations.stopping import stop
 from silo_node.operations.what_leaves import what_leaves
-from silo_node.preview import preview
 from silo_node.state import StateDirectory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hospital's node of a Collegium consortium.")
@@ -185,8 +188,8 @@ def recover(
 
     Example: collegium-silo ledger recover --by "Ada Roe" --reason "disk lost, restored from 3 May" --state silo-state
     """
-    from silo_node import recovery
-    from silo_node.round_vault import default_folder
+    from silo_node.rounds.round_vault import default_folder
+    from silo_node.witnessing import recovery
 
     def ask(explanation: str) -> bool:
         print(explanation)
@@ -215,8 +218,8 @@ def _confirmed(pairs: list[str]) -> dict[str, str]:
 
 def _patients(directory: StateDirectory, cohort: str, signed: studies.Study) -> int:
     """How many patients the cohort has, which must be labelled for the study's task. Raises DataError."""
-    from silo_node import tasks
-    from silo_node.ingestion import open_cohort
+    from silo_node.cohorts.ingestion import open_cohort
+    from silo_node.learning import tasks
 
     opened = open_cohort(directory, cohort)
     tasks.check_cohort(signed, opened)

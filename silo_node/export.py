@@ -23,10 +23,11 @@ from privacy.errors import ConfigError
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from silo_node import participation, tasks
 from silo_node.approvals.costs import round_event
-from silo_node.global_model import GlobalModel
 from silo_node.imaging_errors import imaging_errors
+from silo_node.learning import tasks
+from silo_node.rounds import participation
+from silo_node.rounds.global_model import GlobalModel
 
 BUNDLE = "bundle"
 """Folder of the same model as a MONAI Bundle."""

@@ -18,24 +18,25 @@ from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
 from privacy.study import Study
-from silo_node import PACKAGES, configuration, tasks
+from silo_node import PACKAGES, configuration
 from silo_node import export as exporting
-from silo_node.agent import Agent
 from silo_node.approvals import approval, checks, costs
-from silo_node.client import AggregatorClient
+from silo_node.cohorts.ingestion import open_cohort
+from silo_node.connection.client import AggregatorClient
+from silo_node.connection.renewing import Renewing
 from silo_node.egress.log import EgressLog
 from silo_node.export import Card
-from silo_node.global_model import GlobalModel
-from silo_node.ingestion import open_cohort
+from silo_node.learning import tasks
+from silo_node.learning.transformed import TransformedImages
 from silo_node.operations import revocation
 from silo_node.operations.metrics import Watched
 from silo_node.operations.stopping import StopRequest
-from silo_node.progress import Progress
-from silo_node.renewing import Renewing
-from silo_node.roster_watch import RosterWatch
-from silo_node.round_vault import default_folder
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.progress import Progress
+from silo_node.rounds.roster_watch import RosterWatch
+from silo_node.rounds.round_vault import default_folder
 from silo_node.state import StateDirectory
-from silo_node.transformed import TransformedImages
 
 
 def take_part(
@@ -93,7 +94,7 @@ def take_part(
             tasks.check_cohort(signed, cohort)
             import torch  # seconds to import, which a refusal need not wait for
 
-            from silo_node.learner import Learner
+            from silo_node.learning.learner import Learner
 
             # Again, though approved: the accountants installed here may have changed since.
             checks.check_claims(signed)

@@ -100,7 +100,7 @@ class StateDirectory:
 
     @property
     def patients(self) -> Path:
-        """Folder of the pseudonyms of all cohorts, see `silo_node.patients`."""
+        """Folder of the pseudonyms of all cohorts, see `silo_node.cohorts.patients`."""
         return self.root / "patients"
 
     def pseudonym_key(self) -> bytes:

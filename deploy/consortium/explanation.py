@@ -20,7 +20,7 @@ from privacy.he.params import NOISE_BOUND, CiphertextParams
 from privacy.roster import Party, fingerprint
 from privacy.study import SignedStudy, Study, load_signed
 from privacy.update import UpdateLayout
-from silo_node.layout import metric_fields
+from silo_node.learning.layout import metric_fields
 
 UNNAMED_CONSORTIUM = "unnamed"
 ADVERTISE_BYTES = 2_600

@@ -143,7 +143,7 @@ def _with_length(study: Study, draft: str, weights: Path | None) -> Encryption:
 
 
 def _length_of_model(study: Study, draft: str, weights: Path | None) -> int:
-    from silo_node.layout import of_study  # numpy, and torch, which are needed for this one command
+    from silo_node.learning.layout import of_study  # numpy, and torch, which are needed for this one command
 
     try:
         return of_study(study, weights).length

@@ -5,7 +5,7 @@ cut into frames, each AES-256-GCM under a key that is derived from G and from th
 state was ever sealed, so the nonce may be the frame's index, two holders make the same frames, and a download goes on
 with another holder's. Who opens it knows that a silo sealed it and, by the closes, that t silos stand there.
 
-Does not know what a state is, and neither sends nor stores (`silo_node.snapshot`).
+Does not know what a state is, and neither sends nor stores (`silo_node.rounds.snapshot`).
 """
 
 import hashlib

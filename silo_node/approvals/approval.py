@@ -16,9 +16,9 @@ from privacy.dp.events import to_json
 from privacy.errors import CorruptState, PolicyRefused, StudyError
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from silo_node import tasks
 from silo_node.approvals.costs import budget_filter, round_event
 from silo_node.configuration import Policy
+from silo_node.learning import tasks
 from silo_node.state import StudyDirectory
 
 

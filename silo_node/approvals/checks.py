@@ -12,9 +12,9 @@ from privacy.he.params import CiphertextParams
 from privacy.ledger import audits
 from privacy.ledger.store import Ledger
 from privacy.study import Study
-from silo_node import tasks
 from silo_node.approvals.costs import round_event
 from silo_node.configuration import Policy
+from silo_node.learning import tasks
 
 
 def check_policy(signed: Study, cohort: str, policy: Policy) -> None:

@@ -12,8 +12,9 @@ from privacy.channel import roster_statement
 from privacy.errors import ConfigError, IdentityError
 from privacy.operations import findings, machine, reach
 from privacy.operations.findings import Check
-from silo_node import archives, configuration
-from silo_node.round_vault import default_folder
+from silo_node import configuration
+from silo_node.cohorts import archives
+from silo_node.rounds.round_vault import default_folder
 from silo_node.state import PROXY_CA_FILE, StateDirectory
 
 GPU = Path("/proc/driver/nvidia/version")

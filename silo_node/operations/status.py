@@ -19,7 +19,8 @@ from privacy.ledger.closing import closed
 from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read as read_ledger
 from privacy.operations import live
-from silo_node import configuration, participation
+from silo_node import configuration
+from silo_node.rounds import participation
 from silo_node.state import StateDirectory, StudyDirectory
 
 AWAITED: Mapping[str, str] = {

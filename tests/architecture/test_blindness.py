@@ -22,9 +22,9 @@ from privacy.he.keyholder import Encryption, KeyHolder
 from privacy.secagg.held_shares import HeldShares
 from privacy.secagg.keygrant import KeyMaterial
 from privacy.secagg.round_keys import RoundSecrets
-from silo_node.agent import Agent
-from silo_node.global_model import GlobalModel
-from silo_node.round_vault import RoundVault
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.round_vault import RoundVault
 from tests.architecture.served import BLOCKED, modules_of, served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all

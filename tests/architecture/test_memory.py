@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.global_model import GlobalModel
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all

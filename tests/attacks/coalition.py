@@ -26,8 +26,8 @@ from privacy.secagg.share_set import ShareSet, open_seed
 from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import UploadHeader
-from silo_node.agent import Agent
-from silo_node.round_vault import RoundVault
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.round_vault import RoundVault
 from tests.attacks.stage import Stage
 
 

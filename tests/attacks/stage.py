@@ -20,8 +20,8 @@ from privacy.he.keyholder import KeyHolder
 from privacy.wire import bodies
 from privacy.wire.messages import Reject
 from privacy.wire.requests import AwaitRequest, Board
-from silo_node.agent import Agent
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 

@@ -35,7 +35,7 @@ def test_attack_budget_burning_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.slow
 def test_attack_budget_burning_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A silo that never pauses spends all that it has for no sum at all."""
-    monkeypatch.setattr("silo_node.abandonment.ABANDONED_IN_A_ROW", 1000)
+    monkeypatch.setattr("silo_node.rounds.abandonment.ABANDONED_IN_A_ROW", 1000)
     agents, _ = stage_of(tmp_path, monkeypatch, rounds=ROUNDS).play(Burns)
     assert [kinds(agent).count("reserved") for agent in agents] == [ROUNDS] * 3
     assert all("survivors_signed" not in kinds(agent) for agent in agents)

@@ -25,7 +25,7 @@ from privacy.secagg import audit, prg
 from privacy.secagg.derive import derive, group_key
 from privacy.study import Encryption
 from privacy.wire.requests import FrameRequest
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.stage import HidesRejects, Result, Stage, codes, stage_of
 from tests.secure_round import Cast, Round, Words, same
 

@@ -17,9 +17,9 @@ from privacy.errors import ProtocolError
 from privacy.secagg import unmask
 from privacy.secagg.masks import MaskKeys
 from privacy.wire.messages import Unmask
-from silo_node.agent import Agent
-from silo_node.round_vault import RoundVault
-from silo_node.stored_upload import StoredUpload
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.round_vault import RoundVault
+from silo_node.rounds.stored_upload import StoredUpload
 from tests.attacks.coalition import Coalition, Memory, own_masks
 from tests.attacks.stage import Stage, codes, stage_of
 from tests.attacks.two_lists import Answers, ShowsTwoLists, dies_after

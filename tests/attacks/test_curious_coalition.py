@@ -24,7 +24,7 @@ from privacy.secagg import masks, prg
 from privacy.secagg.masked import FrameOf, open_sum
 from privacy.secagg.masks import MaskKeys
 from privacy.secagg.round_keys import RoundSecrets, pair_key, pair_seed, self_key, upload_keys
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.coalition import Coalition, Memory
 from tests.attacks.stage import Stage, codes, stage_of
 from tests.integration.federation import MadeUpLearner
@@ -141,8 +141,8 @@ def test_attack_curious_coalition_on(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.slow
 def test_attack_curious_coalition_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without masks one silo of four, which has the CKKS key, tells the two updates apart."""
-    monkeypatch.setattr("silo_node.key_exchange.upload_keys", lambda *_: MaskKeys(()))
-    monkeypatch.setattr("silo_node.opening.open_sum", without_masks)
+    monkeypatch.setattr("silo_node.rounds.key_exchange.upload_keys", lambda *_: MaskKeys(()))
+    monkeypatch.setattr("silo_node.rounds.opening.open_sum", without_masks)
     assert swapped(stage_of(tmp_path, monkeypatch, silos=4), (1,)) == [1]
 
 

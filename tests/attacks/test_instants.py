@@ -17,9 +17,9 @@ from aggregator.arriving import Arriving
 from privacy.channel.envelope import Signed
 from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from privacy.update import PrivateUpdate
-from silo_node.agent import Agent
-from silo_node.stored_upload import StoredUpload
-from silo_node.upload_slot import UploadSlot
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.stored_upload import StoredUpload
+from silo_node.rounds.upload_slot import UploadSlot
 from tests.attacks.stage import HidesRejects, Stage, codes, incidents, stage_of
 
 PATIENTS = {1: 10, 2: 100, 3: 10_000}

@@ -19,8 +19,8 @@ from privacy.secagg.keygrant import KeyMaterial, announce, binding, hash_request
 from privacy.wire import bodies
 from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.requests import AwaitRequest, Board, Phase
-from silo_node.agent import Agent
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
 from tests.attacks.stage import HidesRejects, asking, codes, incidents, kinds, stage_of
 from tests.attacks.two_lists import Killed, killed
 from tests.privacy.secagg.test_keygrant import EPOCH, OTHER, PARAMS, RECEIVER, STEWARD, World
@@ -203,7 +203,7 @@ def test_attack_on_the_key_off(name: str, own: KeyMaterial, tmp_path: Path, monk
         info = binding(granted.announce.body, granted.giver, receiver, granted.request_hash)
         return KeyMaterial.from_bytes(key.open(granted.enc, info))
 
-    monkeypatch.setattr("silo_node.key_epoch.keygrant.open_grant", unchecked)
+    monkeypatch.setattr("silo_node.rounds.key_epoch.keygrant.open_grant", unchecked)
     victim, ended = passed(tmp_path, monkeypatch, LIES[name], own)
     assert ended == {"Killed"}
     assert victim._material == own

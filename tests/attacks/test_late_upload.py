@@ -18,8 +18,8 @@ from privacy.secagg.round_keys import upload_keys
 from privacy.wire import bodies
 from privacy.wire.messages import Survivors
 from privacy.wire.requests import Phase
-from silo_node.agent import Agent
-from silo_node.stored_upload import StoredUpload
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.stored_upload import StoredUpload
 from tests.attacks.coalition import Coalition, Memory
 from tests.attacks.stage import DeclaresDropped, Stage, codes, stage_of
 
@@ -91,7 +91,7 @@ def test_attack_late_upload_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     """Without the mask from its own b, the slow silo's update lies open."""
     stage = stage_of(tmp_path, monkeypatch, silos=4)
     Memory.kept(monkeypatch)
-    monkeypatch.setattr("silo_node.key_exchange.upload_keys", without_self)
+    monkeypatch.setattr("silo_node.rounds.key_exchange.upload_keys", without_self)
     agents, _ = stage.play(TakesLate, dawdle)
     found = stolen(stage, agents[COLLUDER - 1])
     assert found is not None

@@ -18,7 +18,7 @@ from privacy.dp.training import PatientTrainer
 from privacy.randomness import SecureStream
 from privacy.study import Privacy, Training
 from privacy.update import PrivateUpdate
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.stage import Stage, codes, incidents, stage_of
 from tests.attacks.test_instants import SLOT, Timed
 from tests.attacks.test_sizes import Sent, tapped

@@ -18,7 +18,7 @@ from privacy.wire import bodies
 from privacy.wire.messages import Advertise, Shares
 from privacy.wire.requests import AwaitRequest, Board, Phase
 from privacy.wire.sets import advertise_set_digest
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.coalition import Memory, identity
 from tests.attacks.stage import HidesRejects, codes, kinds, stage_of
 from tests.attacks.two_lists import Killed
@@ -80,7 +80,7 @@ def test_attack_old_advertise_set_off(tmp_path: Path, monkeypatch: pytest.Monkey
         )
         return AdvertiseSet(advertise_set_digest(messages), tuple(bodies_of))
 
-    monkeypatch.setattr("silo_node.key_exchange.advertise.check", signed_by_members)
+    monkeypatch.setattr("silo_node.rounds.key_exchange.advertise.check", signed_by_members)
     agents, results = stage.play(ShowsOldKeys, dies_after_sharing)
     assert codes(results) == {"Killed"}
     seized = memory.secrets[SEIZED][0]

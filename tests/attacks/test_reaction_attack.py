@@ -27,8 +27,8 @@ from privacy.secagg.survivors import CheckedSurvivors, VerifiedSum
 from privacy.wire import bodies
 from privacy.wire.messages import Reject, Survivors, UploadHeader
 from privacy.wire.requests import AwaitRequest, Board, SumRequest
-from silo_node.client import AggregatorClient
-from silo_node.standing import Standing
+from silo_node.connection.client import AggregatorClient
+from silo_node.rounds.standing import Standing
 from tests.attacks.stage import HidesRejects, Stage, codes, incidents, kinds, stage_of
 
 Words = np.ndarray
@@ -114,8 +114,8 @@ def gullible(patch: pytest.MonkeyPatch) -> None:
         )
         return CheckedSurvivors(survivors, protocol_hash("survivors", messages[0].body), tuple(seeds), headers)
 
-    patch.setattr("silo_node.opening.check_survivors", check_survivors)
-    patch.setattr("silo_node.opening.check_sum", lambda checked, frame_of, *_: VerifiedSum(checked, frame_of))
+    patch.setattr("silo_node.rounds.opening.check_survivors", check_survivors)
+    patch.setattr("silo_node.rounds.opening.check_sum", lambda checked, frame_of, *_: VerifiedSum(checked, frame_of))
 
 
 class AltersServedSum(HidesRejects):

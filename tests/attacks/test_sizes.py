@@ -14,7 +14,7 @@ from imaging.tasks import ranking
 from privacy.update import UpdateLayout
 from privacy.wire import bodies
 from privacy.wire.messages import KeyGrant
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.stage import Stage, codes, stage_of
 from tests.integration.federation import BINS, MadeUpLearner
 

@@ -21,7 +21,7 @@ from privacy.secagg.round_keys import pair_key, pair_seed, self_key
 from privacy.secagg.share_set import open_seed
 from privacy.study import Study
 from privacy.wire.messages import Unmask
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.coalition import Coalition, Memory, own_masks
 from tests.attacks.stage import Stage, codes, stage_of
 from tests.attacks.two_lists import Answers, ShowsTwoLists, dies_after, killed

@@ -19,8 +19,8 @@ from privacy.channel.roster_statement import RosterStatement
 from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import ProtocolError
 from privacy.wire.requests import Board, Phase
-from silo_node.agent import Agent
-from silo_node.roster_watch import RosterWatch
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.roster_watch import RosterWatch
 from tests.attacks.stage import Stage, codes, incidents, kinds
 from tests.consortium import Consortium
 from tests.integration.federation import Federation

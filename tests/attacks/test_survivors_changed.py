@@ -15,8 +15,8 @@ from privacy.he.params import CiphertextParams
 from privacy.wire import bodies
 from privacy.wire.messages import Sign, Survivors
 from privacy.wire.requests import AwaitRequest, Board, Phase
-from silo_node.agent import Agent
-from silo_node.records import RoundRecords
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.records import RoundRecords
 from tests.attacks.stage import HidesRejects, Stage, codes, incidents, kinds, stage_of
 from tests.attacks.test_reaction_attack import REFUSED, gullible
 

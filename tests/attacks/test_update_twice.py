@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from aggregator.arriving import Arriving
 from privacy.update import PrivateUpdate
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.stage import HidesRejects, codes, kinds, stage_of
 
 CULPRIT = 1

@@ -22,9 +22,9 @@ from privacy.secagg.masks import MaskKeys
 from privacy.secagg.place import Place
 from privacy.secagg.round_keys import RoundSecrets, self_key
 from privacy.wire.messages import Shares
-from silo_node.global_model import GlobalModel
-from silo_node.opening import GIVEN_UP
-from silo_node.round_vault import RoundVault
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.opening import GIVEN_UP
+from silo_node.rounds.round_vault import RoundVault
 from tests.attacks.coalition import silo_of
 from tests.attacks.stage import codes, incidents, kinds, stage_of
 from tests.secure_round import Cast, Round, same
@@ -158,7 +158,7 @@ def deal_inconsistent(patch: pytest.MonkeyPatch) -> None:
         lies = (place.silo, place.round_number) == (CULPRIT, 1)
         return honest(place, replace(secrets, b=bytes(32)) if lies else secrets, advertised)
 
-    patch.setattr("silo_node.key_exchange.share_set.build", build)
+    patch.setattr("silo_node.rounds.key_exchange.share_set.build", build)
 
 
 def test_attack_inconsistent_shares_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

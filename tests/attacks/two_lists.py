@@ -15,7 +15,7 @@ from privacy.digest import protocol_hash
 from privacy.wire import bodies
 from privacy.wire.messages import Sign, Survivors, Unmask
 from privacy.wire.requests import AwaitRequest, Board, Phase, SumRequest
-from silo_node.agent import Agent
+from silo_node.rounds.agent import Agent
 from tests.attacks.stage import HidesRejects, asking
 
 

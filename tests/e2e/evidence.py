@@ -17,8 +17,8 @@ from privacy.configuration import load
 from privacy.ledger.budget import charged
 from privacy.ledger.entry import Entry
 from privacy.study import SignedStudy
-from silo_node.global_model import GlobalModel
-from silo_node.round_vault import default_folder
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.round_vault import default_folder
 from tests.e2e import mortal
 from tests.e2e.scene import COHORT, STUDY, Scene, ledger, leftovers
 

@@ -160,10 +160,10 @@ def note_in(folder: Path) -> None:
 
         return noting
 
-    replace("silo_node.learner:Learner.train", noting_train)
-    replace("silo_node.contribution:Contributor.make", noting_make)
-    replace("silo_node.contribution:protect", noting_protect)
-    replace("silo_node.opening:Opening.open", noting_open)
+    replace("silo_node.learning.learner:Learner.train", noting_train)
+    replace("silo_node.rounds.contribution:Contributor.make", noting_make)
+    replace("silo_node.rounds.contribution:protect", noting_protect)
+    replace("silo_node.rounds.opening:Opening.open", noting_open)
 
 
 def _keep(folder: Path, name: str, values: NDArray[Any]) -> None:

@@ -32,7 +32,7 @@ HEAVY = (
         "monai.networks.nets",
         "dp_accounting.pld.privacy_loss_distribution",
     ),
-    *("silo_node.app", "silo_node.program", "silo_node.learner"),
+    *("silo_node.app", "silo_node.program", "silo_node.learning.learner"),
 )
 PR_SET_PDEATHSIG = 1
 

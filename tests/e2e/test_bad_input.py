@@ -28,7 +28,7 @@ from privacy.errors import (
 )
 from privacy.ledger import software
 from silo_node import PACKAGES
-from silo_node.ingestion import open_cohort
+from silo_node.cohorts.ingestion import open_cohort
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.e2e import commands

@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from imaging.cohorts.cohort import CohortPatient
 from imaging.labels.table import SPLITS
 from privacy.errors import ConfigError, DataError
-from silo_node import ingestion, program
+from silo_node import program
 from silo_node.app import app
+from silo_node.cohorts import ingestion
 from silo_node.state import StateDirectory
 from tests.e2e.scene import COHORT, STUDY, Copied, Scene, contents, kinds
 

@@ -10,8 +10,8 @@ from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, to_json
 from privacy.ledger.entry import Entry
 from privacy.secagg.ranges import Ranges
-from silo_node.global_model import GlobalModel
-from silo_node.server_optimizer import OptimizerState
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.server_optimizer import OptimizerState
 from tests.e2e.evidence import Evidence, SiloEvidence, broken
 from tests.e2e.scene import COHORT
 

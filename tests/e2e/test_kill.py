@@ -13,7 +13,7 @@ import pytest
 from privacy.errors import PolicyRefused, RoundAbandoned
 from privacy.ledger import reader
 from privacy.ledger.budget import charged
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
 from tests.e2e.conftest import made_once
 from tests.e2e.scene import COHORT, SILOS, STUDY, Scene, end, kinds, ledger, leftovers, wait

@@ -20,7 +20,9 @@ from tests.e2e.supervised import Supervised
 pytestmark = [pytest.mark.timeout(1000), pytest.mark.slow]
 VICTIM = "hill"
 ROUND = 2
-VAULT = "silo_node.round_vault:RoundVault"
+VAULT = "silo_node.rounds.round_vault:RoundVault"
+UPLOAD = "silo_node.rounds.stored_upload:UnsignedUpload"
+MODEL = "silo_node.rounds.global_model:GlobalModel"
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ def keeping(name: str, when: Literal["before", "after"]) -> Place:
 
 def sending(kind: str, when: Literal["before", "after"]) -> Place:
     """The aggregator has the message once this is over, and its answer has come."""
-    return Place(when, "silo_node.client:AggregatorClient.submit", 2, {"message": f"*kind='{kind}'*"})
+    return Place(when, "silo_node.connection.client:AggregatorClient.submit", 2, {"message": f"*kind='{kind}'*"})
 
 
-STEP = Place("after", "privacy.dp.training:private_step", 3, within="silo_node.learner:Learner.train")
+STEP = Place("after", "privacy.dp.training:private_step", 3, within="silo_node.learning.learner:Learner.train")
 """After the first of the second round's two steps."""
 CASES = (
     Case(1, "before the round is opened", entering("round_opened", "before"), True, True),
@@ -71,11 +73,17 @@ CASES = (
     Case(4, "in training", STEP, False, True),
     Case(5, "trained, not entered as spent", entering("spent", "before"), False, True),
     Case(5, "spent, no upload", entering("spent", "after"), False, True),
-    Case(5, "frames stored, no header", Place("after", "silo_node.stored_upload:UnsignedUpload.add", 2), False, True),
+    Case(
+        5,
+        "frames stored, no header",
+        Place("after", f"{UPLOAD}.add", 2),
+        False,
+        True,
+    ),
     Case(5, "stored, secrets not erased", Place("before", f"{VAULT}.forget_secrets", 2), True, True),
     Case(5, "erased, not sent", Place("after", f"{VAULT}.forget_secrets", 2), True, True),
     Case(5, "in the middle of the upload", Place("before", "privacy.wire.convert:encode_piece", 4), True, True),
-    Case(5, "uploaded", Place("after", "silo_node.client:AggregatorClient.upload", 2), True, True),
+    Case(5, "uploaded", Place("after", "silo_node.connection.client:AggregatorClient.upload", 2), True, True),
     Case(
         6,
         "in the middle of the download",
@@ -88,10 +96,16 @@ CASES = (
     Case(7, "shares not chosen", keeping("unmask", "before"), True, True),
     Case(7, "chosen, the others not erased", keeping("unmask", "after"), True, True),
     Case(7, "erased, not sent", Place("after", f"{VAULT}.forget_held", 2), True, True),
-    Case(8, "opened, before the rename", Place("before", "silo_node.global_model:GlobalModel.store", 2), True, True),
+    Case(
+        8,
+        "opened, before the rename",
+        Place("before", f"{MODEL}.store", 2),
+        True,
+        True,
+    ),
     Case(8, "renamed, not entered as closed", entering("closed", "before"), True, True),
     Case(8, "closed, round not erased", entering("closed", "after"), True, True),
-    Case(8, "erased, not told", Place("before", "silo_node.standing:Standing.send_close", 2), True, True),
+    Case(8, "erased, not told", Place("before", "silo_node.rounds.standing:Standing.send_close", 2), True, True),
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from privacy.errors import IdentityError
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
 from tests.e2e.scene import SILOS, STUDY, Copied, Scene, Server, end, kinds, ledger, wait
 from tests.privacy.channel.breaking_proxy import BreakingProxy

@@ -22,7 +22,7 @@ from privacy.configuration import load
 from privacy.ledger.cosigned import verify
 from privacy.ledger.watch import file_stem
 from privacy.study import SignedStudy, Study
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
 from tests.e2e.scene import AGGREGATOR, SILOS, STUDY, Scene, kinds, ledger, leftovers
 

@@ -28,13 +28,13 @@ from privacy.randomness import SecureStream
 from privacy.roster import least_threshold
 from privacy.study import Study
 from privacy.update import PrivateUpdate, UpdateLayout
-from silo_node.agent import Agent
 from silo_node.approvals.costs import round_event
-from silo_node.client import AggregatorClient
+from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
-from silo_node.global_model import GlobalModel
-from silo_node.progress import Progress
-from silo_node.roster_watch import RosterWatch
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.progress import Progress
+from silo_node.rounds.roster_watch import RosterWatch
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 

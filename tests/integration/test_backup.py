@@ -10,8 +10,8 @@ import pytest
 
 from privacy.errors import CollegiumError
 from privacy.ledger import reader
-from silo_node.agent import Agent
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.e2e import commands

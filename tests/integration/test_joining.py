@@ -11,9 +11,9 @@ import pytest
 
 from aggregator import intake
 from privacy.update import PrivateUpdate
-from silo_node.agent import CAME_TOO_LATE, Agent
-from silo_node.global_model import GlobalModel
-from silo_node.server_optimizer import Vector
+from silo_node.rounds.agent import CAME_TOO_LATE, Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.server_optimizer import Vector
 from tests.consortium import Consortium
 from tests.integration.federation import Federation
 

@@ -14,11 +14,11 @@ from privacy.channel.one_way.records import BEGIN
 from privacy.errors import ConfigError, IdentityError
 from privacy.token.keys import TokenSigner
 from privacy.wire.requests import Phase
-from silo_node.client import AggregatorClient
+from silo_node.connection.client import AggregatorClient
+from silo_node.connection.renewing import Renewing
 from silo_node.egress import log
 from silo_node.egress.log import EgressLog
-from silo_node.global_model import GlobalModel
-from silo_node.renewing import Renewing
+from silo_node.rounds.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 from tests.integration.test_renewal import Old, answered

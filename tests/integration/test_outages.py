@@ -11,9 +11,9 @@ import pytest
 from aggregator.app import Program
 from privacy.errors import BudgetExceeded, RoundAbandoned, Unreachable
 from privacy.he.params import CiphertextParams
-from silo_node.agent import Agent
-from silo_node.global_model import GlobalModel
-from silo_node.stored_upload import StoredUpload
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.stored_upload import StoredUpload
 from tests.architecture.served import served
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all

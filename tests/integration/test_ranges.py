@@ -13,9 +13,9 @@ from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.secagg.ranges import Ranges
 from privacy.study import Study
 from privacy.update import UpdateLayout
-from silo_node.contribution import Learning
-from silo_node.global_model import GlobalModel
-from silo_node.standing import Standing
+from silo_node.rounds.contribution import Learning
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.standing import Standing
 from tests.consortium import Consortium
 from tests.integration.federation import BINS, Federation, MadeUpLearner, make_study, run_all
 

@@ -16,9 +16,9 @@ from privacy.configuration import load
 from privacy.errors import CollegiumError, IdentityError, ProtocolError
 from privacy.wire import convert
 from privacy.wire.requests import Phase
-from silo_node.client import AggregatorClient
+from silo_node.connection.client import AggregatorClient
+from silo_node.connection.renewing import Renewing
 from silo_node.egress.log import EgressLog
-from silo_node.renewing import Renewing
 from tests.consortium import Consortium
 from tests.integration.federation import Federation
 

@@ -10,7 +10,7 @@ from privacy.channel.files import publish
 from privacy.errors import IdentityError
 from privacy.wire import bodies
 from privacy.wire.messages import Close
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 

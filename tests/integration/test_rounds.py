@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from silo_node.agent import Agent
 from silo_node.egress.classes import CLASSES
 from silo_node.egress.log import read
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 

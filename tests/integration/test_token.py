@@ -9,7 +9,7 @@ from privacy.errors import IdentityError
 from privacy.token import session
 from privacy.token.description import KeyReference
 from privacy.token.keys import TokenCertificateKey, TokenSigner
-from silo_node.global_model import GlobalModel
+from silo_node.rounds.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 from tests.softhsm import SoftHsm, hsm

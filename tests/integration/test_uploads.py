@@ -19,10 +19,10 @@ from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import convert
 from privacy.wire.requests import Phase, Piece, SumRequest
-from silo_node import client as clients
-from silo_node.client import AggregatorClient
+from silo_node.connection import client as clients
+from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
-from silo_node.stored_upload import StoredUpload
+from silo_node.rounds.stored_upload import StoredUpload
 from tests import stored
 from tests.aggregator.hub import Hub, MadeUpUpload, Members
 from tests.e2e.relay import Relay

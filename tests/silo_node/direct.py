@@ -27,14 +27,14 @@ from privacy.wire import convert
 from privacy.wire.heads import HeadsGiven, HeadsShown
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import SnapshotFrame, SnapshotOffer
-from silo_node.agent import Agent
 from silo_node.approvals.costs import round_event
-from silo_node.client import AggregatorClient, RoundEnded
-from silo_node.global_model import GlobalModel
-from silo_node.progress import Progress
-from silo_node.roster_watch import RosterWatch
+from silo_node.connection.client import AggregatorClient, RoundEnded
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.progress import Progress
+from silo_node.rounds.roster_watch import RosterWatch
+from silo_node.rounds.stored_upload import StoredUpload
 from silo_node.state import StateDirectory
-from silo_node.stored_upload import StoredUpload
 from tests.aggregator.hub import Hub, Members
 from tests.integration.federation import MadeUpLearner
 

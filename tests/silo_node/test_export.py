@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 from privacy.errors import ConfigError
 from privacy.secagg.ranges import Ranges
 from silo_node import export as exporting
-from silo_node import layout
-from silo_node.global_model import GlobalModel
-from silo_node.server_optimizer import OptimizerState
+from silo_node.learning import layout
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.server_optimizer import OptimizerState
 from tests.privacy.studies import study
 
 STUDY = study(

@@ -40,7 +40,7 @@ def test_a_run_asks_the_accountants_again_before_it_loads_a_patient_for_training
     )
     for module, check in ((checks, "check_claims"), (costs, "check_spent")):
         monkeypatch.setattr(module, check, disagree if check == name else MagicMock())
-    monkeypatch.setattr("silo_node.learner.Learner", built.append)
+    monkeypatch.setattr("silo_node.learning.learner.Learner", built.append)
     with pytest.raises(CollegiumError) as caught:
         take_part(directory, "trial", "here:1", 1.0, None, 1, None)
     assert caught.value.code == "accountant.disagreement"

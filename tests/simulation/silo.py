@@ -18,16 +18,16 @@ from privacy.ledger.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.secagg.survivors import CheckedSurvivors
 from privacy.update import PrivateUpdate
-from silo_node.agent import Agent
 from silo_node.approvals.costs import round_event
-from silo_node.client import AggregatorClient
+from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
-from silo_node.global_model import GlobalModel
-from silo_node.known_heads import Known
-from silo_node.progress import Progress
-from silo_node.recovery import Recovery
-from silo_node.roster_watch import RosterWatch
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.progress import Progress
+from silo_node.rounds.roster_watch import RosterWatch
 from silo_node.state import StateDirectory
+from silo_node.witnessing.known_heads import Known
+from silo_node.witnessing.recovery import Recovery
 from tests.integration.federation import BINS, made_up_layout
 from tests.simulation.clock import virtual_datetime
 from tests.simulation.consortium import PARAMETERS

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 import aggregator.deadlines
 from privacy.secagg.survivors import CheckedSurvivors
-from silo_node.agent import Agent
-from silo_node.global_model import GlobalModel
-from silo_node.records import RoundRecords
-from silo_node.seen_heads import SeenHeads
+from silo_node.rounds.agent import Agent
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.records import RoundRecords
+from silo_node.witnessing.seen_heads import SeenHeads
 from tests.simulation.conftest import Stage
 from tests.simulation.operations import Kill, Leave, Operation, Restore
 from tests.simulation.silo import MarkingLearner, SimulatedAgent

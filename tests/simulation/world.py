@@ -26,10 +26,10 @@ import aggregator.renewals
 import aggregator.service
 import privacy.channel.authorisation
 import privacy.ledger.store
-import silo_node.agent
-import silo_node.client
-import silo_node.cosigning
-import silo_node.roster_watch
+import silo_node.connection.client
+import silo_node.rounds.agent
+import silo_node.rounds.roster_watch
+import silo_node.witnessing.cosigning
 from aggregator.database import Database, Step
 from privacy import durable
 from privacy.channel import roster_statement
@@ -37,8 +37,8 @@ from privacy.channel.authorisation import KEY_EXCHANGE, TLS_VERSION
 from privacy.errors import CollegiumError, Unreachable
 from privacy.ledger import reader
 from privacy.ledger.entry import Entry
-from silo_node.global_model import GlobalModel
-from silo_node.upload_slot import UploadSlot
+from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.upload_slot import UploadSlot
 from tests.simulation import cheap, silo
 from tests.simulation.clock import VirtualTime, virtual_datetime
 from tests.simulation.consortium import Cast
@@ -333,18 +333,22 @@ class World:
             patch.setattr(aggregator.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
-            patch.setattr(silo_node.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
-            patch.setattr(silo_node.client, "diagnose", lambda *_, **__: Unreachable("the aggregator does not answer"))
-            patch.setattr(silo_node.client, "open_channel", lambda _, target, *__: Channel(self.lines[int(target)]))
-            for module in (silo_node.client, silo_node.cosigning, silo_node.roster_watch):
+            patch.setattr(silo_node.connection.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
+            patch.setattr(
+                silo_node.connection.client, "diagnose", lambda *_, **__: Unreachable("the aggregator does not answer")
+            )
+            patch.setattr(
+                silo_node.connection.client, "open_channel", lambda _, target, *__: Channel(self.lines[int(target)])
+            )
+            for module in (silo_node.connection.client, silo_node.witnessing.cosigning, silo_node.rounds.roster_watch):
                 patch.setattr(module, "time", time)
             slot = partial(UploadSlot, clock=time.monotonic, sleep=time.sleep)
-            patch.setattr(silo_node.agent, "UploadSlot", slot)
+            patch.setattr(silo_node.rounds.agent, "UploadSlot", slot)
             patch.setattr(durable, "hold", holding)
             patch.setattr(os, "fsync", fsync)
             cheap.apply(patch)
             if not self.cast.cosigning:
-                patch.setattr(silo_node.agent, "Cosigning", NoCosigning)
+                patch.setattr(silo_node.rounds.agent, "Cosigning", NoCosigning)
             yield
 
 

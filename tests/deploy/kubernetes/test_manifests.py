@@ -18,7 +18,7 @@ import yaml
 from privacy import durable
 from privacy.channel.tls import host_and_port
 from privacy.operations import machine
-from silo_node.round_vault import MEMORY
+from silo_node.rounds.round_vault import MEMORY
 from tests.deploy.kubernetes.rules import containers, violations
 from tests.deploy.systemd import units
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from privacy.channel.tls import host_and_port
-from silo_node.round_vault import MEMORY, default_folder
+from silo_node.rounds.round_vault import MEMORY, default_folder
 from tests.deploy.systemd import confined, units
 from tests.deploy.systemd.units import FOLDER, NAMES, value
 

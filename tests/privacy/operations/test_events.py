@@ -7,7 +7,7 @@ import pytest
 
 from privacy.errors import Unreachable
 from privacy.operations.events import EVENTS, SILENT, Events, telling
-from silo_node.progress import Progress
+from silo_node.rounds.progress import Progress
 
 
 def lines(stream: io.StringIO) -> list[dict[str, object]]:

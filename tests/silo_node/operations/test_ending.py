@@ -9,10 +9,10 @@ from privacy.channel import renewal
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState, IdentityError, PolicyRefused, StorageError
 from privacy.ledger.reader import read
 from privacy.operations.live import LiveFile
-from silo_node.global_model import GlobalModel
 from silo_node.operations import decommission as ending
 from silo_node.operations import revocation
 from silo_node.operations.stopping import FILE, StopRequest
+from silo_node.rounds.global_model import GlobalModel
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 from tests.silo_node.operations.holding import held

@@ -3,7 +3,7 @@
 from privacy.operations.live import LiveFile
 from silo_node.egress.log import EgressLog
 from silo_node.operations.metrics import METRICS, Watched
-from silo_node.progress import Progress
+from silo_node.rounds.progress import Progress
 from tests.silo_node.operations.site import Site
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from privacy.operations.live import LiveFile
 from silo_node.operations.status import AWAITED
-from silo_node.progress import Progress
+from silo_node.rounds.progress import Progress
 from tests.silo_node.operations.site import COHORT, Site
 
 

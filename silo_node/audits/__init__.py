@@ -1,0 +1,1 @@
+"""The attacks that this hospital makes on its own training code, with made-up patients."""

@@ -1,0 +1,1 @@
+"""What a silo does with its images in a study: task, transforms and network as the study says, and the training."""
