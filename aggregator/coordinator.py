@@ -77,7 +77,7 @@ class Coordinator:
         )
         self._arrivals = Arrivals(study, self._params, store, max_upload_bytes)
         self._changed = threading.Condition()
-        self._records = Records(ledger, self._digest, study.roster.epoch)
+        self._records = Records(ledger, self._digest, study.roster.epoch, clock)
         self._keys = KeyBoard(self._digest, store.keys, self._records)
         recovery = Recovery(study, store, self._records, rules, clock())
         states = recovery.states()

@@ -101,10 +101,10 @@ class HeadBoard:
             self._take_statement(index, given.cosigner)
             self._held[index] = {head.party: head.size for head in given.held}
             for head in given.cosigned:
-                with suppress(CorruptState), self._noting(f"a cosignature by silo {index} does not hold"):
+                with suppress(CorruptState), self._noting(index, f"a cosignature by silo {index} does not hold"):
                     self._take_cosigned(index, head)
             if given.note:
-                with self._noting(f"a head of silo {index} is not cosigned"):
+                with self._noting(index, f"a head of silo {index} is not cosigned"):
                     self._take_head(index, given)
             return HeadsShown(tuple(self._heads_for(index)), tuple(self._cosigned_for(index)), self._wanted(index))
 
@@ -149,13 +149,13 @@ class HeadBoard:
         self._heads[index] = (given.note, proofs)
 
     @contextmanager
-    def _noting(self, what: str) -> Iterator[None]:
+    def _noting(self, index: int, what: str) -> Iterator[None]:
         """What does not hold is an incident, once, but for a proof that may come later."""
         try:
             yield
         except CorruptState as error:
             if error.code != UNPROVEN:
-                self._records.incident_once(error.code, f"{what}: {error}")
+                self._records.incident(index, error.code, f"{what}: {error}")
             raise
 
     # ---- what it is shown
@@ -178,7 +178,7 @@ class HeadBoard:
                 read_checkpoint(note, party.identity)
                 yield CosignedHead(AGGREGATOR, note, self._statement)
         except CorruptState as error:
-            self._records.incident_once(error.code, f"what was kept of the ledger of silo {index} is damaged")
+            self._records.incident(index, error.code, f"what was kept of the ledger of silo {index} is damaged")
         for (owner, witness), note in sorted(self._cosigned.items()):
             if owner == index:
                 yield CosignedHead(witness, note, self._statements[witness])

@@ -107,7 +107,7 @@ class Intake:
         reject = bodies.open_signed(message, Reject, public_key)
         state = rounds.rejected(self._course.existing(reject.round_number), index, message, reject, self._course.rules)
         self._keep(reject.round_number, f"reject-{index}", message)
-        self._records.incident(reject.code, f"silo {index} rejected a sum")
+        self._records.incident(index, reject.code, f"silo {index} rejected the sum of round {reject.round_number}")
         self._course.move(reject.round_number, state)
 
     def _close(self, index: int, public_key: bytes, message: Signed) -> None:
@@ -117,7 +117,8 @@ class Intake:
             state = rounds.closed(before, index, message, close, self._course.rules)
         except ProtocolError as error:
             if error.code != rounds.EARLY:  # which it says again and again when an old copy of ours was put back
-                self._records.incident_once(error.code, f"silo {index} closed round {close.round_number} differently")
+                told = f"silo {index} closed round {close.round_number} differently"
+                self._records.incident(index, error.code, told)
             raise
         self._keep(close.round_number, f"close-{index}", message)
         ends = isinstance(state, rounds.Closed) and not isinstance(before, rounds.Closed)
@@ -153,7 +154,8 @@ class Intake:
         body = bodies.open_signed(message, Unopenable, public_key)
         state = rounds.unopenable(self._course.existing(body.round_number), index, body, self._course.rules)
         self._keep(body.round_number, f"unopenable-{index}", message)
-        self._records.incident(body.code, f"silo {index} cannot open a round and names silo {body.culprit}")
+        told = f"silo {index} cannot open round {body.round_number} and names silo {body.culprit}"
+        self._records.incident(index, body.code, told)
         self._course.move(body.round_number, state)
 
 

@@ -29,12 +29,18 @@ class KeyBoard:
         return any(index not in self._grants for index in self._requests)
 
     def request(self, index: int, public_key: bytes, message: Signed) -> None:
-        """Take the signed request of silo `index`. Raises ProtocolError when it is for another silo or study."""
+        """Take the signed request of silo `index`.
+
+        Raises:
+            ProtocolError: it is for another silo or study.
+            Unreachable: the silo asked anew too often.
+        """
         request = bodies.open_signed(message, KeyRequest, public_key)
         if request.silo_index != index or request.study_digest != self._digest:
             raise ProtocolError("the key request is for another silo or study", code="key.foreign_request")
         if self._requests.get(index) == message:
             return
+        self._records.make_room(index)
         # The old grant goes first: stopped in between, the old request is open and may be granted again.
         self._store.drop(f"grant-{index}")
         self._grants.pop(index, None)

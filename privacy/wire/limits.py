@@ -45,8 +45,8 @@ def check_number(value: int, least: int, most: int, name: str) -> None:
 
 
 def check_code(value: str) -> None:
-    """Raises ProtocolError if it is no dotted code of at most 64 letters and digits."""
-    if not 1 <= len(value) <= 64 or not value.replace(".", "").replace("_", "").isalnum():
+    """Raises ProtocolError if it is no dotted code of at most 64 ASCII letters and digits."""
+    if not 1 <= len(value) <= 64 or not value.isascii() or not value.replace(".", "").replace("_", "").isalnum():
         raise ProtocolError("a message has a malformed code", code="protocol.malformed")
 
 

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from aggregator import database, frame_files
+from aggregator.records import AT_ONCE, SECONDS_EACH
 from aggregator.store import DATABASE
 from privacy.channel.envelope import Signed
-from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError
+from privacy.channel.limits import BUSY
+from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError, Unreachable
 from privacy.ledger.store import Ledger
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Reject, Sign, Survivors
@@ -626,6 +628,44 @@ def test_keys_for_others_are_refused(hub: Hub) -> None:
         with pytest.raises(ProtocolError) as caught:
             hub.submit(index, body)
         assert caught.value.code == code
+
+
+# ---- what one silo causes to be written
+
+
+def test_an_answer_that_is_repeated_is_one_incident(large: Hub) -> None:
+    large.upload_all(silos=(1, 2, 3, 4))
+    large.work()
+    refusal = Reject(context(1), 1, large.survivors_hash(1), "sum.mac")
+    for _ in range(5):
+        large.submit(4, refusal)
+    assert large.kinds() == ["survivors", "incident"]
+    agree(large, silos=(1, 2, 3))
+    large.now += PATIENCE
+    large.work()
+    for _ in range(5):
+        large.cannot_open(1)
+    assert large.kinds() == ["survivors", "incident", "incident"]
+
+
+def test_a_silo_that_asks_anew_again_and_again_fills_no_ledger(hub: Hub) -> None:
+    """And keeps nobody else from asking; it may ask again later."""
+    digest = hub.members.study.digest()
+
+    def ask(silo: int, number: int) -> None:
+        hub.submit(silo, KeyRequest(digest, 1, silo, number.to_bytes(2, "big") * 608))
+
+    for number in range(AT_ONCE):
+        ask(3, number)
+    with pytest.raises(Unreachable) as caught:
+        ask(3, AT_ONCE)
+    assert caught.value.code == BUSY
+    ask(3, AT_ONCE - 1)  # the one that stands, said again
+    ask(2, 0)
+    assert len(hub.kinds()) == AT_ONCE + 1
+    hub.now += SECONDS_EACH
+    ask(3, AT_ONCE)
+    assert len(hub.kinds()) == AT_ONCE + 2
 
 
 # ---- the disk
