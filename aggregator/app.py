@@ -151,7 +151,7 @@ def build(
         roster.admit(member)
 
     renewals = Renewals(state / "renewals", signed)
-    readiness = Readiness(state, identity, lambda: coordinator.ending)
+    readiness = Readiness(state, lambda: coordinator.ending)
     healthy = Health(readiness.lacking, lambda: coordinator.view().halted)
     table = {**METHODS, **health.METHODS}
     check_complete(table, [convert.SERVICE, SERVICE])
@@ -220,7 +220,7 @@ def serve(
                 print(f"one-way TLS lines on port {program.one_way.port}", flush=True)
             watched.start()
             if watch_at is not None:
-                seen = Watched(state, identity, program.ledger, watched.look)
+                seen = Watched(state, program.ledger, watched.look)
                 stack.callback(Endpoint(watch_at, seen.metrics, program.readiness.lacking).close)
             program.coordinator.work()
             events.say("stopped", program.coordinator.view().round)

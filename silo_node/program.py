@@ -72,7 +72,7 @@ def take_part(
         stack.enter_context(closing(progress))
         ledger = stack.enter_context(directory.open_ledger(identity))
         if watch_at is not None:
-            seen = Watched(directory.root, identity, ledger, egress, lambda: progress.said)
+            seen = Watched(directory.root, ledger, egress, lambda: progress.said)
             stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))
         stack.enter_context(Renewing(directory.identity_folder, identity, client).running())
         software.enter(ledger, PACKAGES)

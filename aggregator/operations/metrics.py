@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.operations.view import View
-from privacy.channel.identity import Identity
 from privacy.ledger.store import Ledger
 from privacy.operations import metrics
 from privacy.operations.metrics import COUNTER, GAUGE, Metric, Sample
@@ -23,15 +22,12 @@ class Watched:
 
     Args:
         state: its state directory.
-        identity: its own.
         ledger: its ledger.
         look: the newest round, and since when it is in its phase.
     """
 
-    def __init__(
-        self, state: Path, identity: Identity, ledger: Ledger, look: Callable[[], tuple[View, datetime]]
-    ) -> None:
-        self._state, self._identity, self._ledger, self._look = state, identity, ledger, look
+    def __init__(self, state: Path, ledger: Ledger, look: Callable[[], tuple[View, datetime]]) -> None:
+        self._state, self._ledger, self._look = state, ledger, look
 
     def metrics(self) -> str:
         """The text of `/metrics`."""
@@ -41,7 +37,7 @@ class Watched:
         seen, since = self._look()
         yield from metrics.of_machine(self._state)
         yield from metrics.of_phase(seen.to_json(), (now - since).total_seconds())
-        yield Sample(metrics.CERTIFICATE, (self._identity.certificate.not_valid_after_utc - now).total_seconds())
+        yield from metrics.of_certificate(self._state, now)
         entries = self._ledger.entries
         yield Sample(metrics.LEDGER, len(entries))
         yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))

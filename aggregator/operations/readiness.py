@@ -7,9 +7,12 @@ takes an unready server out of their way would keep them from it for good.
 
 import os
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
-from privacy.channel.identity import Identity
+from privacy.channel import certificate
+from privacy.channel.enrolment import IDENTITY_FOLDER
+from privacy.channel.identity import CERTIFICATE_FILE
 from privacy.errors import IdentityError
 
 LEAST_FREE_BYTES = 2**24
@@ -20,13 +23,12 @@ class Readiness:
     """What a running aggregator lacks.
 
     Args:
-        state: its state directory.
-        identity: its own.
+        state: its state directory; its certificate there is read each time, as a renewed one serves without a restart.
         ending: whether it is being stopped.
     """
 
-    def __init__(self, state: Path, identity: Identity, ending: Callable[[], bool]) -> None:
-        self._state, self._identity, self._ending = state, identity, ending
+    def __init__(self, state: Path, ending: Callable[[], bool]) -> None:
+        self._state, self._ending = state, ending
 
     def lacking(self) -> Sequence[str]:
         """Why it is not ready, a sentence each; empty when it is."""
@@ -37,7 +39,8 @@ class Readiness:
         if self._ending():
             missing.append("it is being stopped")
         try:
-            self._identity.check_dates()
+            held = certificate.read(self._state / IDENTITY_FOLDER / CERTIFICATE_FILE)
+            certificate.check_dates(held, datetime.now(UTC), "our own")
         except IdentityError as error:  # no silo would connect
             missing.append(str(error))
         try:

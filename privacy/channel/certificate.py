@@ -6,6 +6,7 @@ by role: a silo's certificate cannot serve and an aggregator's cannot dial.
 """
 
 from datetime import datetime
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
@@ -36,6 +37,18 @@ def parse(pem: bytes, what: str) -> x509.Certificate:
         raise IdentityError(
             f"{what} is not a certificate; get it again from the consortium", code="identity.malformed"
         ) from error
+
+
+def read(path: Path) -> x509.Certificate:
+    """Read the certificate in a file of an identity folder.
+
+    Raises:
+        IdentityError: there is none.
+    """
+    try:
+        return parse(path.read_bytes(), path.name)
+    except OSError as error:
+        raise IdentityError(f"cannot read {path.name}; run 'enrol' again", code="identity.not_enrolled") from error
 
 
 def member_of(certificate: x509.Certificate) -> Member:

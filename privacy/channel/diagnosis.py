@@ -36,7 +36,7 @@ def diagnose(
         trusted: PEM of the certificates that vouch for a one-way line, if the call was made on one.
 
     Returns:
-        IdentityError when trying again cannot help (foreign, expired or misnamed certificate), else Unreachable.
+        IdentityError when nothing helps that the aggregator does (foreign or misnamed certificate), else Unreachable.
 
     Raises:
         ConfigError: `target` is not HOST:PORT.
@@ -91,11 +91,12 @@ def _shake_hands(trusted: bytes, connection: socket.socket, host: str, target: s
         return Unreachable(f"{target} does not speak TLS 1.3; check the address, and that nothing inspects the line")
 
 
-def _verdict(code: int, target: str) -> IdentityError:
+def _verdict(code: int, target: str) -> CollegiumError:
     if code == _EXPIRED:
-        return IdentityError(
+        # It is renewed there without a restart, and no hospital should have to start its silo again by hand for that.
+        return Unreachable(
             f"the certificate of {target} expired; ask the consortium to renew the aggregator's",
-            code="identity.expired",
+            code="peer.certificate_expired",
         )
     if code == _NOT_YET_VALID:
         return IdentityError(

@@ -178,14 +178,9 @@ class Identity:
             )
         settle(folder)
         known = load(folder / CONSORTIUM_FILE, Consortium)
-        pems = []
-        for name in (CERTIFICATE_FILE, AUTHORITY_FILE):
-            try:
-                pems.append(profile.parse((folder / name).read_bytes(), name))
-            except OSError as error:
-                raise IdentityError(f"cannot read {name}; run 'enrol' again", code="identity.not_enrolled") from error
+        own, authority = (profile.read(folder / name) for name in (CERTIFICATE_FILE, AUTHORITY_FILE))
         member = Member(known.consortium, known.role, known.name)
-        return cls(member, Keys.load(folder), pems[0], pems[1], bytes.fromhex(known.study_key))
+        return cls(member, Keys.load(folder), own, authority, bytes.fromhex(known.study_key))
 
     def check_dates(self, now: datetime | None = None) -> None:
         """Check that our own certificate is valid at `now` (aware; the clock when left out).

@@ -8,8 +8,15 @@ message, names of hospitals on the roster).
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
+
+from privacy.channel import certificate
+from privacy.channel.enrolment import IDENTITY_FOLDER
+from privacy.channel.identity import CERTIFICATE_FILE
+from privacy.errors import IdentityError
 
 GAUGE, COUNTER = "gauge", "counter"
 
@@ -72,6 +79,13 @@ def of_machine(state: Path) -> Iterable[Sample]:
     yield Sample(DISK, shutil.disk_usage(state).free)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     yield Sample(MEMORY, pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def of_certificate(state: Path, now: datetime) -> Iterable[Sample]:
+    """How long the certificate is valid that lies there now: a renewed one is taken up without a restart."""
+    with suppress(IdentityError):
+        held = certificate.read(state / IDENTITY_FOLDER / CERTIFICATE_FILE)
+        yield Sample(CERTIFICATE, (held.not_valid_after_utc - now).total_seconds())
 
 
 def of_phase(said: Mapping[str, object], seconds: float | None) -> Iterable[Sample]:

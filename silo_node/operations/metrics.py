@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from privacy.channel.identity import Identity
 from privacy.digest import Json
 from privacy.ledger.store import Ledger
 from privacy.operations import metrics
@@ -21,7 +20,6 @@ class Watched:
 
     Args:
         state: its state directory.
-        identity: its own.
         ledger: its ledger.
         egress: the log of what leaves.
         said: what it told of its progress last.
@@ -30,13 +28,11 @@ class Watched:
     def __init__(
         self,
         state: Path,
-        identity: Identity,
         ledger: Ledger,
         egress: EgressLog,
         said: Callable[[], Mapping[str, Json]],
     ) -> None:
-        self._state, self._identity, self._ledger, self._egress = state, identity, ledger, egress
-        self._said = said
+        self._state, self._ledger, self._egress, self._said = state, ledger, egress, said
 
     def metrics(self) -> str:
         """The text of `/metrics`."""
@@ -52,7 +48,7 @@ class Watched:
         seconds = (now - datetime.fromisoformat(since)).total_seconds() if isinstance(since, str) else None
         yield from metrics.of_machine(self._state)
         yield from metrics.of_phase(said, seconds)
-        yield Sample(metrics.CERTIFICATE, (self._identity.certificate.not_valid_after_utc - now).total_seconds())
+        yield from metrics.of_certificate(self._state, now)
         entries = self._ledger.entries
         yield Sample(metrics.LEDGER, len(entries))
         yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))

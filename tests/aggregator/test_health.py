@@ -1,6 +1,7 @@
 """The standard health service over real gRPC: who may ask, and that its answers follow what the aggregator can do."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
@@ -14,7 +15,10 @@ from aggregator.health import Health
 from aggregator.operations import readiness
 from privacy.channel import tls
 from privacy.channel.authorisation import check_complete
+from privacy.channel.enrolment import finish
 from privacy.channel.identity import Identity
+from privacy.channel.member import Role
+from privacy.operations import metrics
 from privacy.wire import convert
 from privacy.wire.health import SERVICE, Status
 from privacy.wire.messages import Reject
@@ -100,14 +104,26 @@ def test_answers_follow_the_disk_and_a_stop(
     watch.cancel()
 
 
-def test_a_certificate_out_of_date_is_not_ready(tmp_path: Path, federation: Federation) -> None:
-    class Expired:
-        def check_dates(self) -> None:
-            federation.hub.check_dates(federation.hub.certificate.not_valid_after_utc.replace(year=2200))
+def test_a_certificate_out_of_date_is_not_ready_until_one_is_taken_up(tmp_path: Path) -> None:
+    """It went on with the one of its start: what an orchestrator asks said no for good once that had expired."""
+    consortium, now = Consortium(tmp_path), datetime.now(UTC)
+    consortium.enrol(Role.AGGREGATOR, "hub", ("localhost",), now - timedelta(days=400))
+    ready = readiness.Readiness(tmp_path / "hub", lambda: False)
 
-    (why,) = readiness.Readiness(tmp_path, Expired(), lambda: False).lacking()  # type: ignore[arg-type]
+    def left() -> float:
+        (sample,) = metrics.of_certificate(tmp_path / "hub", now)
+        return sample.value
+
+    (why,) = ready.lacking()
     assert "expired" in why
-    assert readiness.Readiness(tmp_path / "gone", federation.hub, lambda: False).lacking()
+    assert left() < 0
+    answer = tmp_path / "renewed.json"
+    answer.write_text(consortium.authority.renew(consortium.member(Role.AGGREGATOR, "hub"), now).model_dump_json())
+    finish(tmp_path / "hub", answer)
+    assert not ready.lacking()
+    assert left() > 0
+    assert readiness.Readiness(tmp_path / "gone", lambda: False).lacking()
+    assert not list(metrics.of_certificate(tmp_path / "gone", now))
 
 
 def test_a_study_that_silos_halted_is_not_served_but_the_server_is(hub: Hub) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from privacy.channel import roster_statement
@@ -36,6 +36,7 @@ class Cast:
     expired_pem: bytes
     cosigning: bool
     _statements: dict[frozenset[int], Signed] = field(default_factory=dict)
+    _admissions: dict[datetime, Path] = field(default_factory=dict)
 
     @classmethod
     def enrol(cls, root: Path, silos: int, rounds: int, cosigning: bool = False, slot: int = 0) -> "Cast":
@@ -62,6 +63,14 @@ class Cast:
         if chosen not in self._statements:
             self._statements[chosen] = roster_statement.sign(self._drafted(chosen), self.consortium.authority.study_key)
         return self._statements[chosen]
+
+    def admission(self, began: datetime) -> Path:
+        """The consortium's answer to the aggregator with a certificate that begins then."""
+        if began not in self._admissions:
+            path = self.consortium.root / f"renewed-{began:%Y%m%d%H%M%S%f}.json"
+            path.write_text(self.consortium.authority.renew(self.hub.member, began).model_dump_json())
+            self._admissions[began] = path
+        return self._admissions[began]
 
     def _drafted(self, revoked: frozenset[int]) -> RosterStatement:
         entries = [

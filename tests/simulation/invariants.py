@@ -93,7 +93,7 @@ def _ends(world: World) -> Iterator[str]:
         own = [op for op in world.operations if _concerns(op, silo)]
         if silo not in world.ended or last == "finished":
             continue
-        if "finished" in reasons and last == "peer.unreachable":
+        if "finished" in reasons and last in ("peer.unreachable", "peer.certificate_expired"):
             continue  # started again for another silo, and not yet through
         explained = (
             (last == "gone" and any(isinstance(op, Leave) for op in own))
@@ -158,7 +158,7 @@ def _able(world: World) -> int:
 
 
 def _concerns(op: Operation, silo: int) -> bool:
-    return (op.party if isinstance(op, Kill | Disk | Restore | Jump) else op.silo) == silo
+    return (op.party if isinstance(op, Kill | Disk | Restore | Jump | Expire) else op.silo) == silo
 
 
 def _entries(world: World, silo: int, kind: str) -> list[Entry]:

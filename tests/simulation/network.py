@@ -13,7 +13,8 @@ from typing import Any, cast
 import grpc
 
 from privacy.channel.limits import Limits
-from privacy.errors import Unreachable
+from privacy.errors import IdentityError, Unreachable
+from tests.simulation.certificates import OLDEST_LINE
 from tests.simulation.operations import Fault, Way
 from tests.simulation.party import Party
 from tests.simulation.scheduler import Killed, Scheduler
@@ -133,11 +134,15 @@ class Line:
     party: Party
     properties: Callable[[], dict[str, list[bytes]]]
     leaves: Callable[[str, bytes], None]
+    shake_hands: Callable[[], None]
     defects: list[str]
     faults: dict[int, Fault]
     latency: float = LATENCY
     calls: int = 0
     cut_until: float = 0.0
+    opened: tuple[Server, float] | None = None
+    """The server that the line is open to, and when it is opened anew at the latest."""
+    refused: bool = False
 
     def begin(self, method: str) -> Fault | None:
         """One more call; the fault that it meets."""
@@ -155,7 +160,27 @@ class Line:
         """The way there, or back."""
         self.scheduler.sleep(self.latency)
         if self.scheduler.now < self.cut_until or self.aggregator.server is None:
-            raise Broken(grpc.StatusCode.UNAVAILABLE)
+            raise self.breaks()
+
+    def dial(self) -> None:
+        """The way there, over the line that is open or a new one."""
+        self.reach()
+        server = cast(Server, self.aggregator.server)
+        if self.opened is not None and self.opened[0] is server and self.scheduler.now < self.opened[1]:
+            return
+        try:
+            self.shake_hands()
+        except IdentityError as error:
+            if not self.refused:
+                self.party.say(f"opens no line: {error} [{error.code}]")
+            self.refused = True
+            raise self.breaks() from error
+        self.opened, self.refused = (server, self.scheduler.now + OLDEST_LINE), False
+
+    def breaks(self) -> Broken:
+        """The line is open no more."""
+        self.opened = None
+        return Broken(grpc.StatusCode.UNAVAILABLE)
 
 
 @dataclass
@@ -183,13 +208,13 @@ class Channel:
             line.scheduler.spawn("a late copy", lambda: self._copied(method, data), line.scheduler.now + fault.seconds)
         if way in (Way.REQUEST, Way.LATE):
             line.scheduler.sleep(line.latency)
-            raise Broken(grpc.StatusCode.UNAVAILABLE)
-        line.reach()
+            raise line.breaks()
+        line.dial()
         line.leaves(method, data)
         answer = self.served(method, lambda behaviour, context: cast(bytes, behaviour.unary_unary(data, context)))
         line.reach()
         if way == Way.RESPONSE:
-            raise Broken(grpc.StatusCode.UNAVAILABLE)
+            raise line.breaks()
         line.done(method)
         return answer
 
@@ -202,14 +227,14 @@ class Channel:
         fault, line = self.line.begin(method), self.line
         if fault is not None and fault.way in (Way.REQUEST, Way.LATE):
             line.scheduler.sleep(line.latency)
-            raise Broken(grpc.StatusCode.UNAVAILABLE)
+            raise line.breaks()
         most = fault.parts if fault is not None and fault.way is Way.BROKEN else 10**9
-        line.reach()
+        line.dial()
         flowing = self._flowing(parts, most)
         answer = self.served(method, lambda behaviour, context: cast(bytes, behaviour.stream_unary(flowing, context)))
         line.reach()
         if fault is not None and fault.way is not Way.TWICE:
-            raise Broken(grpc.StatusCode.UNAVAILABLE)
+            raise line.breaks()
         line.done(method)
         return answer
 
@@ -218,6 +243,7 @@ class Channel:
         for number, part in enumerate(parts):
             try:
                 if number == most:
+                    self.line.opened = None
                     raise Broken(grpc.StatusCode.CANCELLED)
                 self.line.leaves("Upload", part)
                 self.line.reach()
@@ -271,8 +297,8 @@ class Stream:
         fault = line.begin(self._method)
         if fault is not None and fault.way in (Way.REQUEST, Way.LATE):
             line.scheduler.sleep(line.latency)
-            raise Broken(grpc.StatusCode.UNAVAILABLE)
-        line.reach()
+            raise line.breaks()
+        line.dial()
         most = 10**9 if fault is None or fault.way is Way.TWICE else fault.parts if fault.way is Way.BROKEN else 0
         begun: list[tuple[object, Iterator[bytes]]] = []
 
@@ -281,14 +307,14 @@ class Stream:
                 begun.append((line.aggregator.server, iter(behaviour.unary_stream(self._data, context))))
             server, answers = begun[0]
             if server is not line.aggregator.server:
-                raise Broken(grpc.StatusCode.UNAVAILABLE)
+                raise line.breaks()
             return next(answers, None)
 
         count = 0
         while (answer := channel.served(self._method, following)) is not None:
             line.reach()
             if count == most:
-                raise Broken(grpc.StatusCode.UNAVAILABLE)
+                raise line.breaks()
             count += 1
             yield answer
         line.reach()

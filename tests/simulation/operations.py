@@ -108,9 +108,9 @@ class Revoke:
 
 @dataclass(frozen=True)
 class Expire:
-    """A silo's certificate expires, and is renewed a while later."""
+    """A party's certificate expires, and is renewed a while later; 0 is the aggregator's."""
 
-    silo: int
+    party: int
     at: int
     renewed: int
 
@@ -142,5 +142,7 @@ def histories(silos: int, most: int = 6) -> SearchStrategy[tuple[Operation, ...]
         st.builds(Jump, party, at, st.integers(-1000, 1000)),
         st.builds(Revoke, silo, at),
         st.builds(Expire, silo, at, st.integers(1, 120)),
+        # Most lines are opened early.
+        st.builds(Expire, st.just(0), st.integers(0, 20), st.integers(1, 120)),
     )
     return st.lists(one, max_size=most).map(tuple)

@@ -12,6 +12,7 @@ from tests.simulation.conftest import Play, Stage
 from tests.simulation.operations import (
     Cut,
     Disk,
+    Expire,
     Fault,
     Join,
     Kill,
@@ -144,3 +145,17 @@ def test_a_steward_and_an_aggregator_put_back_to_before_the_key_open_nothing_wit
     assert (1, 1) in world.trained
     assert not world.opened
     assert 1 in [entry.body["round"] for entry in world.entries(1) if entry.kind == "reserved"]
+
+
+def test_silos_outwait_an_expired_certificate_of_the_aggregator(stage: Stage) -> None:
+    """They ended as if it were their own, with an exit code that no service manager starts again."""
+    around = ((Expire(party=0, at=1, renewed=115), Kill(party=2, step=step)) for step in range(66, 80))
+    world = meeting(stage(4, 1), around, "opens no line")
+    assert world.reasons[2] == ["killed", "peer.certificate_expired", "finished"]
+    assert all(reasons == ["finished"] for silo, reasons in world.reasons.items() if silo != 2)
+
+
+def test_an_aggregator_that_is_killed_while_its_certificate_is_expired_goes_on_once_it_is_renewed(stage: Stage) -> None:
+    around = ((Expire(party=0, at=1, renewed=60), Kill(party=0, step=step)) for step in range(60, 70))
+    world = meeting(stage(4, 1), around, "ended: our own certificate expired")
+    assert all(reasons == ["finished"] for reasons in world.reasons.values())

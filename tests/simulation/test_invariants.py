@@ -8,13 +8,14 @@ import pytest
 from numpy.typing import NDArray
 
 import aggregator.deadlines
+from privacy.channel import tls
 from privacy.secagg.survivors import CheckedSurvivors
 from silo_node.rounds.agent import Agent
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.records import RoundRecords
 from silo_node.witnessing.seen_heads import SeenHeads
 from tests.simulation.conftest import Stage
-from tests.simulation.operations import Kill, Leave, Operation, Restore
+from tests.simulation.operations import Expire, Kill, Leave, Operation, Restore
 from tests.simulation.silo import MarkingLearner, SimulatedAgent
 
 
@@ -91,3 +92,8 @@ def test_a_silo_that_stays_away_and_says_nothing(stage: Stage, monkeypatch: pyte
     frozen = Agent._is_frozen
     monkeypatch.setattr(Agent, "_is_frozen", lambda self, number: self._index == 2 or frozen(self, number))
     breaks(stage, "silo 2 is not in the sum of round 1 and its ledger does not say why")
+
+
+def test_a_renewed_certificate_that_is_not_served(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls._Renewed, "__call__", lambda _: None)
+    breaks(stage, r"silos \[2\] wait for ever.*'peer.certificate_expired'", Expire(0, 1, 60), Kill(2, 70))

@@ -25,6 +25,7 @@ import aggregator.database
 import aggregator.renewals
 import aggregator.service
 import privacy.channel.authorisation
+import privacy.channel.identity
 import privacy.ledger.store
 import silo_node.connection.client
 import silo_node.rounds.agent
@@ -32,14 +33,15 @@ import silo_node.rounds.roster_watch
 import silo_node.witnessing.cosigning
 from aggregator.database import Database, Step
 from privacy import durable
-from privacy.channel import roster_statement
+from privacy.channel import roster_statement, tls
 from privacy.channel.authorisation import KEY_EXCHANGE, TLS_VERSION
-from privacy.errors import CollegiumError, Unreachable
+from privacy.errors import CollegiumError
 from privacy.ledger import reader
 from privacy.ledger.entry import Entry
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.upload_slot import UploadSlot
 from tests.simulation import cheap, silo
+from tests.simulation.certificates import ServerCertificate
 from tests.simulation.clock import VirtualTime, virtual_datetime
 from tests.simulation.consortium import Cast
 from tests.simulation.network import Aggregator, Channel, Line, Server
@@ -72,6 +74,7 @@ class World:
         self.log: list[str] = []
         self.silos = {index: self._party(index) for index in range(1, len(cast.silos) + 1)}
         self.hub = self._party(0)
+        self.certificate = ServerCertificate(cast, self.hub, self.scheduler, operations)
         self.aggregator = Aggregator()
         self.problems: list[str] = []
         self.lines = {index: self._line(index) for index in self.silos}
@@ -94,6 +97,7 @@ class World:
         """Play the history until all silos ended or nothing can happen any more."""
         with self._patched():
             self._publish_statement()
+            self.certificate.begin()
             self._schedule()
             self._worker = self.scheduler.spawn("aggregator", self._serve)
             for index in self.silos:
@@ -157,9 +161,9 @@ class World:
                     at(op.at, partial(setattr, self.party(op.party), "offset", timedelta(hours=op.hours)))
                 case Revoke():
                     at(op.at, partial(self._revoke, op.silo))
-                case Expire():
-                    at(op.at, partial(self.expired.add, op.silo))
-                    at(op.at + op.renewed, partial(self.expired.discard, op.silo))
+                case Expire() if op.party:
+                    at(op.at, partial(self.expired.add, op.party))
+                    at(op.at + op.renewed, partial(self.expired.discard, op.party))
 
     def _revoke(self, index: int) -> None:
         self.revoked.add(index)
@@ -190,7 +194,8 @@ class World:
             try:
                 with self.scheduler.inside(party):
                     statement = self.root / "statement.json"
-                    program = aggregator.app.build(party.root, self.cast.hub, self.cast.study, "hub:1", statement)
+                    identity = self.certificate.identity()
+                    program = aggregator.app.build(party.root, identity, self.cast.study, "hub:1", statement)
                     self.aggregator.process, self.aggregator.server = party, cast(Server, program.server)
                     program.coordinator.work()
                     raise RuntimeError("the aggregator's work does not end by itself")
@@ -199,10 +204,14 @@ class World:
             except CollegiumError as error:
                 self.scheduler.kill(party)
                 party.say(f"ended: {error} [{error.code}]")
-                if error.default_code != "storage.failed":
+                if error.code in ("identity.expired", "identity.not_yet_valid"):
+                    pause = AGAIN
+                    self.certificate.mend(error)
+                elif error.default_code == "storage.failed":
+                    pause = 2.0
+                else:
                     self.problems.append(f"the aggregator ended with {error.code}: {error}")
                     return
-                pause = 2.0
             finally:
                 self.aggregator.server = None
                 self._release(party)
@@ -230,6 +239,8 @@ class World:
                 if error.default_code not in GOES_ON and error.code not in MENDED:
                     break
                 pause = AGAIN
+                if error.code == "identity.not_yet_valid":
+                    party.offset = timedelta()  # as a person is told to; the line is of no use before
             finally:
                 self._release(party)
             if party.gone:
@@ -267,9 +278,18 @@ class World:
             party=self.silos[index],
             properties=partial(self._properties, index),
             leaves=partial(self._leaves, index),
+            shake_hands=lambda: self.certificate.shake_hands(self.silos[index], self.aggregator.process),
             defects=self.problems,
             faults=faults,
         )
+
+    def _channel(self, index: int) -> Channel:
+        self.lines[index].opened = None
+        return Channel(self.lines[index])
+
+    def _diagnose(self, index: int) -> CollegiumError:
+        serving = None if self.aggregator.server is None else self.aggregator.process
+        return self.certificate.diagnose(self.silos[index], serving)
 
     def _properties(self, index: int) -> dict[str, list[bytes]]:
         """What TLS tells the aggregator of a call."""
@@ -323,9 +343,12 @@ class World:
             patch.setattr(Database, "__init__", opening)
             patch.setattr(aggregator.database, "commit", committing)
             patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
-            # No certificate changes here, and what is written of them would move the steps of kept histories.
+            # No silo's certificate changes here, and what is written of them would move the steps of kept histories.
             patch.setattr(aggregator.renewals.Renewals, "check", lambda *_: None)
-            patch.setattr(aggregator.app.tls, "listen", lambda *_: 1)
+            patch.setattr(aggregator.app.tls, "listen", self.certificate.listen)
+            patch.setattr(tls.grpc, "dynamic_ssl_server_credentials", lambda first, newer, **_: (first, newer))
+            patch.setattr(tls.grpc, "ssl_server_certificate_configuration", lambda pairs, **_: pairs[0][1])
+            patch.setattr(privacy.channel.identity, "datetime", moment)
             patch.setattr(aggregator.app, "time", time)
             patch.setattr(aggregator.app, "datetime", moment)
             patch.setattr(aggregator.app.software, "enter", lambda *_: None)
@@ -334,12 +357,8 @@ class World:
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
             patch.setattr(silo_node.connection.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
-            patch.setattr(
-                silo_node.connection.client, "diagnose", lambda *_, **__: Unreachable("the aggregator does not answer")
-            )
-            patch.setattr(
-                silo_node.connection.client, "open_channel", lambda _, target, *__: Channel(self.lines[int(target)])
-            )
+            patch.setattr(silo_node.connection.client, "diagnose", lambda _, to, **__: self._diagnose(int(to)))
+            patch.setattr(silo_node.connection.client, "open_channel", lambda _, to, *__: self._channel(int(to)))
             for module in (silo_node.connection.client, silo_node.witnessing.cosigning, silo_node.rounds.roster_watch):
                 patch.setattr(module, "time", time)
             slot = partial(UploadSlot, clock=time.monotonic, sleep=time.sleep)

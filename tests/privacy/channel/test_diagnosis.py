@@ -55,7 +55,7 @@ def test_an_expired_aggregator(silo: Identity, consortium: Consortium) -> None:
     server.start()
     found = diagnose(silo, f"localhost:{port}")
     server.stop(0).wait()
-    assert (type(found), found.code) == (IdentityError, "identity.expired")
+    assert (type(found), found.code) == (Unreachable, "peer.certificate_expired")
 
 
 def test_a_device_that_opens_tls_and_passes_nothing_on(hub: Identity, silo: Identity) -> None:

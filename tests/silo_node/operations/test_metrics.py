@@ -10,7 +10,7 @@ from tests.silo_node.operations.site import Site
 def test_a_silos_metrics(site: Site) -> None:
     progress, egress = Progress(None, 20, "trial", LiveFile(site.state)), EgressLog(site.state, site.digest, "")
     with site.directory.open_ledger(site.directory.identity()) as ledger:
-        seen = Watched(site.state, site.directory.identity(), ledger, egress, lambda: progress.said)
+        seen = Watched(site.state, ledger, egress, lambda: progress.said)
         assert seen.lacking()
         assert "\ncollegium_round " not in seen.metrics()
         progress.say("phase", 3, phase="waiting")
