@@ -13,55 +13,40 @@ spent); a stored upload is sent again, the same bytes; a sum is opened once. Rou
 R+1 sends no update, only the metrics of the final model.
 """
 
-import hashlib
-import hmac
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from privacy.channel.identity import Identity
-from privacy.dp.events import to_json
 from privacy.errors import IdentityError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budget import BudgetFilter
 from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
-from privacy.secagg import chain as chains
-from privacy.secagg.derive import group_key
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.place import Place
 from privacy.secagg.ranges import public_bound
-from privacy.secagg.snapshot import state_mac
-from privacy.secagg.survivors import CheckedSurvivors
 from privacy.study import Study, context
-from privacy.wire.messages import Close
 from privacy.wire.requests import Phase
-from silo_node.approvals.costs import round_event
 from silo_node.connection.client import AggregatorClient, RoundEnded
-from silo_node.imaging_errors import imaging_errors
-from silo_node.learning import tasks
 from silo_node.operations.stopping import StopRequest
-from silo_node.rounds import server_optimizer
 from silo_node.rounds.abandonment import Abandonment
 from silo_node.rounds.agreement import Agreement
-from silo_node.rounds.contribution import Contributor, Learning, evaluates
+from silo_node.rounds.closing import Closing
+from silo_node.rounds.contribution import Contributor, Learning
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.key_epoch import KeyEpoch
 from silo_node.rounds.key_exchange import KeyExchange
 from silo_node.rounds.opening import OVERTAKEN, Opening
-from silo_node.rounds.participation import absent
 from silo_node.rounds.progress import Progress
 from silo_node.rounds.records import RoundRecords
 from silo_node.rounds.roster_watch import RosterWatch
 from silo_node.rounds.round_vault import RoundVault
-from silo_node.rounds.snapshot import GONE, Snapshots, state_of
+from silo_node.rounds.sending import Sending
+from silo_node.rounds.snapshot import GONE, Snapshots
 from silo_node.rounds.standing import Standing
 from silo_node.rounds.stored_upload import StoredUpload
 from silo_node.rounds.upload_slot import UploadSlot
@@ -72,8 +57,6 @@ from silo_node.witnessing.witnesses import Witnesses
 
 CAME_TOO_LATE = "round.came_too_late"
 """The incident of a round that went on without this silo, which had begun it and read no patient for it."""
-MAY_HAVE_TRAINED = "round.may_have_trained"
-"""The incident of a round that is charged because nobody can say that it was not trained."""
 
 
 @dataclass
@@ -107,7 +90,8 @@ class Agent:
         self._bound = public_bound(self.study.privacy, self.study.training)
         self._index = self.study.roster.index(self.identity.member.name)
         self._records = RoundRecords(self.ledger, self._digest)
-        self._slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
+        slot = UploadSlot(self.study.aggregation.upload_slot_seconds)
+        self._sending = Sending(self.client, slot, self._records, self.progress)
         self._standing = Standing(self.study, self.identity, self.folder, self.runtime, self._records, self.client)
         self._abandonment = Abandonment(self._standing, self._records, self.progress)
         self._agreement = Agreement(self._standing, self._records, self.client)
@@ -214,7 +198,7 @@ class Agent:
             model.chain,
         )
         place = Place(self.study.roster, ctx, number, self._index)
-        self._charge_if_unsure(number, ctx)
+        self._contributor.charge_if_unsure(number, ctx, self.runtime)
         vault = RoundVault(self.runtime, ctx)
         mac = RoundMac(self._material.group_secret, ctx, self._params, self._layout.length)
         try:
@@ -229,19 +213,6 @@ class Agent:
                     raise
                 return self._caught_up(number)
         return self._abandonment.accept(model, place, self.client.wait(number, Phase.ABANDONED).messages)
-
-    def _charge_if_unsure(self, number: int, ctx: bytes) -> None:
-        """Charge a round that was begun before this start, unless it is certain that no patient was read for it.
-
-        The ledger may be a copy from within the round: its witnesses know that it was opened, and not what followed.
-        """
-        begun = self._records.has("round_opened", number) and self._records.chain_after(number) is None
-        trains = number <= self.study.training.rounds
-        if not (begun and trains) or self._records.has("reserved", number):
-            return
-        if not RoundVault.shows_untrained(self.runtime, ctx):
-            self._records.incident(MAY_HAVE_TRAINED, f"round {number}: begun before a stop, it is sat out and charged")
-            self._records.add("reserved", number, cohort=self.cohort, event=to_json(round_event(self.study)))
 
     def _caught_up(self, number: int) -> GlobalModel:
         """Round `number` is over and no longer kept: go on from the state after it, or after a later one."""
@@ -259,12 +230,12 @@ class Agent:
         known = self._records.chain_after(number) is not None or any(
             self._records.has(kind, number) for kind in ("round_opened", "reserved")
         )
-        if upload is None and not known and not self._is_frozen(number):
+        if upload is None and not known and not self._sending.is_frozen(number):
             self.roster.before(number)
             self._records.add("round_opened", number)
             self.progress.say("phase", number, phase="exchanging keys")
             exchanged = exchange.take_part()
-            started = self._slot.clock()
+            started = self._sending.slot.clock()
             if exchanged.keys is not None:
                 upload = self._contributor.make(model, number, vault, exchanged, mac)
             else:
@@ -273,9 +244,9 @@ class Agent:
                 )
         else:
             exchanged = exchange.follow()
-            started = self._slot.clock()
+            started = self._sending.slot.clock()
         vault.forget_secrets()
-        sent = self._send(upload, number, started) if upload is not None else 0
+        sent = self._sending.send(upload, number, started) if upload is not None else 0
         self.progress.say("phase", number, phase="waiting", upload_bytes=sent)
         board = self.client.published(number, Phase.SURVIVORS)
         self._cosigning.exchange()
@@ -284,9 +255,10 @@ class Agent:
         opening.reveal(verified.checked)
         self.progress.say("phase", number, phase="opening")
         sums = opening.open(exchanged.share_set, verified)
-        applied = self._apply(model, sums, verified.checked, ctx)
+        closing = self._closing()
+        applied = closing.apply(model, sums, verified.checked, ctx)
         self._standing.send_close(applied)
-        self._report(applied, model, sums, sent)
+        closing.report(applied, sums, sent)
         return applied
 
     def _opening(self, place: Place, vault: RoundVault, mac: RoundMac) -> Opening:
@@ -305,66 +277,14 @@ class Agent:
             processes=self.processes,
         )
 
-    def _is_frozen(self, number: int) -> bool:
-        """Whether the round takes no upload any more: training for it would spend budget for nothing."""
-        return self.client.board(number, Phase.SURVIVORS).reached
-
-    def _send(self, upload: StoredUpload, number: int, started: float) -> int:
-        """Send a stored upload at its slot since `started`; a repeat or a late one is not an error.
-
-        Nor is one that is early: an old copy of the aggregator was put back, and the round can only be abandoned.
-        """
-        if self._slot.seconds and not self._is_frozen(number):
-            self.progress.say("phase", number, phase="waiting for the slot")
-            if missed := self._slot.wait(started):
-                self._records.incident(UPLOAD_SLOT_MISSED, f"round {number}: the upload left {missed} slots later")
-        self.progress.say("phase", number, phase="sending")
-        try:
-            return self.client.upload(upload)
-        except ProtocolError as error:
-            if error.code not in ("upload.early", "upload.late", "upload.repeated", "round.not_open"):
-                raise
-            return 0
-
-    def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
-        number = model.round_number + 1
-        optimizer, ranges = model.optimizer, model.ranges
-        if number <= self.study.training.rounds:
-            sizes, bits = self._layout.sizes, self.study.encryption.bits
-            weights = [self.study.weight(self.study.roster.silos[index - 1].name) for index in checked.members]
-            values, saturated = sums[self._layout.model], sums[self._layout.saturated]
-            total = ranges.quantiser(self._bound, sizes, bits).decode_sum(values, len(weights))
-            optimizer = server_optimizer.step(optimizer, total / sum(weights), self.study.aggregation)
-            ranges = ranges.following(self._bound, values, saturated, sizes=sizes, weights=weights, bits=bits)
-        chain = chains.following(model.chain, chains.Outcome.CLOSED, checked.survivors_hash)
-        applied = GlobalModel(optimizer, ranges, number, chain, members=checked.members)
-        self._standing.keep_close(self._close(applied, checked, sums, ctx))
-        return self._standing.advance(applied)
-
-    def _close(self, model: GlobalModel, checked: CheckedSurvivors, sums: NDArray[np.int64], ctx: bytes) -> Close:
-        key = group_key(self._material.group_secret, ctx, "sum")
-        mac = hmac.digest(key, hashlib.sha256(sums.astype("<i8", copy=False).data).digest(), "sha256")
-        state = state_mac(self._material.group_secret, ctx, state_of(model))
-        size, root = self._records.head()
-        seen = self._agreement.heads()
-        return Close(ctx, model.round_number, checked.survivors_hash, model.chain, mac, state, size, root, seen)
-
-    # ---- records
-
-    def _report(self, applied: GlobalModel, before: GlobalModel, sums: NDArray[np.int64], sent: int) -> None:
-        number = applied.round_number
-        saturated = int(sums[self._layout.saturated].sum())
-        missing = ",".join(absent(self.study.roster, applied.members))
-        silos = len(applied.members)
-        self.progress.say("round_closed", number, upload_bytes=sent, saturated=saturated, silos=silos, missing=missing)
-        if evaluates(self.study, number):
-            with imaging_errors():
-                result = tasks.task(self.study).summarise(sums[self._layout.metrics])
-            self.progress.say(
-                "evaluated",
-                number,
-                after_round=before.round_number,
-                loss=result.loss,
-                patients=result.patients,
-                **result.values,
-            )
+    def _closing(self) -> Closing:
+        return Closing(
+            study=self.study,
+            layout=self._layout,
+            bound=self._bound,
+            standing=self._standing,
+            records=self._records,
+            agreement=self._agreement,
+            group_secret=self._material.group_secret,
+            progress=self.progress,
+        )

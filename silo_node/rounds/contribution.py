@@ -2,12 +2,13 @@
 
 The order is that of protocol.md's table of persistence: the ledger has the reservation before the
 first patient is read, and "spent" before the ciphertext exists outside this process. An upload is made
-once; what is stored is sent, also after a restart.
+once; what is stored is sent, also after a restart. A round that may have been trained before a restart is charged.
 """
 
 import hashlib
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +37,9 @@ from silo_node.rounds.round_vault import RoundVault
 from silo_node.rounds.server_optimizer import Vector
 from silo_node.rounds.stored_upload import StoredUpload, UnsignedUpload
 from silo_node.state import StudyDirectory
+
+MAY_HAVE_TRAINED = "round.may_have_trained"
+"""The incident of a round that is charged because nobody can say that it was not trained."""
 
 
 class Learning(Protocol):
@@ -110,6 +114,19 @@ class Contributor:
             tag=mac.tag(self.index, made.residues),
         )
         return made.sign(bodies.seal(header, self.identity.member.name, self.identity.keys.identity))
+
+    def charge_if_unsure(self, number: int, ctx: bytes, runtime: Path) -> None:
+        """Charge a round that was begun before this start, unless it is certain that no patient was read for it.
+
+        The ledger may be a copy from within the round: its witnesses know that it was opened, and not what followed.
+        """
+        begun = self.records.has("round_opened", number) and self.records.chain_after(number) is None
+        trains = number <= self.study.training.rounds
+        if not (begun and trains) or self.records.has("reserved", number):
+            return
+        if not RoundVault.shows_untrained(runtime, ctx):
+            self.records.incident(MAY_HAVE_TRAINED, f"round {number}: begun before a stop, it is sat out and charged")
+            self.records.add("reserved", number, cohort=self.cohort, event=to_json(round_event(self.study)))
 
     def _prepared(self, length: int, keys: MaskKeys) -> AbstractContextManager[Prepared | None]:
         """What can be made while training runs; for a vector of one frame it is not worth a fork."""

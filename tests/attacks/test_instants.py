@@ -6,6 +6,7 @@ lists instants as unprotected (tests/compliance/test_report.py).
 """
 
 import time
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -44,7 +45,9 @@ class Timed:
 
         agent.learner.train = long  # type: ignore[method-assign]
         agent.client.upload = noted  # type: ignore[method-assign]
-        agent._slot = UploadSlot(agent._slot.seconds, lambda: self.now, self.sleep)
+        sending = agent._sending
+        slot = UploadSlot(sending.slot.seconds, lambda: self.now, self.sleep)
+        agent._sending = replace(sending, slot=slot)
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds

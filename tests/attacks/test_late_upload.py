@@ -19,6 +19,7 @@ from privacy.wire import bodies
 from privacy.wire.messages import Survivors
 from privacy.wire.requests import Phase
 from silo_node.rounds.agent import Agent
+from silo_node.rounds.sending import Sending
 from silo_node.rounds.stored_upload import StoredUpload
 from tests.attacks.coalition import Coalition, Memory
 from tests.attacks.stage import DeclaresDropped, Stage, codes, stage_of
@@ -44,17 +45,19 @@ class TakesLate(DeclaresDropped):
             super().finish_upload(arriving)
 
 
-def dawdle(agent: Agent) -> None:
-    """The slow silo sends only when the others have signed the list without it."""
-    send = agent._send
+class Dawdling(Sending):
+    """Sends only when the others have signed the list without it."""
 
-    def late(upload: StoredUpload, number: int, started: float) -> int:
+    def send(self, upload: StoredUpload, number: int, started: float) -> int:
         if number == 1:
-            agent.client.wait(1, Phase.UNMASKED)
-        return send(upload, number, started)
+            self.client.wait(1, Phase.UNMASKED)
+        return super().send(upload, number, started)
 
+
+def dawdle(agent: Agent) -> None:
+    """The slow silo is late."""
     if agent._index == SLOW:
-        agent._send = late  # type: ignore[method-assign]
+        agent._sending = Dawdling(**vars(agent._sending))
 
 
 def stolen(stage: Stage, colluder: Agent) -> np.ndarray | None:

@@ -37,7 +37,7 @@ def test_attack_model_inconsistency_on(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_attack_model_inconsistency_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a history that does not name the model, the victim trains at the attacker's model and is summed up."""
-    monkeypatch.setattr("silo_node.rounds.agent.chains.first", lambda study, model: protocol_hash("chain", study))
+    monkeypatch.setattr("silo_node.rounds.standing.chains.first", lambda study, model: protocol_hash("chain", study))
     agents, _ = stage_of(tmp_path, monkeypatch).play(cast=deceive)
     assert "survivors_signed" in kinds(agents[0])
     seen = [agent.learner.seen[0] for agent in agents]  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from privacy.errors import BudgetExceeded, RoundAbandoned, Unreachable
 from privacy.he.params import CiphertextParams
 from silo_node.rounds.agent import Agent
 from silo_node.rounds.global_model import GlobalModel
+from silo_node.rounds.sending import Sending
 from silo_node.rounds.stored_upload import StoredUpload
 from tests.architecture.served import served
 from tests.consortium import Consortium
@@ -37,8 +38,11 @@ class Gone(Exception):
     """A silo that had its key and is never seen again."""
 
 
-def falls_out(*_: object) -> int:
-    raise Gone
+class FallsOut(Sending):
+    """It is gone before its upload leaves."""
+
+    def send(self, upload: StoredUpload, number: int, started: float) -> int:
+        raise Gone
 
 
 def hurry(program: Program) -> None:
@@ -125,7 +129,7 @@ def test_too_few_silos_at_the_deadline_cost_budget_and_pause_after_two_rounds(tm
     federation = Federation(tmp_path, Consortium(tmp_path), rounds=4)
     with federation.serving() as program:
         agents = [federation.agent(index, program.port) for index in (1, 2, 3)]
-        agents[2]._send = falls_out  # type: ignore[method-assign]
+        agents[2]._sending = FallsOut(**vars(agents[2]._sending))
         hurry(program)
         results = run_all(agents)
     assert [type(result) for result in results] == [RoundAbandoned, RoundAbandoned, Gone], results

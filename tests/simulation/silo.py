@@ -22,6 +22,7 @@ from silo_node.approvals.costs import round_event
 from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.rounds.agent import Agent
+from silo_node.rounds.closing import Closing
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.progress import Progress
 from silo_node.rounds.roster_watch import RosterWatch
@@ -79,16 +80,27 @@ class MarkingLearner:
         return counts
 
 
+@dataclass(frozen=True)
+class NotedClosing(Closing):
+    """A silo's way to close a round, with what it opened noted."""
+
+    world: "World"
+    silo: int
+
+    def apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
+        patients = int(sums[self.layout.metrics][2 * BINS + 1])
+        self.world.opened.append(Opened(self.silo, model.round_number + 1, checked.members, patients))
+        return super().apply(model, sums, checked, ctx)
+
+
 @dataclass
 class SimulatedAgent(Agent):
     """The agent, with what it opens noted."""
 
     world: "World" = field(kw_only=True)
 
-    def _apply(self, model: GlobalModel, sums: NDArray[np.int64], checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
-        patients = int(sums[self._layout.metrics][2 * BINS + 1])
-        self.world.opened.append(Opened(self._index, model.round_number + 1, checked.members, patients))
-        return super()._apply(model, sums, checked, ctx)
+    def _closing(self) -> NotedClosing:
+        return NotedClosing(**vars(super()._closing()), world=self.world, silo=self._index)
 
 
 class Uncounted(EgressLog):

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 import aggregator.deadlines
 from privacy.channel import tls
 from privacy.secagg.survivors import CheckedSurvivors
-from silo_node.rounds.agent import Agent
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.records import RoundRecords
+from silo_node.rounds.sending import Sending
 from silo_node.witnessing.seen_heads import SeenHeads
 from tests.simulation.conftest import Stage
+from tests.simulation.consortium import NAMES
 from tests.simulation.operations import Expire, Kill, Leave, Operation, Restore
-from tests.simulation.silo import MarkingLearner, SimulatedAgent
+from tests.simulation.silo import MarkingLearner, NotedClosing
 
 
 def breaks(stage: Stage, finding: str, *operations: Operation) -> None:
@@ -64,15 +65,17 @@ def test_a_silo_that_counts_twice(stage: Stage, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_silo_that_goes_on_with_another_model(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    apply = SimulatedAgent._apply
+    apply = NotedClosing.apply
 
-    def otherwise(agent: Any, model: GlobalModel, sums: Any, checked: CheckedSurvivors, ctx: bytes) -> GlobalModel:
-        applied = apply(agent, model, sums, checked, ctx)
-        if agent._index != 3:
+    def otherwise(
+        closing: NotedClosing, model: GlobalModel, sums: Any, checked: CheckedSurvivors, ctx: bytes
+    ) -> GlobalModel:
+        applied = apply(closing, model, sums, checked, ctx)
+        if closing.silo != 3:
             return applied
         return replace(applied, optimizer=replace(applied.optimizer, weights=applied.optimizer.weights + 1))
 
-    monkeypatch.setattr(SimulatedAgent, "_apply", otherwise)
+    monkeypatch.setattr(NotedClosing, "apply", otherwise)
     breaks(stage, "silos finished with different models")
 
 
@@ -89,8 +92,12 @@ def test_a_charge_that_others_know_of_and_nobody_asks_them(stage: Stage, monkeyp
 
 
 def test_a_silo_that_stays_away_and_says_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    frozen = Agent._is_frozen
-    monkeypatch.setattr(Agent, "_is_frozen", lambda self, number: self._index == 2 or frozen(self, number))
+    frozen = Sending.is_frozen
+
+    def away(sending: Sending, number: int) -> bool:
+        return sending.client._identity.member.name == NAMES[1] or frozen(sending, number)
+
+    monkeypatch.setattr(Sending, "is_frozen", away)
     breaks(stage, "silo 2 is not in the sum of round 1 and its ledger does not say why")
 
 
