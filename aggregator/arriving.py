@@ -4,13 +4,13 @@ A silo's first header is final, and fixes the digest of every piece. So a piece 
 stream brought it, and it is stored durably before the next is looked at: a stream that broke, or an aggregator that was
 stopped, costs the piece on its way and no more. Every size follows from the signed study and is compared before
 anything is allocated or stored; on disk there is at most one upload a silo. Which uploads a round takes is for
-`aggregator.rounds`.
+`aggregator.rounds.transitions`.
 """
 
 import hashlib
 import threading
 
-from aggregator.rounds import Upload
+from aggregator.rounds.states import Upload
 from aggregator.store import Incoming, StudyStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ConfigError, ProtocolError

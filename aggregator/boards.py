@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from aggregator import rounds, setup
 from aggregator.key_board import KeyBoard
+from aggregator.rounds import setup, states
+from aggregator.rounds.states import Closed, Published, State
 from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
@@ -25,7 +26,7 @@ class Boards:
     """
 
     def __init__(
-        self, store: StudyStore, keys: KeyBoard, snapshots: SnapshotBoard, states: Mapping[int, rounds.State]
+        self, store: StudyStore, keys: KeyBoard, snapshots: SnapshotBoard, states: Mapping[int, State]
     ) -> None:
         self._store, self._keys, self._snapshots, self._states = store, keys, snapshots, states
         self.roster_statement: Signed | None = None
@@ -33,12 +34,12 @@ class Boards:
     def newest_closed(self) -> int:
         """The newest round that closed, or 0."""
         newest = range(len(self._states), 0, -1)
-        return next((number for number in newest if isinstance(self._states.get(number), rounds.Closed)), 0)
+        return next((number for number in newest if isinstance(self._states.get(number), Closed)), 0)
 
     def closes(self, number: int) -> tuple[Close, ...]:
         """What silos closed a round with."""
         state = self._states.get(number)
-        return tuple(close for _, close in state.closes.values()) if isinstance(state, rounds.Closed) else ()
+        return tuple(close for _, close in state.closes.values()) if isinstance(state, Closed) else ()
 
     def wanted(self, request: AwaitRequest) -> bool:
         """Whether to tell one that is attentive of a silo that waits for a key or a snapshot."""
@@ -55,7 +56,7 @@ class Boards:
             return False
         if isinstance(state, setup.Abandoned):
             return self._store.round(request.round_number).get("abandon") is not None
-        return rounds.phase(state) >= request.phase
+        return states.phase(state) >= request.phase
 
     def board(self, request: AwaitRequest, index: int) -> Board:
         """What silo `index` is shown: the phase's messages, or how far the round is.
@@ -72,7 +73,7 @@ class Boards:
             return self._snapshots.board(request.phase, request.round_number, self.newest_closed())
         state = self._states.get(request.round_number)
         if state is None or not self.reached(request, index):
-            return Board(False, rounds.phase(state) if state else Phase.KEYS_GRANTED)
+            return Board(False, states.phase(state) if state else Phase.KEYS_GRANTED)
         store = self._store.round(request.round_number)
         abandonment = store.get("abandon")
         if isinstance(state, setup.Abandoned) and abandonment is not None:
@@ -80,22 +81,22 @@ class Boards:
             proof = (message for _, message in sorted(store.all("unopenable")))
             return Board(True, Phase.ABANDONED, (abandonment, *proof))
         seeds: tuple[bytes, ...] = ()
-        public = rounds.shown(state)
+        public = states.shown(state)
         if request.phase == Phase.SURVIVORS and public is not None:
             seeds = tuple(store.seeds(index) for index in public.uploads)
-        messages = rounds.board(state, request.phase)
+        messages = states.board(state, request.phase)
         known = request.held and held_digest(messages[: request.held]) == request.held_digest
         first = request.held if known else 0
-        return Board(True, rounds.phase(state), messages[first:], seeds, first=first)
+        return Board(True, states.phase(state), messages[first:], seeds, first=first)
 
-    def public(self, number: int) -> rounds.Published:
+    def public(self, number: int) -> Published:
         """The published sum of a round.
 
         Raises:
             ProtocolError: there is none.
         """
         state = self._states.get(number)
-        public = rounds.shown(state) if state is not None else None
+        public = states.shown(state) if state is not None else None
         if public is None:
             raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
         return public

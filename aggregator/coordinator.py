@@ -8,7 +8,6 @@ the peer is comes from its certificate, and a message counts only if that same p
 import threading
 from collections.abc import Callable, Iterator
 
-from aggregator import rounds, setup
 from aggregator.arriving import Arrivals, Arriving
 from aggregator.boards import Boards
 from aggregator.course import Course
@@ -18,7 +17,9 @@ from aggregator.key_board import KeyBoard
 from aggregator.operations.view import View, view
 from aggregator.records import Records
 from aggregator.recovery import Recovery
-from aggregator.setup import Rules
+from aggregator.rounds import setup, states, transitions
+from aggregator.rounds.setup import Rules
+from aggregator.rounds.states import Folding, Published
 from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
@@ -122,12 +123,12 @@ class Coordinator:
         if upload.header.silo_index != index:
             raise ProtocolError("the header names another silo", code="upload.foreign")
         with self._changed:
-            state = rounds.check_header(self._course.open(number), upload)
+            state = transitions.check_header(self._course.open(number), upload)
             advertised = bodies.open_signed(state.setup.advertised[index], Advertise, public_key)
             if advertised.ctx != upload.header.ctx:  # every silo saw what all advertised: this one knew the others'
                 raise ProtocolError("this upload is for another context than its keys", code="round.split_view")
             arriving = self._arrivals.begin(upload)
-            self._course.states[number] = rounds.begun(state, upload)
+            self._course.states[number] = transitions.begun(state, upload)
             return arriving
 
     def finish_upload(self, arriving: Arriving) -> None:
@@ -138,7 +139,7 @@ class Coordinator:
         """
         number = arriving.upload.header.round_number
         with self._changed:
-            state = rounds.uploaded(self._course.open(number), arriving.upload)
+            state = transitions.uploaded(self._course.open(number), arriving.upload)
             arriving.commit()
             self._course.move(number, state)
 
@@ -235,7 +236,7 @@ class Coordinator:
         with self._changed:
             number = self._course.newest
             state = self._course.tick()
-        if isinstance(state, rounds.Folding):
+        if isinstance(state, Folding):
             self._publish(number, state)
         elif isinstance(state, setup.Abandoned):
             self._abandon(number, state.reason)
@@ -255,7 +256,7 @@ class Coordinator:
         """The newest round and its phase."""
         with self._changed:
             number = self._course.newest
-            return number, rounds.phase(self._course.states[number])
+            return number, states.phase(self._course.states[number])
 
     def view(self) -> View:
         """The newest round, for those who watch."""
@@ -266,7 +267,7 @@ class Coordinator:
 
     # ---- the sum
 
-    def _publish(self, number: int, state: rounds.Folding) -> None:
+    def _publish(self, number: int, state: Folding) -> None:
         """Add the frozen uploads, store the sum, sign who is in it, and only then show both."""
         store = self._store.round(number)
         first = next(iter(state.uploads.values())).header
@@ -285,7 +286,7 @@ class Coordinator:
         with self._changed:
             self._records.survivors(number, survivors_hash, list(state.uploads))
             self._arrivals.end(number)
-            self._course.move(number, rounds.published(state, message, survivors_hash, self._clock()))
+            self._course.move(number, transitions.published(state, message, survivors_hash, self._clock()))
 
     def _abandon(self, number: int, reason: str) -> None:
         message = bodies.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
@@ -298,7 +299,7 @@ class Coordinator:
 
     # ---- the states
 
-    def _public(self, study_digest: bytes, number: int) -> rounds.Published:
+    def _public(self, study_digest: bytes, number: int) -> Published:
         if study_digest != self._digest:
             raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
         with self._changed:

@@ -6,16 +6,19 @@ What a state freezes is durable before anybody sees it. Messages, sums and who w
 from collections.abc import Callable
 from dataclasses import replace
 
-from aggregator import deadlines, rounds, setup
+from aggregator import deadlines
 from aggregator.round_states import RoundStates
-from aggregator.setup import Rules
+from aggregator.rounds import setup, states
+from aggregator.rounds.setup import Rules
+from aggregator.rounds.states import Closed, Folding, State, Unmasked
+from aggregator.rounds.transitions import REJECTED
 from aggregator.store import StudyStore
 from privacy.errors import ProtocolError
 
 FORGOTTEN = "forgotten"
 """Why a round is abandoned whose end silos have, and this aggregator, which got an old copy, has not."""
 
-_REFUSED = setup.Abandoned(rounds.REJECTED)
+_REFUSED = setup.Abandoned(REJECTED)
 
 
 class Course:
@@ -51,25 +54,25 @@ class Course:
         """The newest round."""
         return len(self.states)
 
-    def open(self, number: int) -> rounds.State:
+    def open(self, number: int) -> State:
         """The newest round's state. Raises ProtocolError if `number` is another round."""
         if number != self.newest:
             raise _not_open()
         return self.states[number]
 
-    def existing(self, number: int) -> rounds.State:
+    def existing(self, number: int) -> State:
         """A round's state. Raises ProtocolError if there is no such round."""
         if number not in self.states:
             raise _not_open()
         return self.states[number]
 
-    def move(self, number: int, state: rounds.State) -> None:
+    def move(self, number: int, state: State) -> None:
         """Make a new state the round's. Raises StorageError."""
-        self._store.round(number).keep_sets(rounds.frozen_sets(state))
+        self._store.round(number).keep_sets(states.frozen_sets(state))
         self.states[number] = state
         if state == _REFUSED:
             self.refused = number
-        elif isinstance(state, rounds.Closed):
+        elif isinstance(state, Closed):
             self.refused = 0
         self._changed()
 
@@ -94,7 +97,7 @@ class Course:
         self.postpone()
         self.here(silo)
         newest = self.newest
-        if not isinstance(self.states[newest], rounds.Unmasked):
+        if not isinstance(self.states[newest], Unmasked):
             self._gone_on.clear()
         elif number > newest:
             self._gone_on.add(silo)
@@ -118,7 +121,7 @@ class Course:
         if isinstance(state, setup.Advertising | setup.Sharing):
             self.move(number, setup.without(state, revoked, self.rules, self._clock()))
 
-    def tick(self) -> rounds.State:
+    def tick(self) -> State:
         """The newest round's state after what is past its deadline was ended."""
         number = self.newest
         self.postpone()
@@ -131,7 +134,7 @@ class Course:
     def seconds_left(self) -> float | None:
         """Until there is something to do without another message; None: nothing ever."""
         state = self.states[self.newest]
-        if isinstance(state, rounds.Folding | setup.Abandoned):
+        if isinstance(state, Folding | setup.Abandoned):
             return 0.0
         due = deadlines.due_at(state, self.rules)
         return None if due is None else due - self._clock()

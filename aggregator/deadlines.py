@@ -6,8 +6,9 @@ waits for messages or for the aggregator's own work. Once an UnmaskSet exists a 
 
 from dataclasses import replace
 
-from aggregator.rounds import Agreed, Folding, Published, State, Unmasked, Uploading, opened
-from aggregator.setup import Abandoned, Advertising, Rules, Setup, Sharing
+from aggregator.rounds.setup import Abandoned, Advertising, Rules, Setup, Sharing
+from aggregator.rounds.states import Agreed, Folding, Published, State, Unmasked, Uploading
+from aggregator.rounds.transitions import opened
 
 
 def due_at(state: State, rules: Rules) -> float | None:

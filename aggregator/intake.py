@@ -5,11 +5,13 @@ Uploads come by `arriving`, heads of ledgers by `head_board`. Whether the peer m
 
 from collections.abc import Callable
 
-from aggregator import rounds, setup
 from aggregator.boards import Boards
 from aggregator.course import Course
 from aggregator.key_board import KeyBoard
 from aggregator.records import Records
+from aggregator.rounds import setup, transitions
+from aggregator.rounds.states import Closed
+from aggregator.rounds.transitions import EARLY
 from aggregator.snapshot_board import SnapshotBoard
 from aggregator.store import StudyStore
 from privacy.channel.envelope import Signed
@@ -86,26 +88,28 @@ class Intake:
         _own(index, body.silo_index)
         state = setup.shared(self._course.open(body.round_number), message, body)
         self._keep(body.round_number, f"shares-{index}", message)
-        opened = rounds.opened(state, self._clock()) if isinstance(state, setup.Setup) else state
+        opened = transitions.opened(state, self._clock()) if isinstance(state, setup.Setup) else state
         self._course.move(body.round_number, opened)
 
     def _unmask(self, index: int, public_key: bytes, message: Signed) -> None:
         body = bodies.open_signed(message, Unmask, public_key)
         _own(index, body.silo_index)
-        state = rounds.unmasked(self._course.existing(body.round_number), index, message, body)
+        state = transitions.unmasked(self._course.existing(body.round_number), index, message, body)
         self._keep(body.round_number, f"unmask-{index}", message)
         self._course.move(body.round_number, state)
 
     def _sign(self, index: int, public_key: bytes, message: Signed) -> None:
         sign = bodies.open_signed(message, Sign, public_key)
         before = self._course.existing(sign.round_number)
-        state = rounds.signed(before, index, message, sign, self._course.rules, self._clock())
+        state = transitions.signed(before, index, message, sign, self._course.rules, self._clock())
         self._keep(sign.round_number, f"sign-{index}", message)
         self._course.move(sign.round_number, state)
 
     def _reject(self, index: int, public_key: bytes, message: Signed) -> None:
         reject = bodies.open_signed(message, Reject, public_key)
-        state = rounds.rejected(self._course.existing(reject.round_number), index, message, reject, self._course.rules)
+        state = transitions.rejected(
+            self._course.existing(reject.round_number), index, message, reject, self._course.rules
+        )
         self._keep(reject.round_number, f"reject-{index}", message)
         self._records.incident(index, reject.code, f"silo {index} rejected the sum of round {reject.round_number}")
         self._course.move(reject.round_number, state)
@@ -114,18 +118,18 @@ class Intake:
         close = bodies.open_signed(message, Close, public_key)
         before = self._course.existing(close.round_number)
         try:
-            state = rounds.closed(before, index, message, close, self._course.rules)
+            state = transitions.closed(before, index, message, close, self._course.rules)
         except ProtocolError as error:
-            if error.code != rounds.EARLY:  # which it says again and again when an old copy of ours was put back
+            if error.code != EARLY:  # which it says again and again when an old copy of ours was put back
                 told = f"silo {index} closed round {close.round_number} differently"
                 self._records.incident(index, error.code, told)
             raise
         self._keep(close.round_number, f"close-{index}", message)
-        ends = isinstance(state, rounds.Closed) and not isinstance(before, rounds.Closed)
+        ends = isinstance(state, Closed) and not isinstance(before, Closed)
         if ends:  # before silos see it: where the ledger refuses, the silo sends its Close again
             self._records.ended(close.round_number, "closed", close.chain.hex())
         self._course.move(close.round_number, state)
-        if isinstance(state, rounds.Closed):
+        if isinstance(state, Closed):
             if ends:
                 self._course.follow(close.round_number)
                 self._forget_before(close.round_number)
@@ -152,7 +156,7 @@ class Intake:
 
     def _unopenable(self, index: int, public_key: bytes, message: Signed) -> None:
         body = bodies.open_signed(message, Unopenable, public_key)
-        state = rounds.unopenable(self._course.existing(body.round_number), index, body, self._course.rules)
+        state = transitions.unopenable(self._course.existing(body.round_number), index, body, self._course.rules)
         self._keep(body.round_number, f"unopenable-{index}", message)
         told = f"silo {index} cannot open round {body.round_number} and names silo {body.culprit}"
         self._records.incident(index, body.code, told)

@@ -6,7 +6,7 @@ and a start would verify every signature that was ever stored. What a round's st
 
 from collections.abc import Callable, Iterator, MutableMapping
 
-from aggregator.rounds import State
+from aggregator.rounds.states import State
 
 KEPT = 3
 """Rounds in memory: the open one, and those whose ciphertexts are kept for silos that are behind."""

@@ -5,7 +5,7 @@
 
 A frame is on the disk before the row that names it. Everything is ciphertext, digests or signed messages; there is
 nothing here that a key of the aggregator could open. It decides nothing: what may be stored when is for
-`aggregator.rounds`. All of it is thread-safe.
+`aggregator.rounds.transitions`. All of it is thread-safe.
 """
 
 import hashlib

@@ -6,7 +6,8 @@ Names and counts of hospitals only: the aggregator knows nothing of patients tha
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from aggregator import rounds, setup
+from aggregator.rounds import setup
+from aggregator.rounds.states import Agreed, Closed, Folding, Published, State, Unmasked, Uploading
 from privacy.digest import Json
 from privacy.study import Study
 
@@ -51,7 +52,7 @@ class View:
 
 
 def view(
-    study: Study, number: int, state: rounds.State, revoked: frozenset[int], seconds_left: float | None, refused: int
+    study: Study, number: int, state: State, revoked: frozenset[int], seconds_left: float | None, refused: int
 ) -> View:
     """What a person is told of a state; `refused` is the newest round whose sum silos refused, if none closed since."""
     names = tuple(silo.name for silo in study.roster.silos)
@@ -80,7 +81,7 @@ def view(
     )
 
 
-def _halt(state: rounds.State, silos: int, threshold: int, refused: int) -> str:
+def _halt(state: State, silos: int, threshold: int, refused: int) -> str:
     """Why the rounds cannot go on with these silos; empty when they can.
 
     A silo that refused a sum waits for a person. Until t take part again, each round after that is abandoned.
@@ -96,23 +97,23 @@ def _halt(state: rounds.State, silos: int, threshold: int, refused: int) -> str:
 _Told = tuple[str, frozenset[int], frozenset[int], frozenset[int]]
 
 
-def _of(state: rounds.State, everyone: frozenset[int]) -> _Told:
+def _of(state: State, everyone: frozenset[int]) -> _Told:
     """Phase, silos that are done, that began, and that are expected."""
     none: frozenset[int] = frozenset()
     if isinstance(state, setup.Advertising):
         return "exchanging keys", frozenset(state.advertised), none, everyone
     if isinstance(state, setup.Sharing):
         return "exchanging shares", frozenset(state.shared), none, frozenset(state.advertised)
-    if isinstance(state, rounds.Uploading):
+    if isinstance(state, Uploading):
         return "training and uploading", frozenset(state.uploads), frozenset(state.begun), frozenset(state.setup.shared)
-    if isinstance(state, rounds.Folding):
+    if isinstance(state, Folding):
         return "adding", frozenset(state.uploads), none, none
-    if isinstance(state, rounds.Published):
+    if isinstance(state, Published):
         return "signing survivors", frozenset(state.signs), none, frozenset(state.uploads)
-    if isinstance(state, rounds.Agreed):
+    if isinstance(state, Agreed):
         return "unmasking", frozenset(state.unmasks), none, frozenset(state.published.signs)
-    if isinstance(state, rounds.Unmasked):
+    if isinstance(state, Unmasked):
         return "opening", frozenset(state.closes), none, frozenset(state.published.uploads)
-    if isinstance(state, rounds.Closed):
+    if isinstance(state, Closed):
         return "closed", frozenset(state.closes), none, everyone
     return f"abandoned ({state.reason})", none, none, none

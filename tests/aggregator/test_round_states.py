@@ -4,8 +4,8 @@ import pytest
 
 from aggregator.recovery import Recovery
 from aggregator.round_states import KEPT, RoundStates
-from aggregator.rounds import Closed, State
-from aggregator.setup import Abandoned, Advertising
+from aggregator.rounds.setup import Abandoned, Advertising
+from aggregator.rounds.states import Closed, State
 from privacy.wire.requests import Phase
 from tests.aggregator.hub import Hub, Members
 

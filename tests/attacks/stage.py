@@ -10,7 +10,7 @@ import pytest
 
 from aggregator.arriving import Arriving
 from aggregator.coordinator import Coordinator
-from aggregator.rounds import Folding, Uploading
+from aggregator.rounds.states import Folding, Uploading
 from aggregator.service import Service
 from aggregator.store import RoundStore, StudyStore
 from privacy.channel.authorisation import caller

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from aggregator import fold as folding
-from aggregator.rounds import Folding
+from aggregator.rounds.states import Folding
 from aggregator.store import RoundStore
 from privacy.errors import ProtocolError
 from privacy.he import frames

@@ -8,7 +8,7 @@ from typing import ClassVar, NoReturn
 import pytest
 
 from aggregator import fold as folding
-from aggregator.rounds import Folding, Published
+from aggregator.rounds.states import Folding, Published
 from aggregator.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.he.params import CiphertextParams

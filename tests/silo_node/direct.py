@@ -13,8 +13,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from aggregator import deadlines, rounds
-from aggregator.setup import Abandoned
+from aggregator import deadlines
+from aggregator.rounds.setup import Abandoned
+from aggregator.rounds.states import Folding
 from privacy import durable
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.envelope import Signed
@@ -161,7 +162,7 @@ class World:
         while not self.stopped.wait(0.005):
             state = coordinator._course.states[coordinator._course.newest]
             due = deadlines.tick(state, coordinator._course.rules, self.hub.now)
-            if due is not state or isinstance(state, rounds.Folding | Abandoned):
+            if due is not state or isinstance(state, Folding | Abandoned):
                 coordinator.step()
 
     def agent(self, index: int, line: Line | None = None, cap: float = 100.0) -> Agent:
@@ -229,7 +230,7 @@ class World:
         state = self.hub.coordinator._course.states[self.hub.coordinator.progress()[0]]
         return (
             bool(waits)
-            and not isinstance(state, rounds.Folding | Abandoned)
+            and not isinstance(state, Folding | Abandoned)
             and not any(wait is None or self.hub.board(*wait).reached for wait in waits)
         )
 

@@ -1,124 +1,26 @@
-"""The life of a round at the aggregator, as a pure state machine: no I/O, time is an argument (`aggregator.deadlines`).
+"""What a message makes of a round: from one of `states` to the next, or a refusal. Pure: no I/O, time is an argument.
 
-    Advertising -> Sharing -> Uploading -> Folding -> Published -> Agreed -> Unmasked -> Closed
-                        any of these but the last -> Abandoned
-
-Sets are frozen when everybody is in, or past a time with at least t; below t the round is abandoned.
+Sets are frozen when everybody is in, or past a time with at least t (`deadlines`); below t the round is abandoned.
 Rules kept here: the first header of a (ctx, silo) is final; a frozen set is never frozen again; a
 silo's first answer to the survivors is final; Unmask and Close are counted only for the published
 survivors; once an UnmaskSet exists a round is abandoned only when t silos found alike that it cannot be
-opened, as its sum may have been, or went on past it (`aggregator.course`). The caller stores each message, and
+opened, as its sum may have been, or went on past it (`course`). The caller stores each message, and
 each frozen set, durably before it hands in or shows it.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from aggregator.setup import Abandoned, Advertising, Messages, Rules, Setup, Sharing
+from aggregator.rounds.setup import Abandoned, Advertising, Rules, Setup, Sharing
+from aggregator.rounds.states import Agreed, Closed, Folding, Published, State, Unmasked, Upload, Uploading, shown
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire.messages import UNOPENABLE, Close, Reject, Sign, Unmask, Unopenable, UploadHeader
-from privacy.wire.requests import Phase
+from privacy.wire.messages import UNOPENABLE, Close, Reject, Sign, Unmask, Unopenable
 from privacy.wire.sets import share_set_digest, unmask_set_digest
 
 EARLY = "close.early"
 """The refusal of a Close of a round that nobody here can have opened."""
 REJECTED = "rejected"
 """The reason of an abandonment because silos refused the survivors or the sum; each of them then waits for a person."""
-
-
-@dataclass(frozen=True)
-class Upload:
-    """An upload's signed header, as it came and as it reads."""
-
-    signed: Signed
-    header: UploadHeader
-
-
-@dataclass(frozen=True)
-class Uploading:
-    """Silos train and send their uploads since `at`, from which the deadline runs; what is `begun` may be complete."""
-
-    setup: Setup
-    at: float
-    begun: Mapping[int, Upload] = field(default_factory=dict)
-    uploads: Mapping[int, Upload] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Folding:
-    """The set of uploads is frozen; the sum is being made."""
-
-    setup: Setup
-    uploads: Mapping[int, Upload]
-
-
-@dataclass(frozen=True)
-class Published:
-    """Survivors and sum are public since `at`; silos answer with Sign or Reject."""
-
-    setup: Setup
-    uploads: Mapping[int, Upload]
-    survivors: Signed
-    survivors_hash: bytes
-    at: float
-    signs: Messages = field(default_factory=dict)
-    rejects: Messages = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Agreed:
-    """At least t silos signed the same survivors, since `at`; survivors reveal shares for exactly them."""
-
-    published: Published
-    at: float
-    unmasks: Messages = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Unmasked:
-    """The UnmaskSet is frozen and public; silos open the sum and report Close."""
-
-    published: Published
-    unmasks: Messages
-    closes: Mapping[int, tuple[Signed, Close]] = field(default_factory=dict)
-    unopenables: Mapping[int, Unopenable] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Closed:
-    """At least t silos reported the same chain and sum; the next round may open. Later Closes still count."""
-
-    published: Published
-    unmasks: Messages
-    closes: Mapping[int, tuple[Signed, Close]]
-
-
-State = Advertising | Sharing | Uploading | Folding | Published | Agreed | Unmasked | Closed | Abandoned
-
-_PHASES: dict[type[object], Phase] = {
-    Advertising: Phase.KEYS_GRANTED,
-    Sharing: Phase.ADVERTISED,
-    Uploading: Phase.UPLOADING,
-    Folding: Phase.UPLOADING,
-    Published: Phase.SURVIVORS,
-    Agreed: Phase.SIGNED,
-    Unmasked: Phase.UNMASKED,
-    Closed: Phase.CLOSED,
-    Abandoned: Phase.ABANDONED,
-}
-
-
-def phase(state: State) -> Phase:
-    """How far the round is, as told on the wire."""
-    return _PHASES[type(state)]
-
-
-def shown(state: State) -> Published | None:
-    """The survivors and their answers, once they are public."""
-    if isinstance(state, Published):
-        return state
-    return state.published if isinstance(state, Agreed | Unmasked | Closed) else None
 
 
 def check_header(state: State, upload: Upload) -> Uploading:
@@ -269,38 +171,6 @@ def unopenable(state: State, index: int, body: Unopenable, rules: Rules) -> Stat
     if list(found.values()).count(body) >= rules.threshold:
         return Abandoned(UNOPENABLE)
     return replace(state, unopenables=found)
-
-
-def board(state: State, wanted: Phase) -> tuple[Signed, ...]:
-    """The signed messages that make up a phase which the round has reached, in roster order."""
-    public = shown(state)
-    setup = public.setup if public else state.setup if isinstance(state, Uploading | Folding) else None
-    if wanted == Phase.ADVERTISED:
-        frozen = state.advertised if isinstance(state, Sharing) else setup.advertised if setup else {}
-        return tuple(frozen.values())
-    if wanted == Phase.SHARED:
-        return tuple(setup.shared.values()) if setup else ()
-    if wanted == Phase.SURVIVORS and public:
-        return (public.survivors, *(upload.signed for upload in public.uploads.values()))
-    if wanted == Phase.SIGNED and public:
-        return tuple(public.signs.values())
-    if wanted == Phase.UNMASKED and isinstance(state, Unmasked | Closed):
-        return tuple(state.unmasks.values())
-    if wanted == Phase.CLOSED and isinstance(state, Closed):
-        return tuple(message for message, _ in state.closes.values())
-    return ()
-
-
-def frozen_sets(state: State) -> dict[str, tuple[int, ...]]:
-    """The sets that are frozen in this state, by name, as roster indices; stored before they are shown."""
-    public = shown(state)
-    setup = public.setup if public else state.setup if isinstance(state, Uploading | Folding) else None
-    sets = {"advertised": tuple(state.advertised)} if isinstance(state, Sharing) else {}
-    if setup:
-        sets = {"advertised": tuple(setup.advertised), "shared": tuple(setup.shared)}
-    if isinstance(state, Unmasked | Closed):
-        sets["unmasked"] = tuple(state.unmasks)
-    return sets
 
 
 def _shown_as(state: State, survivors_hash: bytes) -> Published:
