@@ -18,14 +18,10 @@ from typing import Annotated
 import grpc
 import typer
 
-from aggregator import PACKAGES, enrolment, health, one_way_port
+from aggregator import PACKAGES, enrolment
 from aggregator.allocator import few_arenas
-from aggregator.backup import note_restored
+from aggregator.boards.head_board import HeadBoard
 from aggregator.configuration import AggregatorConfig
-from aggregator.coordinator import Coordinator
-from aggregator.head_board import HeadBoard
-from aggregator.health import Health
-from aggregator.one_way_port import OneWayPort
 from aggregator.operations.backup import backup
 from aggregator.operations.doctor import doctor
 from aggregator.operations.live_status import LiveStatus
@@ -35,8 +31,13 @@ from aggregator.operations.status import status
 from aggregator.records import Records
 from aggregator.renewals import Renewals
 from aggregator.roster_file import RosterFile
-from aggregator.service import METHODS, Service
-from aggregator.store import StudyStore
+from aggregator.rounds.coordinator import Coordinator
+from aggregator.serving import health, one_way_port
+from aggregator.serving.health import Health
+from aggregator.serving.one_way_port import OneWayPort
+from aggregator.serving.service import METHODS, Service
+from aggregator.storage.backup import note_restored
+from aggregator.storage.store import StudyStore
 from privacy import console, study
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, check_complete, on_roster

@@ -12,8 +12,8 @@ import json
 import time
 from pathlib import Path
 
-from aggregator.fold import fold
-from aggregator.store import RoundStore, StudyStore
+from aggregator.rounds.fold import fold
+from aggregator.storage.store import RoundStore, StudyStore
 from privacy.channel.envelope import Signed
 from privacy.he.params import MOST_SILOS, PRIMES, CiphertextParams
 

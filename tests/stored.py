@@ -11,8 +11,8 @@ from contextlib import closing
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from aggregator.schema import KEYS, SNAPSHOT
-from aggregator.store import DATABASE, FRAMES
+from aggregator.storage.schema import KEYS, SNAPSHOT
+from aggregator.storage.store import DATABASE, FRAMES
 
 
 def content(study: Path) -> dict[str, bytes | str]:

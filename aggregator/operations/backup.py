@@ -28,7 +28,7 @@ def backup(
     Example: collegium-aggregator backup --state /var/lib/collegium --to /backup/collegium-monday
     """
     # Lazily, so that the other commands need not load it.
-    from aggregator import backup as backups
+    from aggregator.storage import backup as backups
 
     if (check is None) == (state is None) or (state is None) != (to is None):
         raise ConfigError("name --state and --to to make a backup, or --check alone to verify one")

@@ -7,8 +7,8 @@ import sys
 import threading
 from datetime import UTC, datetime
 
-from aggregator.coordinator import Coordinator
 from aggregator.operations.view import View
+from aggregator.rounds.coordinator import Coordinator
 from privacy.errors import StorageError
 from privacy.operations.events import SILENT, Events
 from privacy.operations.live import LiveFile

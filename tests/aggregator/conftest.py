@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.database import Database
+from aggregator.storage.database import Database
 from tests.aggregator.hub import Hub, Members
 
 

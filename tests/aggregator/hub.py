@@ -16,12 +16,12 @@ from typing import cast
 import grpc
 import numpy as np
 
-from aggregator.coordinator import Coordinator
-from aggregator.head_board import HeadBoard
+from aggregator.boards.head_board import HeadBoard
 from aggregator.records import Records
 from aggregator.renewals import Renewals
-from aggregator.service import METHODS, Service
-from aggregator.store import StudyStore
+from aggregator.rounds.coordinator import Coordinator
+from aggregator.serving.service import METHODS, Service
+from aggregator.storage.store import StudyStore
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, on_roster
 from privacy.channel.cosigning_key import cosigning_keys

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.intake import REPLAYED_ROUNDS
+from aggregator.rounds.intake import REPLAYED_ROUNDS
 from privacy.channel.envelope import Signed
 from privacy.he.keyholder import Encryption, KeyHolder
 from privacy.secagg.held_shares import HeldShares

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.store import RoundStore
+from aggregator.storage.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.he import frames

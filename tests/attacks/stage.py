@@ -8,11 +8,11 @@ from pathlib import Path
 import grpc
 import pytest
 
-from aggregator.arriving import Arriving
-from aggregator.coordinator import Coordinator
+from aggregator.rounds.arriving import Arriving
+from aggregator.rounds.coordinator import Coordinator
 from aggregator.rounds.states import Folding, Uploading
-from aggregator.service import Service
-from aggregator.store import RoundStore, StudyStore
+from aggregator.serving.service import Service
+from aggregator.storage.store import RoundStore, StudyStore
 from privacy.channel.authorisation import caller
 from privacy.channel.envelope import Signed
 from privacy.errors import CollegiumError

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.arriving import Arriving
+from aggregator.rounds.arriving import Arriving
 from aggregator.rounds.setup import Abandoned
 from aggregator.rounds.states import Uploading
 from tests.attacks.stage import HidesRejects, codes, kinds, stage_of

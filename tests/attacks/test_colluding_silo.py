@@ -14,9 +14,9 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from aggregator import fold as folding
+from aggregator.rounds import fold as folding
 from aggregator.rounds.states import Folding
-from aggregator.store import RoundStore
+from aggregator.storage.store import RoundStore
 from privacy.errors import ProtocolError
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
@@ -61,7 +61,7 @@ class AltersWithASilo(HidesRejects):
             return (frames.digest(store.sum_frame(0)),)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("aggregator.coordinator.fold", fold)
+            patch.setattr("aggregator.rounds.coordinator.fold", fold)
             super()._publish(number, state)
 
 

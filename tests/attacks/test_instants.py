@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.arriving import Arriving
+from aggregator.rounds.arriving import Arriving
 from privacy.channel.envelope import Signed
 from privacy.ledger.entry import UPLOAD_SLOT_MISSED
 from privacy.update import PrivateUpdate

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator.arriving import Arriving
+from aggregator.rounds.arriving import Arriving
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.errors import ProtocolError

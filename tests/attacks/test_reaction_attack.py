@@ -15,8 +15,8 @@ from threading import get_ident
 import numpy as np
 import pytest
 
-from aggregator import fold as folding
-from aggregator.store import RoundStore
+from aggregator.rounds import fold as folding
+from aggregator.storage.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.he import frames
@@ -139,7 +139,7 @@ SERVED: dict[str, Callable[[bytes], list[bytes]]] = {
 def hub_of(name: str, stage: Stage) -> type[HidesRejects]:
     """The dishonest aggregator of an altered sum's name."""
     if name in ALTERATIONS:
-        stage.patch.setattr("aggregator.coordinator.fold", ALTERATIONS[name])
+        stage.patch.setattr("aggregator.rounds.coordinator.fold", ALTERATIONS[name])
         return HidesRejects
     if name in SERVED:
         return type("Serves", (AltersServedSum,), {"serve": staticmethod(SERVED[name])})
@@ -258,7 +258,7 @@ class CountsFetches(HidesRejects):
 
 def test_attack_second_sum_on(stage: Stage) -> None:
     """A silo that refused a sum is started again: it halts and takes no second one, until a person acts."""
-    stage.patch.setattr("aggregator.coordinator.fold", ALTERATIONS["scaled"])
+    stage.patch.setattr("aggregator.rounds.coordinator.fold", ALTERATIONS["scaled"])
     CountsFetches.fetched = []
     _, first = stage.play(CountsFetches)
     assert codes(first) == {REFUSED}
@@ -270,7 +270,7 @@ def test_attack_second_sum_on(stage: Stage) -> None:
 
 def test_attack_second_sum_off(stage: Stage) -> None:
     """Without the mark of the halt they fetch, and answer, again."""
-    stage.patch.setattr("aggregator.coordinator.fold", ALTERATIONS["scaled"])
+    stage.patch.setattr("aggregator.rounds.coordinator.fold", ALTERATIONS["scaled"])
     stage.patch.setattr(Standing, "halt", lambda *_: None)
     CountsFetches.fetched = []
     stage.play(CountsFetches)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.coordinator import Coordinator
+from aggregator.rounds.coordinator import Coordinator
 from privacy.channel import roster_statement
 from privacy.channel.envelope import Signed
 from privacy.channel.roster_statement import RosterStatement

@@ -7,9 +7,9 @@ from typing import ClassVar, NoReturn
 
 import pytest
 
-from aggregator import fold as folding
+from aggregator.rounds import fold as folding
 from aggregator.rounds.states import Folding, Published
-from aggregator.store import RoundStore
+from aggregator.storage.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.he.params import CiphertextParams
 from privacy.wire import bodies
@@ -36,7 +36,7 @@ def replaying(params: CiphertextParams, sizes: tuple[int, ...], silos: tuple[int
 
 def test_attack_replayed_sum_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stage_of(tmp_path, monkeypatch, rounds=2)
-    monkeypatch.setattr("aggregator.coordinator.fold", replaying)
+    monkeypatch.setattr("aggregator.rounds.coordinator.fold", replaying)
     asked = stage.openings()
     agents, results = stage.play()
     assert codes(results) == {REFUSED}
@@ -45,7 +45,7 @@ def test_attack_replayed_sum_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_attack_replayed_sum_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stage_of(tmp_path, monkeypatch, rounds=2)
-    monkeypatch.setattr("aggregator.coordinator.fold", replaying)
+    monkeypatch.setattr("aggregator.rounds.coordinator.fold", replaying)
     asked = stage.openings()
     gullible(monkeypatch)
     agents, _ = stage.play()

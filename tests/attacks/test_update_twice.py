@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from aggregator.arriving import Arriving
+from aggregator.rounds.arriving import Arriving
 from privacy.update import PrivateUpdate
 from silo_node.rounds.agent import Agent
 from tests.attacks.stage import HidesRejects, codes, kinds, stage_of

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
-from aggregator.fold import fold
+from aggregator.rounds.fold import fold
 from privacy.channel.envelope import Signed
 from privacy.digest import protocol_hash
 from privacy.wire import bodies

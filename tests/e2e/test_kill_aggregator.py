@@ -17,7 +17,7 @@ from tests.e2e.scene import Scene
 from tests.e2e.supervised import HUB, Supervised
 
 pytestmark = [pytest.mark.timeout(1000), pytest.mark.slow]
-STORE = "aggregator.store:RoundStore"
+STORE = "aggregator.storage.store:RoundStore"
 
 
 def stored(name: str, nth: int = 2) -> tuple[Place, Place]:
@@ -39,8 +39,8 @@ def frozen(name: str) -> tuple[Place, Place]:
     )
 
 
-PIECE = "aggregator.store:Incoming.put"
-COMMIT = "aggregator.store:Incoming.commit"
+PIECE = "aggregator.storage.store:Incoming.put"
+COMMIT = "aggregator.storage.store:Incoming.commit"
 KEYS = {
     "key request": stored("request-*"),
     "key grant": stored("grant-*"),
@@ -54,7 +54,8 @@ UPLOADS = {
     "upload header": (Place("before", f"{STORE}.incoming", 5), Place("after", f"{STORE}.incoming")),
     "upload frame": (
         Place("before", PIECE, 1, {"piece": "1"}),
-        Place("before", "aggregator.database:commit", within=PIECE),  # a file without its row, or seeds half written
+        # a file without its row, or seeds half written
+        Place("before", "aggregator.storage.database:commit", within=PIECE),
         Place("after", PIECE, 1, {"piece": "1"}),
     ),
     "complete upload": (Place("before", COMMIT, 2), Place("after", COMMIT)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aggregator import intake
+from aggregator.rounds import intake
 from privacy.update import PrivateUpdate
 from silo_node.rounds.agent import CAME_TOO_LATE, Agent
 from silo_node.rounds.global_model import GlobalModel

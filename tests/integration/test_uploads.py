@@ -11,7 +11,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from aggregator.store import Incoming
+from aggregator.storage.store import Incoming
 from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation
 from privacy.channel.member import Member, Role

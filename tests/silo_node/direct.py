@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
-from aggregator import deadlines
+from aggregator.rounds import deadlines
 from aggregator.rounds.setup import Abandoned
 from aggregator.rounds.states import Folding
 from privacy import durable

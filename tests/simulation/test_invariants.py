@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import aggregator.deadlines
+import aggregator.rounds.deadlines
 from privacy.channel import tls
 from privacy.secagg.survivors import CheckedSurvivors
 from silo_node.rounds.global_model import GlobalModel
@@ -80,7 +80,7 @@ def test_a_silo_that_goes_on_with_another_model(stage: Stage, monkeypatch: pytes
 
 
 def test_a_wait_without_an_end(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aggregator.deadlines, "due_at", lambda *_: None)
+    monkeypatch.setattr(aggregator.rounds.deadlines, "due_at", lambda *_: None)
     breaks(stage, "wait for ever", Leave(silo=4, step=60))
 
 

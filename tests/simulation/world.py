@@ -20,10 +20,10 @@ from typing import Any, cast
 import pytest
 
 import aggregator.app
-import aggregator.coordinator
-import aggregator.database
 import aggregator.renewals
-import aggregator.service
+import aggregator.rounds.coordinator
+import aggregator.serving.service
+import aggregator.storage.database
 import privacy.channel.authorisation
 import privacy.channel.identity
 import privacy.ledger.store
@@ -31,7 +31,7 @@ import silo_node.connection.client
 import silo_node.rounds.agent
 import silo_node.rounds.roster_watch
 import silo_node.witnessing.cosigning
-from aggregator.database import Database, Step
+from aggregator.storage.database import Database, Step
 from privacy import durable
 from privacy.channel import roster_statement, tls
 from privacy.channel.authorisation import KEY_EXCHANGE, TLS_VERSION
@@ -325,7 +325,7 @@ class World:
                 if scheduler.current is self._worker and not any(condition.held for condition in conditions):
                     scheduler.sleep(0.001)  # calls are served while the aggregator folds and publishes
 
-        commit, opened = aggregator.database.commit, Database.__init__
+        commit, opened = aggregator.storage.database.commit, Database.__init__
 
         def opening(database: Database, path: Path, steps: Sequence[Step]) -> None:
             opened(database, path, steps)
@@ -341,7 +341,7 @@ class World:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Database, "__init__", opening)
-            patch.setattr(aggregator.database, "commit", committing)
+            patch.setattr(aggregator.storage.database, "commit", committing)
             patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
             # No silo's certificate changes here, and what is written of them would move the steps of kept histories.
             patch.setattr(aggregator.renewals.Renewals, "check", lambda *_: None)
@@ -352,8 +352,8 @@ class World:
             patch.setattr(aggregator.app, "time", time)
             patch.setattr(aggregator.app, "datetime", moment)
             patch.setattr(aggregator.app.software, "enter", lambda *_: None)
-            patch.setattr(aggregator.coordinator, "threading", SimpleNamespace(Condition=condition))
-            patch.setattr(aggregator.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
+            patch.setattr(aggregator.rounds.coordinator, "threading", SimpleNamespace(Condition=condition))
+            patch.setattr(aggregator.serving.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
             patch.setattr(silo_node.connection.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))

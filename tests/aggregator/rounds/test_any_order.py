@@ -8,8 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from aggregator import deadlines
-from aggregator.rounds import setup, states, transitions
+from aggregator.rounds import deadlines, setup, states, transitions
 from aggregator.rounds.setup import Abandoned, Advertising, Rules, Setup, Sharing
 from aggregator.rounds.states import Agreed, Closed, Folding, Published, State, Unmasked, Upload, Uploading
 from privacy.channel.envelope import Signed

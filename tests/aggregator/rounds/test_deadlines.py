@@ -2,8 +2,7 @@
 
 import pytest
 
-from aggregator import deadlines
-from aggregator.rounds import transitions
+from aggregator.rounds import deadlines, transitions
 from aggregator.rounds.setup import Abandoned, Advertising, Sharing
 from aggregator.rounds.states import Folding, State, Unmasked, Uploading
 from privacy.errors import ProtocolError

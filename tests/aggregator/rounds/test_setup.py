@@ -2,8 +2,7 @@
 
 import pytest
 
-from aggregator import deadlines
-from aggregator.rounds import setup
+from aggregator.rounds import deadlines, setup
 from aggregator.rounds.setup import Sharing
 from privacy.errors import ProtocolError
 from privacy.wire.sets import advertise_set_digest

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregator import deadlines
-from aggregator.rounds import transitions
+from aggregator.rounds import deadlines, transitions
 from aggregator.rounds.setup import Abandoned, Advertising, Sharing
 from aggregator.rounds.states import Agreed, Closed, Folding, Published, State, Unmasked, Uploading
 from privacy.errors import ProtocolError

@@ -1,0 +1,1 @@
+"""What silos read at the aggregator: boards of rounds, keys, heads of ledgers and snapshots. They decide nothing."""
