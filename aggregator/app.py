@@ -157,17 +157,20 @@ def build(
     table = {**METHODS, **health.METHODS}
     check_complete(table, [convert.SERVICE, SERVICE])
     authorisation = Authorisation(signed.consortium, table, admit, known=renewals.check)
-    limits, handlers = Limits(config.allowance), (Service(coordinator, heads, renewals).handler(),)
+    limits = Limits(config.allowance)
+    handlers = (Service(coordinator, heads, renewals).handler(), healthy.handler())
     server = grpc.server(
         futures.ThreadPoolExecutor(threads_for(len(signed.roster.silos), config.allowance)),
         interceptors=[Translation(), authorisation, limits],
         options=tls.SERVER_OPTIONS,
     )
-    server.add_generic_rpc_handlers((*handlers, healthy.handler()))
+    server.add_generic_rpc_handlers(handlers)
     port, beside = tls.listen(server, identity, listen, state / "identity"), None
     if one_way_listen is not None:
         folder = state / "identity"
-        beside = OneWayPort(signed, identity, config, one_way_listen, folder, authorisation, limits, handlers, ledger)
+        beside = OneWayPort(
+            signed, identity, config, one_way_listen, folder, table, authorisation, limits, handlers, ledger
+        )
     return Program(server, coordinator, store, readiness, ledger, port, beside)
 
 

@@ -17,7 +17,6 @@ from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
 from privacy.randomness import SecureStream
-from privacy.study import Study
 from silo_node import PACKAGES, configuration
 from silo_node import export as exporting
 from silo_node.approvals import approval, checks, costs
@@ -64,7 +63,7 @@ def take_part(
     progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
-    way = _one_way(directory, signed) if config.one_way_tls else None
+    way = Way.of(signed, directory.proxy_authorities()) if config.one_way_tls else None
     client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy(), way)
     with ExitStack() as stack:
         stack.enter_context(telling(events))
@@ -142,11 +141,6 @@ def export_model(directory: StateDirectory, name: str, output: Path) -> Card:
         raise ConfigError("no round of the study has ended here yet; run it to its end first", code="export.unfinished")
     with directory.open_ledger(identity) as ledger:
         return exporting.export(signed, GlobalModel.load(folder.model_file), ledger, output, folder.weights)
-
-
-def _one_way(directory: StateDirectory, signed: Study) -> Way:
-    aggregator = bytes.fromhex(signed.roster.aggregator.identity)
-    return Way(signed.digest(), aggregator, directory.proxy_authorities())
 
 
 def _check_recorded(ledger: Ledger, cohort: Cohort, name: str) -> None:

@@ -27,8 +27,21 @@ from privacy.durable import make_folder, write
 from privacy.errors import ConfigError, CorruptState, PolicyRefused
 from privacy.ledger import certificates
 from privacy.ledger.store import Ledger
+from privacy.operations.secret_files import COMMON
 
 PROXY_CA_FILE = "proxy-ca.pem"
+SECRET = (
+    *COMMON,
+    "proxy.url",
+    "pseudonym.key",
+    "cohort.key",
+    "patients/*",
+    "pseudonyms*.sqlite*",
+    "studies/*/key",
+    "egress/*.jsonl",
+    "stop-request.json",
+)
+"""The files that only their owner may read, as globs: docs/reference/files.md calls them secret."""
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 
 

@@ -10,9 +10,11 @@ import typer
 
 from aggregator.configuration import AggregatorConfig
 from privacy.channel.identity import Identity
+from privacy.channel.member import Role
+from privacy.channel.statement_memory import StatementMemory
 from privacy.configuration import load
 from privacy.errors import IdentityError
-from privacy.operations import findings, machine, reach
+from privacy.operations import findings, machine, reach, secret_files
 from privacy.operations.findings import Check
 
 
@@ -29,14 +31,15 @@ def doctor(
     Example: collegium-aggregator doctor --state /var/lib/collegium --at aggregator.example.org:8443
     """
     checks: list[Check] = [
-        *machine.checks(state, needed_memory=2**30),
+        *machine.checks(state, Role.AGGREGATOR, secret_files.COMMON, needed_memory=2**30),
+        ("roster statement", partial(machine.statement, partial(_statements, state), datetime.now(UTC))),
         ("configuration", partial(_configuration, state)),
         ("status", partial(_status, state)),
     ]
     if at is not None:
         # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
         with suppress(IdentityError):
-            checks += reach.checks(Identity.load(state / "identity"), at)
+            checks += findings.in_order(reach.checks(Identity.load(state / "identity"), at))
     findings.show(findings.examine(checks), as_json=as_json)
 
 
@@ -45,6 +48,11 @@ def _configuration(state: Path) -> str:
     config = load(path, AggregatorConfig) if path.exists() else AggregatorConfig()
     lines = f"; one-way TLS for {', '.join(config.one_way_tls)}" if config.one_way_tls else ""
     return f"uploads of {config.max_upload_bytes / 2**20:.0f} MiB at most{lines}"
+
+
+def _statements(state: Path) -> StatementMemory:
+    identity = Identity.load(state / "identity")
+    return StatementMemory(state / "newest-roster-statement.json", identity.member.consortium, identity.study_key)
 
 
 def _status(state: Path) -> str:

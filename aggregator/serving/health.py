@@ -2,11 +2,12 @@
 
 Two names have a status. The server, "": as `/readyz` has it (`aggregator.operations.readiness`). The study's service,
 `collegium.v1.Aggregator`: that, and that its rounds can go on. Probes that have no certificate ask `/livez` and
-`/readyz` (`serve --watch-at`) instead. No reason crosses the line: it is for the operator.
+`/readyz` (`serve --watch-at`) instead. No reason crosses the line: it is for the operator. Check says our time beside.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 
 import grpc
 
@@ -57,6 +58,7 @@ class Health:
         status = self._status(health.decode_check(request))
         if status is Status.SERVICE_UNKNOWN:
             context.set_code(grpc.StatusCode.NOT_FOUND)  # as the health protocol has it
+        context.set_trailing_metadata(((health.TIME_KEY, datetime.now(UTC).isoformat()),))
         return health.encode_status(status)
 
     def _list(self, request: bytes, context: grpc.ServicerContext) -> bytes:

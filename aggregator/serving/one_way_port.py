@@ -13,9 +13,8 @@ from threading import Lock
 import grpc
 
 from aggregator.configuration import AggregatorConfig
-from aggregator.serving.service import METHODS
 from privacy.channel import tls
-from privacy.channel.authorisation import Authorisation
+from privacy.channel.authorisation import Authorisation, MethodTable
 from privacy.channel.identity import Identity
 from privacy.channel.limits import Limits, threads_for
 from privacy.channel.one_way.service import Allowed, OneWay
@@ -31,7 +30,7 @@ class OneWayPort:
     Args:
         listen: HOST:PORT.
         folder: the identity's folder, for renewed certificates.
-        authorisation, limits, handlers: those of the mutual port.
+        table, authorisation, limits, handlers: those of the mutual port.
         ledger: told which silos used the port.
 
     Raises:
@@ -45,6 +44,7 @@ class OneWayPort:
         config: AggregatorConfig,
         listen: str,
         folder: Path,
+        table: MethodTable,
         authorisation: Authorisation,
         limits: Limits,
         handlers: "Sequence[grpc.GenericRpcHandler[bytes, bytes]]",
@@ -61,7 +61,7 @@ class OneWayPort:
                     enter(silo)
                     told.add(silo)
 
-        front = OneWay(identity, Allowed(study.digest(), silos, METHODS), authorisation, used)
+        front = OneWay(identity, Allowed(study.digest(), silos, table), authorisation, used)
         threads = threads_for(len(silos), config.allowance)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads),

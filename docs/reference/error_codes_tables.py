@@ -18,7 +18,7 @@ PACKAGES = ("aggregator", "compliance", "deploy", "imaging", "privacy", "silo_no
 CODE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
 MOST = 3
 """Sentences that are shown of a code."""
-OTHER = {"ImagingError": "11", "StorageRefused": "9", "ArchiveUnreachable": "75", "Doubtful": "0"}
+OTHER = {"ImagingError": "11", "StorageRefused": "9", "ArchiveUnreachable": "75", "Doubtful": "0", "NotChecked": "0"}
 """Exit codes of classes that are no errors of the kernel, or end nothing."""
 HEAD = """# Error codes
 

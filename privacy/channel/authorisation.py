@@ -165,7 +165,9 @@ def check_version(context: grpc.ServicerContext) -> None:
 
 def _check_version(properties: Mapping[str, Iterable[bytes]]) -> None:
     if _single(properties, "ssl_tls_version") != TLS_VERSION:
-        raise IdentityError("the connection is not TLS 1.3; upgrade the caller", code="identity.weak_tls")
+        raise IdentityError(
+            "the connection is not TLS 1.3; upgrade the caller, or what opens TLS before it", code="identity.weak_tls"
+        )
 
 
 def _check_line(properties: Mapping[str, Iterable[bytes]]) -> None:

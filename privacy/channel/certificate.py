@@ -74,13 +74,13 @@ def check_dates(certificate: x509.Certificate, now: datetime, whose: str) -> Non
     if now > certificate.not_valid_after_utc:
         raise IdentityError(
             f"{whose} certificate expired on {certificate.not_valid_after_utc:%Y-%m-%d}; renew it with"
-            " 'collegium-consortium renew' and 'enrol'",
+            f" 'collegium-consortium renew' and 'enrol', unless the clock here, {now:%Y-%m-%d %H:%M} UTC, is wrong",
             code="identity.expired",
         )
     if now < certificate.not_valid_before_utc:
         raise IdentityError(
             f"{whose} certificate is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC;"
-            " set the clock of this machine",
+            f" set the clock of this machine, which says {now:%Y-%m-%d %H:%M}",
             code="identity.not_yet_valid",
         )
 

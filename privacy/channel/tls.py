@@ -126,14 +126,22 @@ def check_proxy(proxy: str) -> None:
     Raises:
         ConfigError: not `http://`; what is in it is not told.
     """
-    if urlsplit(proxy).scheme == "https":
+    try:
+        parts, port = urlsplit(proxy), urlsplit(proxy).port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    if parts.scheme == "https":
         raise ConfigError(
             "gRPC cannot speak TLS to the proxy itself (https://); give its plain port, http://HOST:PORT, which "
             "carries our TLS as it is, or have the network let this machine through without the proxy",
             code="config.proxy",
         )
-    if urlsplit(proxy).scheme != "http" or not urlsplit(proxy).hostname:
-        raise ConfigError("the proxy is not http://HOST:PORT; gRPC knows no other kind", code="config.proxy")
+    if parts.scheme != "http" or not parts.hostname or port == 0:
+        raise ConfigError(
+            "the proxy is not http://NAME:PASSWORD@HOST:PORT; gRPC knows no other kind, and special characters of a "
+            "password are written as %XX",
+            code="config.proxy",
+        )
 
 
 def listen(

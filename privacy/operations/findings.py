@@ -1,23 +1,31 @@
 """What a doctor finds: one row a check, with what was found and how to mend it, and the exit code of the worst.
 
 A check is a function that says what it found, or raises: a typed error is a failure, whose sentence says what is wrong
-and, after its semicolon, what to do; `Doubtful` is something that will fail later. The checks themselves are elsewhere.
+and, after its semicolon, what to do; `Doubtful` is something that will fail later, `NotChecked` what could not be
+looked at. The checks themselves are elsewhere.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from privacy import console
 from privacy.digest import Json
 from privacy.errors import CollegiumError
 
-WELL, DOUBTFUL, FAILED = "ok", "warning", "FAILED"
+WELL, DOUBTFUL, FAILED, SKIPPED = "ok", "warning", "FAILED", "skipped"
 
 
 class Doubtful(CollegiumError):
     """Nothing is broken yet, but somebody should act."""
 
     default_code = "doctor.doubtful"
+
+
+class NotChecked(CollegiumError):
+    """It could not be looked at, which says nothing about it."""
+
+    default_code = "doctor.not_checked"
 
 
 @dataclass(frozen=True)
@@ -42,9 +50,30 @@ def examine(checks: Iterable[Check]) -> list[Finding]:
             found.append(Finding(name, WELL, look()))
         except Doubtful as error:
             found.append(_finding(name, DOUBTFUL, error))
+        except NotChecked as error:
+            found.append(_finding(name, SKIPPED, error))
         except CollegiumError as error:
             found.append(_finding(name, FAILED, error))
     return found
+
+
+def in_order(checks: Iterable[Check]) -> Iterator[Check]:
+    """The same checks, each done only if none before it failed, for the steps of one way: the first says what to do."""
+    failed: list[str] = []
+    for name, look in checks:
+        yield name, partial(_step, name, look, failed)
+
+
+def _step(name: str, look: Callable[[], str], failed: list[str]) -> str:
+    if failed:
+        raise NotChecked(f"not looked at, as '{failed[0]}' failed")
+    try:
+        return look()
+    except (Doubtful, NotChecked):
+        raise
+    except CollegiumError:
+        failed.append(name)
+        raise
 
 
 def show(findings: Sequence[Finding], *, as_json: bool) -> None:

@@ -1,34 +1,41 @@
-"""Checks of one machine and one state directory: versions, disk, memory, clock, certificate, keys, ledger.
+"""Checks of one machine and one state directory: user, name, keys, certificate, clock, ledger, versions, disk, memory.
 
 Each returns what it found or raises what is wrong, see `privacy.operations.findings`. They read and change nothing.
 """
 
+import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from privacy.channel import roster_statement
 from privacy.channel.identity import Identity, retired
+from privacy.channel.member import Role
+from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import CorruptState, IdentityError, StorageError
 from privacy.ledger.fsck import examine
 from privacy.ledger.reader import read
+from privacy.operations import secret_files
 from privacy.operations.findings import Check, Doubtful
 from privacy.token.keys import TokenSigner, prove
 
 LITTLE_DISK, NO_DISK = 5 * 2**30, 2**28
 LITTLE_MEMORY = 2 * 2**30
 SOON = timedelta(days=30)
+SOON_STATEMENT = timedelta(days=3)
 CLOCK_SECONDS = 120.0
 """How far the clock may be behind what was signed before."""
 
 
-def checks(state: Path, needed_memory: int = LITTLE_MEMORY) -> Iterator[Check]:
-    """All of them, for a state directory."""
-    yield "name", partial(name, state)
-    yield "key permissions", partial(permissions, state)
+def checks(state: Path, role: Role, secret: Sequence[str], needed_memory: int = LITTLE_MEMORY) -> Iterator[Check]:
+    """All of them, for a state directory of a party in this role, whose secret files these globs mean."""
+    yield "user", partial(secret_files.check_user, state)
+    yield "name", partial(name, state, role)
+    yield "key permissions", partial(secret_files.check, state, secret)
     yield "token", partial(token, state)
     yield "certificate", partial(certificate, state, datetime.now(UTC))
     yield "clock", partial(clock, state, datetime.now(UTC))
@@ -38,25 +45,16 @@ def checks(state: Path, needed_memory: int = LITTLE_MEMORY) -> Iterator[Check]:
     yield "memory", partial(memory, needed_memory)
 
 
-def name(state: Path) -> str:
-    """Who this is. Raises IdentityError: not enrolled, or keys and certificate do not belong together."""
-    return Identity.load(state / "identity").member.uri
-
-
-def permissions(state: Path) -> str:
-    """Whether others may read a key. Raises IdentityError."""
-    keys = [path for path in sorted(state.rglob("*.key")) if path.is_file()]
-    for path in keys:
-        if path.stat().st_mode & 0o077:
-            raise IdentityError(
-                f"other users may read {path.name}; run 'chmod 600' on it, and tell the consortium if they might have",
-                code="identity.exposed_key",
-            )
-    if state.stat().st_mode & 0o022:
+def name(state: Path, role: Role) -> str:
+    """Who this is. Raises IdentityError: not enrolled, another role, or keys and certificate do not belong together."""
+    member = Identity.load(state / "identity").member
+    if member.role is not role:
         raise IdentityError(
-            "other users may write to the state directory; run 'chmod 700' on it", code="identity.exposed_state"
+            f"this is the state directory of the {member.role} '{member.name}'; name that of a {role} with --state, or "
+            f"use 'collegium-{member.role} doctor'",
+            code="identity.other_role",
         )
-    return f"{len(keys)} key files are their owner's alone"
+    return member.uri
 
 
 def token(state: Path) -> str:
@@ -96,6 +94,22 @@ def clock(state: Path, now: datetime) -> str:
     return f"{now:%Y-%m-%d %H:%M:%S} UTC, not behind the ledger"
 
 
+def statement(memory: Callable[[], StatementMemory], now: datetime) -> str:
+    """Whether the newest roster statement that was seen holds by our clock, which a wrong clock denies.
+
+    Raises IdentityError: expired, or from the future; CorruptState: damaged.
+    """
+    newest = memory().newest
+    if newest is None:
+        return "none seen yet"
+    newest.check_current(now)
+    left = roster_statement.at(newest.expires) - now
+    said = f"serial {newest.serial}, {left.days} days left"
+    if left < SOON_STATEMENT:
+        raise Doubtful(f"{said}; no round begins without a newer one: the consortium's operator has to make it")
+    return said
+
+
 def ledger(state: Path) -> str:
     """Whether every byte of it is as it was written. Raises CorruptState."""
     folder = state / "ledger"
@@ -117,7 +131,12 @@ def versions() -> str:
 
 
 def disk(state: Path) -> str:
-    """What is free where the state is. Raises StorageError: next to nothing."""
+    """What is free where the state is. Raises StorageError: next to nothing, or it cannot be written to."""
+    if not os.access(state, os.W_OK | os.X_OK):
+        raise StorageError(
+            "the state directory cannot be written to; see that its file system is not mounted read-only, and that it "
+            "belongs to the user of the program"
+        )
     free = shutil.disk_usage(state).free
     said = f"{free / 2**30:.1f} GiB free"
     if free < NO_DISK:
@@ -127,11 +146,27 @@ def disk(state: Path) -> str:
     return said
 
 
-def memory(needed: int, source: Path = Path("/proc/meminfo")) -> str:
-    """What is available. Doubtful when it is little."""
+def memory(needed: int, source: Path = Path("/proc/meminfo"), groups: Path = Path("/sys/fs/cgroup")) -> str:
+    """What is available, to this machine and within the limit of this container. Doubtful when it is little."""
     words = dict(line.split(":", 1) for line in source.read_text().splitlines() if ":" in line)
     available = int(words["MemAvailable"].split()[0]) * 1024
-    said = f"{available / 2**30:.1f} GiB available"
+    limit = _limit(groups)
+    if limit is not None and limit < available:
+        available, whose = limit, " within this container's limit"
+    else:
+        whose = ""
+    said = f"{available / 2**30:.1f} GiB available{whose}"
     if available < needed:
-        raise Doubtful(f"{said}; {needed / 2**30:.1f} GiB are wanted: end other programs, or use a larger machine")
+        mend = "raise that limit" if whose else "end other programs, or use a larger machine"
+        raise Doubtful(f"{said}; {needed / 2**30:.1f} GiB are wanted: {mend}")
     return said
+
+
+def _limit(groups: Path) -> int | None:
+    """What the control group of this process lets it have, with all that it has now; None without a limit."""
+    for file in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return int((groups / file).read_text())
+        except (OSError, ValueError):  # none of that version, or "max"
+            continue
+    return None

@@ -1,26 +1,24 @@
-"""Checks of the way to the aggregator, a step each: proxy, name, connection, TLS and who issued what is shown there.
+"""Checks of the way to the aggregator, a step each: proxy or DNS, connection, and TLS (`privacy.operations.handshake`).
 
-gRPC says "Socket closed" to all of it. No message is sent, and our certificate is not shown. A certificate that is not
-our consortium's is read once more without trusting it, only to name its issuer: mostly a device that opens TLS.
+gRPC says "Socket closed" to all of it. No message is sent here, and our certificate is not shown.
 """
 
 import base64
 import os
 import socket
-import ssl
 from collections.abc import Iterator
 from functools import partial
 from urllib.parse import unquote, urlsplit
 
-from cryptography import x509
-
 from privacy.channel.identity import Identity
 from privacy.channel.tls import check_proxy, host_and_port, is_loopback
-from privacy.errors import CollegiumError, IdentityError, Unreachable
-from privacy.operations.findings import Check
+from privacy.errors import Unreachable
+from privacy.operations.findings import Check, Doubtful
 
 SECONDS = 5.0
 _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
+_UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
+"""What other programs read, and gRPC does not."""
 _LONGEST_ANSWER = 16 * 1024
 
 
@@ -29,14 +27,18 @@ def checks(identity: Identity, target: str, proxy: str | None = None, trusted: b
 
     `trusted`: PEM of the certificates that vouch for a one-way line, where the proxy opens TLS.
     """
+    from privacy.operations import handshake  # which dials by this module
+
     host, port = host_and_port(target)
     proxy = proxy or proxy_for(host)
     if proxy is None:
+        if not is_loopback(host) and any(os.environ.get(name) for name in _UNREAD):
+            yield "proxy", _unread
         yield "DNS", partial(resolve, host)
     else:
         yield "proxy", partial(through, proxy, host, port)
     yield "connection", partial(connect, target, proxy)
-    yield "TLS", partial(handshake, identity, target, proxy, trusted)
+    yield "TLS", partial(handshake.look, identity, target, proxy, trusted)
 
 
 def proxy_for(host: str) -> str | None:
@@ -49,100 +51,71 @@ def proxy_for(host: str) -> str | None:
     return next((os.environ[name] for name in _VARIABLES if os.environ.get(name)), None)
 
 
+def _unread() -> str:
+    named = next(name for name in _UNREAD if os.environ.get(name))
+    raise Doubtful(
+        f"none is used, and {named} is not read; if the way out is a proxy, write it into proxy.url, or set https_proxy"
+    )
+
+
 def resolve(host: str) -> str:
     """The addresses of a name. Raises Unreachable."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
     except OSError as error:
-        raise Unreachable(
-            f"the name {host} is not known; check its spelling and DNS", code="peer.unknown_host"
-        ) from error
+        raise _unknown(host) from error
     return f"{host} is {', '.join(sorted(found))}"
 
 
 def through(proxy: str, host: str, port: int) -> str:
     """Whether the proxy lets us through. Raises Unreachable, ConfigError."""
     _tunnel(proxy, host, port).close()
-    return "lets us through"
+    return f"{_named(proxy)} lets us through"
 
 
 def connect(target: str, proxy: str | None) -> str:
     """Whether anything answers at the port. Raises Unreachable."""
-    _line(target, proxy).close()
+    line(target, proxy).close()
     return f"{target} answers"
 
 
-def handshake(identity: Identity, target: str, proxy: str | None, trusted: bytes | None = None) -> str:
-    """Whether it is our consortium's aggregator by TLS 1.3, or the proxy of a one-way line, by HTTP/2.
-
-    Raises IdentityError, Unreachable.
-    """
-    host, _ = host_and_port(target)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2 if trusted else ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=(trusted or identity.authority_pem).decode())
-    context.set_alpn_protocols(["h2"])
-    try:
-        with _line(target, proxy) as line, context.wrap_socket(line, server_hostname=host) as secured:
-            shown = x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
-            if secured.selected_alpn_protocol() != "h2":
-                raise Unreachable(
-                    f"what answers at {target} does not speak HTTP/2, which gRPC needs; have the proxy pass HTTP/2 on,"
-                    " or exempt this address from TLS inspection",
-                    code="peer.http2",
-                )
-            way = "one-way line, " if trusted else ""
-            return f"{way}{secured.version()}, issued by {_issuer(shown)}"
-    except ssl.SSLCertVerificationError as error:
-        raise _untrusted(target, proxy, error, trusted) from error
-    except OSError as error:
-        raise Unreachable(
-            f"{target} does not speak TLS 1.3; check the address, and that nothing inspects the line", code="peer.tls"
-        ) from error
-
-
-def _untrusted(
-    target: str, proxy: str | None, error: ssl.SSLCertVerificationError, trusted: bytes | None
-) -> CollegiumError:
-    issuer = _issuer_shown(target, proxy)
-    mend = (
-        "put the CA certificate of the proxy that opens TLS into proxy-ca.pem"
-        if trusted
-        else "if that is a device of your own network, exempt this address from TLS inspection, or, where that cannot "
-        "be, ask the consortium for the one-way mode (one_way_tls); else ask the consortium what answers there"
-    )
-    return IdentityError(
-        f"{target} shows a certificate that we do not take ({error.verify_message}), issued by {issuer}; {mend}",
-        code="identity.foreign",
-    )
-
-
-def _issuer_shown(target: str, proxy: str | None) -> str:
-    host, _ = host_and_port(target)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # to name the issuer; nothing is sent
-    try:
-        with _line(target, proxy) as line, context.wrap_socket(line, server_hostname=host) as secured:
-            return _issuer(x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b""))
-    except (OSError, ValueError):
-        return "nobody that could be read"
-
-
-def _issuer(shown: x509.Certificate) -> str:
-    text = shown.issuer.rfc4514_string()[:120]
-    return "'" + "".join(c if c.isprintable() else "?" for c in text) + "'"
-
-
-def _line(target: str, proxy: str | None) -> socket.socket:
+def line(target: str, proxy: str | None) -> socket.socket:
+    """A TCP connection to `HOST:PORT`, for the caller to close. Raises Unreachable, ConfigError."""
     host, port = host_and_port(target)
     if proxy is not None:
         return _tunnel(proxy, host, port)
     try:
         return socket.create_connection((host, port), SECONDS)
+    except socket.gaierror as error:
+        raise _unknown(host) from error
+    except TimeoutError as error:
+        raise Unreachable(
+            f"no answer from {target} within {SECONDS:.0f} s; a firewall on the way drops what is sent there, or no "
+            "machine has that address: have TCP to it let out"
+        ) from error
+    except ConnectionRefusedError as error:
+        raise Unreachable(
+            f"nothing answers at {target}: the connection is refused; start the aggregator, or check the port and the "
+            "firewall"
+        ) from error
     except OSError as error:
         raise Unreachable(
-            f"nothing answers at {target}; start the aggregator, or check the address and the firewall"
+            f"nothing answers at {target} ({error.strerror}); check this machine's network, and the firewall"
         ) from error
+
+
+def _unknown(host: str) -> Unreachable:
+    return Unreachable(
+        f"the name {host} is not known; check its spelling and this machine's DNS, or, where only the proxy knows "
+        "names outside, write the proxy into proxy.url",
+        code="peer.unknown_host",
+    )
+
+
+def _named(proxy: str) -> str:
+    """A proxy without its name and password."""
+    parts = urlsplit(proxy)
+    return f"the proxy {parts.hostname}:{parts.port or 80}"
 
 
 def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
@@ -153,30 +126,61 @@ def _tunnel(proxy: str, host: str, port: int) -> socket.socket:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
         ask += f"Proxy-Authorization: Basic {base64.b64encode(secret).decode()}\r\n"
     try:
-        line = socket.create_connection((parts.hostname or "", parts.port or 80), SECONDS)
+        tunnel = socket.create_connection((parts.hostname or "", parts.port or 80), SECONDS)
         try:
-            line.sendall(f"{ask}\r\n".encode())
+            tunnel.sendall(f"{ask}\r\n".encode())
             answer = b""
             while b"\r\n\r\n" not in answer and len(answer) < _LONGEST_ANSWER:
-                if not (part := line.recv(1024)):
+                if not (part := tunnel.recv(1024)):
                     break
                 answer += part
         except BaseException:
-            line.close()
+            tunnel.close()
             raise
     except OSError as error:
-        raise Unreachable("the proxy does not answer; check its address", code="peer.proxy") from error
+        raise _silent(proxy, error) from error
     status = answer.split(b" ", 2)[1:2]
-    if status == [b"200"]:
-        return line
-    line.close()
-    if status in ([b"407"], [b"401"]):  # tinyproxy says 401 to a wrong password
-        raise Unreachable(
-            "the proxy wants a name and a password (407); put the right ones into proxy.url or https_proxy",
+    if answer.startswith(b"HTTP/") and status == [b"200"]:
+        return tunnel
+    tunnel.close()
+    said = status[0].decode("ascii", "replace")[:3] if answer.startswith(b"HTTP/") and status else ""
+    raise _refused(proxy, said, f"{host}:{port}")
+
+
+def _silent(proxy: str, error: OSError) -> Unreachable:
+    why = {socket.gaierror: "its name is not known", ConnectionRefusedError: "the connection is refused"}.get(
+        type(error), f"nothing came within {SECONDS:.0f} s" if isinstance(error, TimeoutError) else "the line broke"
+    )
+    return Unreachable(
+        f"{_named(proxy)} does not answer: {why}; check the address in proxy.url or https_proxy", code="peer.proxy"
+    )
+
+
+def _refused(proxy: str, said: str, target: str) -> Unreachable:
+    if said in ("407", "401"):  # tinyproxy says 401 to a wrong password
+        if urlsplit(proxy).username:
+            return Unreachable(
+                f"{_named(proxy)} refuses the name and the password ({said}); put the right ones into proxy.url or "
+                "https_proxy, special characters as %XX",
+                code="peer.proxy_login",
+            )
+        return Unreachable(
+            f"{_named(proxy)} wants a name and a password ({said}); put them into proxy.url (Basic authentication: "
+            "gRPC knows no NTLM or Kerberos, so a proxy with these has to let this machine through without)",
             code="peer.proxy_login",
         )
-    said = status[0].decode("ascii", "replace")[:3] if status else "nothing"
-    raise Unreachable(
-        f"the proxy does not let us through to {host}:{port} (it says {said}); have it allow that address",
+    if not said:
+        return Unreachable(
+            f"{_named(proxy)} does not answer as an HTTP proxy does; check its port, which is its plain one",
+            code="peer.proxy",
+        )
+    if said[:1] == "5":
+        return Unreachable(
+            f"{_named(proxy)} cannot reach {target} (it says {said}); check that name and port, that the aggregator "
+            "runs, and that the proxy may connect to it",
+            code="peer.proxy",
+        )
+    return Unreachable(
+        f"{_named(proxy)} does not let us through to {target} (it says {said}); have it allow CONNECT to that address",
         code="peer.proxy",
     )

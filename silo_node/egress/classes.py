@@ -51,7 +51,8 @@ CLASSES: Mapping[str, Described] = {
     "ExchangeHeads": Described("size and root of this ledger, and cosignatures of others'"),
     "Renew": Described("asks the consortium for a new certificate; public keys and this silo's name"),
     "Begin": Described("begins a one-way line; this silo's certificate"),
-    CONNECTION_CHECK: Described("looks why the aggregator does not answer; a TLS handshake without our certificate"),
+    "Check": Described("asks whether the aggregator takes this silo's calls and serves; doctor alone asks"),
+    CONNECTION_CHECK: Described("looks why the aggregator does not answer; a TLS handshake, and our certificate"),
 }
 """Every class that this version sends."""
 

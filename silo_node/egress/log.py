@@ -43,9 +43,9 @@ class EgressLog:
     """Counts what leaves for one study under one approval. Thread-safe; opens its file at the first message.
 
     Args:
-        state: the silo's state directory, which this process holds.
-        study: digest of the study, hex.
-        approval: digest of the approval, hex; see `silo_node.approvals.approval.Approval`.
+        state: the silo's state directory. Lines of other processes may come between ours: each is one write.
+        study: digest of the study, hex; empty for messages of no study.
+        approval: digest of the approval, hex, see `silo_node.approvals.approval`; empty for messages of no study.
         clock: UTC.
         full: size in bytes from which a new file is begun.
     """

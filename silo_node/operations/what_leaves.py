@@ -106,6 +106,8 @@ def what_leaves(
 
 
 def _heading(one: Left) -> str:
+    if not one.study:
+        return "of no study"
     if one.entry is None:
         return f"study {one.study[:16]}, under an approval that the ledger does not hold"
     body = one.entry.body

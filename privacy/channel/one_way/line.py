@@ -20,6 +20,7 @@ from privacy.channel.one_way.records import BEGIN, CODE_STALE, FRESH_BYTES, HEAD
 from privacy.channel.status import CODE_KEY, KIND_KEY, Told
 from privacy.errors import ProtocolError
 from privacy.signer import Signer
+from privacy.study import Study
 
 BEGIN_SECONDS = 60
 
@@ -40,6 +41,11 @@ class Way:
     study: bytes
     aggregator: bytes
     trusted: bytes
+
+    @classmethod
+    def of(cls, study: Study, trusted: bytes) -> "Way":
+        """That of a verified study."""
+        return cls(study.digest(), bytes.fromhex(study.roster.aggregator.identity), trusted)
 
 
 class Line:

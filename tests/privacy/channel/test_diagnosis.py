@@ -9,9 +9,11 @@ from privacy.channel.diagnosis import diagnose
 from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.errors import IdentityError, Unreachable
+from privacy.operations import reach
 from tests.consortium import Consortium
 from tests.privacy.channel.breaking_proxy import BreakingProxy
 from tests.privacy.channel.serving import serving
+from tests.privacy.operations.answering import answering
 
 
 @pytest.fixture(autouse=True)
@@ -67,22 +69,16 @@ def test_a_device_that_opens_tls_and_passes_nothing_on(hub: Identity, silo: Iden
 
 
 def test_something_that_speaks_no_tls(silo: Identity) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
-
-        def answer() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
-
-        pool.submit(answer)
-        found = diagnose(silo, f"127.0.0.1:{server.getsockname()[1]}")
+    with answering(lambda line: line.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")) as port:
+        found = diagnose(silo, f"127.0.0.1:{port}")
     assert isinstance(found, Unreachable)
     assert "does not speak TLS" in str(found)
 
 
-def test_something_that_says_nothing(silo: Identity) -> None:
+def test_something_that_says_nothing(silo: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        found = diagnose(silo, f"127.0.0.1:{server.getsockname()[1]}", timeout=0.2)
+        monkeypatch.setattr(reach, "SECONDS", 0.2)
+        found = diagnose(silo, f"127.0.0.1:{server.getsockname()[1]}")
     assert isinstance(found, Unreachable)
 
 

@@ -94,7 +94,7 @@ def test_a_proxy_that_grpc_cannot_speak_to_is_refused_before_anything_is_dialled
     with pytest.raises(ConfigError) as caught:
         tls.channel(silo, "localhost:1", proxy=proxy)
     assert caught.value.code == "config.proxy"
-    assert "http://HOST:PORT" in str(caught.value)
+    assert "HOST:PORT" in str(caught.value)
     assert "s3cret" not in str(caught.value)
 
 

@@ -3,18 +3,23 @@
 import base64
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import grpc
 import pytest
 
+from privacy.channel.member import Role
 from privacy.errors import CollegiumError, ConfigError, IdentityError, Unreachable
 from privacy.operations import findings, reach
 from tests.consortium import Consortium
 from tests.privacy.channel.breaking_proxy import BreakingProxy
 from tests.privacy.channel.serving import serving
+from tests.privacy.operations.answering import answering
 
 
 @pytest.fixture(scope="module")
@@ -34,33 +39,9 @@ def ours(consortium: Consortium) -> tuple[object, object]:
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy"):
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", *reach._UNREAD):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(reach, "SECONDS", 1.0)
-
-
-@contextmanager
-def answering(answer: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server that does one thing with each connection."""
-    listening = socket.create_server(("127.0.0.1", 0))
-
-    def work() -> None:
-        while True:
-            try:
-                connection, _ = listening.accept()
-            except OSError:
-                return
-            with connection:
-                answer(connection)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield listening.getsockname()[1]
-    finally:
-        listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        thread.join(5)
 
 
 def proxying(password: str, status: bytes = b"200") -> Callable[[socket.socket], None]:
@@ -75,7 +56,8 @@ def proxying(password: str, status: bytes = b"200") -> Callable[[socket.socket],
 
 
 def told(identity: object, target: str) -> dict[str, findings.Finding]:
-    return {one.check: one for one in findings.examine(reach.checks(identity, target))}  # type: ignore[arg-type]
+    checks = reach.checks(identity, target)  # type: ignore[arg-type]
+    return {one.check: one for one in findings.examine(findings.in_order(checks))}
 
 
 def test_an_aggregator_that_serves(ours) -> None:  # type: ignore[no-untyped-def]
@@ -134,6 +116,68 @@ def test_something_that_speaks_no_tls(ours) -> None:  # type: ignore[no-untyped-
     assert (found["connection"].state, found["TLS"].state) == (findings.WELL, findings.FAILED)
 
 
+@pytest.mark.parametrize(
+    ("does", "word"),
+    [
+        (lambda line: line.recv(1) and time.sleep(0.5), "then says nothing"),
+        (lambda line: line.recv(1), "closes the connection"),
+        (lambda line: line.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n"), "something else answers"),
+    ],
+)
+def test_what_is_no_tls_is_told_apart(ours, does, word: str, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(reach, "SECONDS", 0.3)
+    with answering(does) as port:
+        found = told(ours[1], f"127.0.0.1:{port}")["TLS"]
+    assert found.error is not None
+    assert found.error.code == "peer.tls"
+    assert word in found.found
+
+
+def test_a_device_that_speaks_an_older_tls_is_named(ours, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    device = BreakingProxy(1, ours[0].authority_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    (tmp_path / "pair.pem").write_bytes(device._key + device._certificate)
+    context.load_cert_chain(tmp_path / "pair.pem")
+
+    def answer(connection: socket.socket) -> None:
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as line:
+            line.recv(1)
+
+    with answering(answer) as port:
+        found = told(ours[1], f"localhost:{port}")["TLS"]
+    assert "TLSv1.2" in found.found
+    assert "hospital proxy CA" in found.found
+    assert "TLS inspection" in found.mend
+
+
+def test_an_aggregator_out_of_date_and_one_of_another_name(ours, consortium: Consortium) -> None:  # type: ignore[no-untyped-def]
+    old = consortium.enrol(Role.AGGREGATOR, "old-hub", ("localhost",), datetime.now(UTC) - timedelta(days=400))
+    server = grpc.server(ThreadPoolExecutor(1))
+    pair = (old.tls_key_pem, old.certificate_pem)
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair], old.authority_pem, True))
+    server.start()
+    found = told(ours[1], f"localhost:{port}")["TLS"]
+    server.stop(0).wait()
+    assert found.error is not None
+    assert found.error.code == "peer.certificate_expired"
+    assert f"{old.certificate.not_valid_after_utc:%Y-%m-%d}" in found.found
+    assert "clock" in found.mend
+    with serving(consortium.aggregator("far", hosts=("agg.example.org", "10.1.2.3"))) as (port, _):
+        found = told(ours[1], f"localhost:{port}")["TLS"]
+    assert found.error is not None
+    assert found.error.code == "identity.other_host"
+    assert "agg.example.org, 10.1.2.3" in found.found
+
+
+def test_a_proxy_that_grpc_does_not_read_is_pointed_at(ours, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("HTTPS_PROXY", "http://it:secret@proxy:3128")
+    found = told(ours[1], "no-such-host.invalid:1")
+    assert (found["proxy"].state, found["DNS"].state) == (findings.DOUBTFUL, findings.FAILED)
+    assert "HTTPS_PROXY is not read" in found["proxy"].found
+    assert "secret" not in f"{found['proxy']}"
+
+
 def test_nobody_answers(ours) -> None:  # type: ignore[no-untyped-def]
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
@@ -154,6 +198,10 @@ def test_an_unknown_name(ours) -> None:  # type: ignore[no-untyped-def]
         ("http://it:wrong@127.0.0.1:{}", b"200", "peer.proxy_login"),
         ("http://127.0.0.1:{}", b"200", "peer.proxy_login"),
         ("http://it:right@127.0.0.1:{}", b"403", "peer.proxy"),
+        ("http://it:right@127.0.0.1:{}", b"502", "peer.proxy"),
+        ("http://it:right@127.0.0.1:99999", b"200", "config.proxy"),
+        ("http://[::1", b"200", "config.proxy"),
+        ("http://no-such-proxy.invalid:3128", b"200", "peer.proxy"),
         ("https://127.0.0.1:{}", b"200", "config.proxy"),
         ("http://127.0.0.1:1", b"200", "peer.proxy"),
     ],
@@ -165,7 +213,10 @@ def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch, ours, url: str, s
     assert "DNS" not in found, "with a proxy the name is the proxy's to know"
     assert found["proxy"].error is not None
     assert found["proxy"].error.code == code
-    assert "right" not in found["proxy"].found + found["proxy"].mend or "right ones" in found["proxy"].mend
+    assert ":right" not in f"{found['proxy']}"
+    assert ":wrong" not in f"{found['proxy']}"
+    assert found["proxy"].mend
+    assert found["TLS"].state == findings.SKIPPED
 
 
 def test_a_proxy_that_lets_us_through(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 from privacy.channel.envelope import Signed
 from privacy.channel.one_way import records
 from privacy.errors import StorageError
-from privacy.wire import bodies, convert
+from privacy.wire import bodies, convert, health
 from silo_node.egress.channel import open_channel
 from silo_node.egress.classes import CLASSES, CONNECTION_CHECK, SIGNED_METHODS, class_of
 from silo_node.egress.log import EgressLog, read
@@ -74,8 +74,9 @@ def test_every_message_that_a_silo_may_send_is_described() -> None:
     sent = {name.partition("/")[2] for name in CLASSES if "/" in name}
     assert sent == kinds - OF_THE_AGGREGATOR
     methods = {method.name for method in convert.SERVICE.methods}
-    described = {name.partition("/")[0] for name in CLASSES} - {CONNECTION_CHECK, records.BEGIN.rpartition("/")[2]}
-    assert described == methods
+    others = {CONNECTION_CHECK, *(name.rpartition("/")[2] for name in (records.BEGIN, health.CHECK))}
+    described = {name.partition("/")[0] for name in CLASSES}
+    assert described == methods | others
     assert {name.partition("/")[0] for name in CLASSES if "/" in name} == SIGNED_METHODS
 
 

@@ -1,0 +1,98 @@
+"""Whether the aggregator takes our calls: a real call as ourselves, of `grpc.health.v1`, and what it says of its clock.
+
+It passes what every call passes there: certificate, expiry, consortium, role, roster, revocation, superseded
+certificates, and on a one-way line who may use one. It says nothing of a study but whether its rounds can go on.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import grpc
+
+from privacy.channel.identity import Identity
+from privacy.channel.status import calling
+from privacy.errors import Unreachable
+from privacy.operations import handshake
+from privacy.operations.findings import Check, Doubtful, NotChecked
+from privacy.wire import convert, health
+from privacy.wire.health import Status
+
+SECONDS = 15.0
+SKEW_SECONDS = 120.0
+"""How far two clocks may be apart."""
+_SERVER, _STUDY = "", convert.SERVICE.full_name
+
+
+@dataclass
+class Asking:
+    """One connection to the aggregator, and what it said there.
+
+    Args:
+        identity, target, proxy, trusted: as for `reach.checks`.
+        opened: opens the channel, which counts what leaves. What it raises is what the check found.
+    """
+
+    identity: Identity
+    target: str
+    proxy: str | None
+    trusted: bytes | None
+    opened: Callable[[], Any]
+    _ahead: timedelta | None = field(default=None, init=False)
+
+    def checks(self) -> Iterator[Check]:
+        """To be done after those of `reach`, if these went well."""
+        yield "aggregator", self.ask
+        yield "aggregator's clock", self.clock
+
+    def ask(self) -> str:
+        """Whether we are served. Raises what refuses us; Doubtful: not now."""
+        try:
+            with closing(self.opened()) as channel, calling(f"the aggregator at {self.target}"):
+                study = self._check(channel, _STUDY)
+                if study is not Status.SERVING and self._check(channel, _SERVER) is Status.SERVING:
+                    raise Doubtful(
+                        "it takes our calls, but the rounds of its study are halted; its operator sees why with "
+                        "'collegium-aggregator status'"
+                    )
+        except Unreachable as error:
+            if isinstance(error.__cause__, grpc.RpcError) and error.code == Unreachable.default_code:
+                raise handshake.why_closed(self.identity, self.target, self.proxy, self.trusted) from error
+            raise
+        if study is not Status.SERVING:
+            raise Doubtful(
+                "it takes our calls, but is not ready; its operator sees why with 'collegium-aggregator doctor'"
+            )
+        return "takes our calls and serves"
+
+    def clock(self) -> str:
+        """How far its clock is from ours. Raises Doubtful: far."""
+        if self._ahead is None:
+            raise NotChecked("it does not say its time, on a one-way line or in an earlier version")
+        seconds = self._ahead.total_seconds()
+        if abs(seconds) > SKEW_SECONDS:
+            raise Doubtful(
+                f"its clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} this machine's; see "
+                "which of the two is wrong, set it, and let NTP keep it"
+            )
+        return f"{abs(seconds):.0f} s from this machine's"
+
+    def _check(self, channel: Any, service: str) -> Status:
+        call, request = channel.unary_unary(health.CHECK, bytes, bytes), health.encode_check(service)
+        if not isinstance(channel, grpc.Channel):
+            return health.decode_status(call(request, timeout=SECONDS))
+        before = datetime.now(UTC)
+        answer, ended = call.with_call(request, timeout=SECONDS)
+        self._ahead = _ahead(ended.trailing_metadata() or (), before, datetime.now(UTC))
+        return health.decode_status(answer)
+
+
+def _ahead(metadata: Any, before: datetime, after: datetime) -> timedelta | None:
+    """How far the time in an answer's metadata is ahead of the middle of the call; None if there is none to read."""
+    said = [entry.value for entry in metadata if entry.key == health.TIME_KEY]
+    try:
+        return datetime.fromisoformat(said[0]) - (before + (after - before) / 2)
+    except (IndexError, TypeError, ValueError):
+        return None
