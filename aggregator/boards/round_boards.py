@@ -84,10 +84,7 @@ class Boards:
         public = states.shown(state)
         if request.phase == Phase.SURVIVORS and public is not None:
             seeds = tuple(store.seeds(index) for index in public.uploads)
-        messages = states.board(state, request.phase)
-        known = request.held and held_digest(messages[: request.held]) == request.held_digest
-        first = request.held if known else 0
-        return Board(True, states.phase(state), messages[first:], seeds, first=first)
+        return Board(True, states.phase(state), states.board(state, request.phase), seeds)
 
     def public(self, number: int) -> Published:
         """The published sum of a round.
@@ -100,3 +97,10 @@ class Boards:
         if public is None:
             raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
         return public
+
+
+def without_held(board: Board, request: AwaitRequest) -> Board:
+    """The board without what is held already; whole where others are. It hashes up to 10 MB, so under no lock."""
+    if not request.held or held_digest(board.messages[: request.held]) != request.held_digest:
+        return board
+    return replace(board, messages=board.messages[request.held :], first=request.held)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from aggregator.boards.key_board import KeyBoard
-from aggregator.boards.round_boards import Boards
+from aggregator.boards.round_boards import Boards, without_held
 from aggregator.boards.snapshot_board import SnapshotBoard
 from aggregator.operations.view import View, view
 from aggregator.records import Records
@@ -167,7 +167,8 @@ class Coordinator:
                 left -= LOOK_SECONDS
                 if left <= 0 or not wanted():
                     break
-            return self._boards.board(request, index)
+            board = self._boards.board(request, index)
+        return without_held(board, request)
 
     def take_snapshot_frame(self, frame: SnapshotFrame) -> None:
         """Take a frame of the snapshot that a holder offered; durable when this returns.

@@ -8,11 +8,12 @@ in order is for the silos, which alone can open them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire.messages import Advertise, Shares
-from privacy.wire.sets import advertise_set_digest
+from privacy.wire.sets import advertise_set_digest, share_set_digest
 
 Messages = Mapping[int, Signed]
 """Signed messages by roster index, ascending."""
@@ -55,6 +56,11 @@ class Setup:
 
     advertised: Messages
     shared: Messages
+
+    @cached_property
+    def share_set(self) -> bytes:
+        """The digest of U2, which every header names: of 64 silos' shares it is over 10 MB."""
+        return share_set_digest(tuple(self.shared.values()))
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from aggregator.rounds.states import Agreed, Closed, Folding, Published, State, 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire.messages import UNOPENABLE, Close, Reject, Sign, Unmask, Unopenable
-from privacy.wire.sets import share_set_digest, unmask_set_digest
+from privacy.wire.sets import unmask_set_digest
 
 EARLY = "close.early"
 """The refusal of a Close of a round that nobody here can have opened."""
@@ -40,7 +40,7 @@ def check_header(state: State, upload: Upload) -> Uploading:
         raise ProtocolError("this silo's upload of the round is already final", code="upload.repeated")
     if state.begun.get(header.silo_index, upload) != upload:
         raise ProtocolError("this silo began another upload for the round, which is final", code="upload.other_header")
-    if header.share_set != share_set_digest(tuple(state.setup.shared.values())):
+    if header.share_set != state.setup.share_set:
         raise ProtocolError("this upload is masked for another share set", code="round.split_view")
     if any(other.header.ctx != header.ctx for other in state.begun.values()):
         raise ProtocolError("silos disagree on the context of the round", code="round.split_view")

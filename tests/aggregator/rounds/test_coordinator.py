@@ -1,13 +1,16 @@
 """Rounds at the aggregator with real signatures and files: stops at every durable step, lies, deadlines, late silos."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from aggregator.boards import round_boards
 from aggregator.records import AT_ONCE, SECONDS_EACH
+from aggregator.rounds import setup
 from aggregator.storage import database, frame_files
 from aggregator.storage.store import DATABASE
 from privacy.channel.envelope import Signed
@@ -16,8 +19,8 @@ from privacy.errors import CollegiumError, IdentityError, ProtocolError, Storage
 from privacy.ledger.store import Ledger
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Reject, Sign, Survivors
-from privacy.wire.requests import Phase
-from privacy.wire.sets import key_request_digest
+from privacy.wire.requests import AwaitRequest, Phase
+from privacy.wire.sets import key_request_digest, share_set_digest
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context
 
 
@@ -666,6 +669,35 @@ def test_a_silo_that_asks_anew_again_and_again_fills_no_ledger(hub: Hub) -> None
     hub.now += SECONDS_EACH
     ask(3, AT_ONCE)
     assert len(hub.kinds()) == AT_ONCE + 2
+
+
+def test_what_64_silos_shared_is_hashed_once_a_round_and_never_while_others_wait(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is 10 MB: a silo that asks again and again would keep the aggregator at it, and the others out."""
+    hashed = []
+
+    def digest(messages: Sequence[Signed]) -> bytes:
+        hashed.append(len(messages))
+        return share_set_digest(messages)
+
+    monkeypatch.setattr(setup, "share_set_digest", digest)
+    hub.set_up()
+    uploads = [MadeUpUpload.random(hub, silo) for silo in (1, 2, 3)]
+    for _ in range(3):
+        for upload in uploads:
+            hub.begin(upload.header.silo_index, upload.header)
+    assert hashed == [3]
+
+    def held(messages: Sequence[Signed]) -> bytes:
+        with ThreadPoolExecutor(1) as pool:
+            assert pool.submit(hub.board, 1, Phase.SHARED).result(timeout=10).reached
+        return b"h" * 32
+
+    monkeypatch.setattr(round_boards, "held_digest", held)
+    request = AwaitRequest(hub.members.study.digest(), 1, Phase.SHARED, 0, held=2, held_digest=b"h" * 32)
+    board = hub.coordinator.wait("north", request, lambda: True)
+    assert (board.first, [message.signer for message in board.messages]) == (2, ["east"])
 
 
 # ---- the disk
