@@ -1,8 +1,8 @@
 """Drives the rounds of one study: verifies, stores durably, then moves the state machine.
 
-All calls are thread-safe; waiting is on one condition. It holds the aggregator's identity key, to sign
-survivors, and no other secret. Which call a peer may make is decided before (authorisation); who
-the peer is comes from its certificate, and a message counts only if that same party signed it.
+All calls are thread-safe; waiting is on one condition. Which call a peer may make is decided before
+(authorisation); who the peer is comes from its certificate, and a message counts only if that same party signed it.
+What the aggregator itself signs is `publication`'s.
 """
 
 import threading
@@ -16,25 +16,20 @@ from aggregator.records import Records
 from aggregator.rounds import setup, states, transitions
 from aggregator.rounds.arriving import Arrivals, Arriving
 from aggregator.rounds.course import Course
-from aggregator.rounds.fold import fold
 from aggregator.rounds.intake import Intake
+from aggregator.rounds.publication import Publication
 from aggregator.rounds.recovery import Recovery
 from aggregator.rounds.setup import Rules
 from aggregator.rounds.states import Folding, Published
 from aggregator.storage.store import StudyStore
 from privacy.channel.envelope import Signed
-from privacy.digest import protocol_hash
 from privacy.errors import ProtocolError
 from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
 from privacy.signer import Signer
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.messages import (
-    Abandon,
-    Advertise,
-    Survivors,
-)
+from privacy.wire.messages import Advertise
 from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 
@@ -67,7 +62,7 @@ class Coordinator:
         clock: Clock,
         max_upload_bytes: int,
     ) -> None:
-        self._study, self._store, self._key, self._clock = study, store, key, clock
+        self._study, self._store, self._clock = study, store, clock
         self._digest = study.digest()
         self._params = CiphertextParams.for_study(study.encryption, len(study.roster.silos))
         rules = Rules(
@@ -76,6 +71,7 @@ class Coordinator:
             patience=float(study.aggregation.exchange_seconds),
             deadline=float(study.aggregation.round_deadline_seconds),
         )
+        self._publication = Publication(study, self._params, key, store)
         self._arrivals = Arrivals(study, self._params, store, max_upload_bytes)
         self._changed = threading.Condition()
         self._records = Records(ledger, self._digest, study.roster.epoch, clock)
@@ -269,30 +265,14 @@ class Coordinator:
     # ---- the sum
 
     def _publish(self, number: int, state: Folding) -> None:
-        """Add the frozen uploads, store the sum, sign who is in it, and only then show both."""
-        store = self._store.round(number)
-        first = next(iter(state.uploads.values())).header
-        digests = fold(self._params, first.frame_bytes, tuple(state.uploads), store)
-        survivors = Survivors(
-            ctx=first.ctx,
-            round_number=number,
-            members=tuple((index, protocol_hash("header", u.signed.body)) for index, u in state.uploads.items()),
-            sum_frame_bytes=first.frame_bytes,
-            sum_frame_sha256=digests,
-            share_set=first.share_set,
-        )
-        message = bodies.seal(survivors, self._study.roster.aggregator.name, self._key)
-        survivors_hash = protocol_hash("survivors", message.body)
-        store.put("survivors", message)
+        message, survivors_hash = self._publication.sum(number, state)
         with self._changed:
             self._records.survivors(number, survivors_hash, list(state.uploads))
             self._arrivals.end(number)
             self._course.move(number, transitions.published(state, message, survivors_hash, self._clock()))
 
     def _abandon(self, number: int, reason: str) -> None:
-        message = bodies.seal(Abandon(self._digest, number, reason), self._study.roster.aggregator.name, self._key)
-        self._store.round(number).put("abandon", message)
-        self._store.round(number).scrub()
+        self._publication.abandonment(number, reason)
         with self._changed:
             self._records.ended(number, "abandoned")
             self._arrivals.end(number)

@@ -61,7 +61,7 @@ class AltersWithASilo(HidesRejects):
             return (frames.digest(store.sum_frame(0)),)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("aggregator.rounds.coordinator.fold", fold)
+            patch.setattr("aggregator.rounds.publication.fold", fold)
             super()._publish(number, state)
 
 

@@ -139,7 +139,7 @@ SERVED: dict[str, Callable[[bytes], list[bytes]]] = {
 def hub_of(name: str, stage: Stage) -> type[HidesRejects]:
     """The dishonest aggregator of an altered sum's name."""
     if name in ALTERATIONS:
-        stage.patch.setattr("aggregator.rounds.coordinator.fold", ALTERATIONS[name])
+        stage.patch.setattr("aggregator.rounds.publication.fold", ALTERATIONS[name])
         return HidesRejects
     if name in SERVED:
         return type("Serves", (AltersServedSum,), {"serve": staticmethod(SERVED[name])})
@@ -258,7 +258,7 @@ class CountsFetches(HidesRejects):
 
 def test_attack_second_sum_on(stage: Stage) -> None:
     """A silo that refused a sum is started again: it halts and takes no second one, until a person acts."""
-    stage.patch.setattr("aggregator.rounds.coordinator.fold", ALTERATIONS["scaled"])
+    stage.patch.setattr("aggregator.rounds.publication.fold", ALTERATIONS["scaled"])
     CountsFetches.fetched = []
     _, first = stage.play(CountsFetches)
     assert codes(first) == {REFUSED}
@@ -270,7 +270,7 @@ def test_attack_second_sum_on(stage: Stage) -> None:
 
 def test_attack_second_sum_off(stage: Stage) -> None:
     """Without the mark of the halt they fetch, and answer, again."""
-    stage.patch.setattr("aggregator.rounds.coordinator.fold", ALTERATIONS["scaled"])
+    stage.patch.setattr("aggregator.rounds.publication.fold", ALTERATIONS["scaled"])
     stage.patch.setattr(Standing, "halt", lambda *_: None)
     CountsFetches.fetched = []
     stage.play(CountsFetches)

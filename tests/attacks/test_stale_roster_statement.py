@@ -41,7 +41,7 @@ class Forges(Coordinator):
 
     def relay(self, statement: Signed, revoked: frozenset[int]) -> None:
         shown = RosterStatement.model_validate_json(statement.body).model_copy(update={"serial": 9})
-        super().relay(roster_statement.sign(shown, self._key), frozenset())
+        super().relay(roster_statement.sign(shown, self._publication.key), frozenset())
 
 
 class LetsIn(Coordinator):

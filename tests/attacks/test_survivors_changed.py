@@ -36,7 +36,7 @@ def replaying(params: CiphertextParams, sizes: tuple[int, ...], silos: tuple[int
 
 def test_attack_replayed_sum_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stage_of(tmp_path, monkeypatch, rounds=2)
-    monkeypatch.setattr("aggregator.rounds.coordinator.fold", replaying)
+    monkeypatch.setattr("aggregator.rounds.publication.fold", replaying)
     asked = stage.openings()
     agents, results = stage.play()
     assert codes(results) == {REFUSED}
@@ -45,7 +45,7 @@ def test_attack_replayed_sum_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_attack_replayed_sum_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = stage_of(tmp_path, monkeypatch, rounds=2)
-    monkeypatch.setattr("aggregator.rounds.coordinator.fold", replaying)
+    monkeypatch.setattr("aggregator.rounds.publication.fold", replaying)
     asked = stage.openings()
     gullible(monkeypatch)
     agents, _ = stage.play()
@@ -84,11 +84,11 @@ class ChangesSurvivors(HidesRejects):
         state = self._course.states[1]
         if request.phase != Phase.SURVIVORS or not isinstance(state, Published) or not state.signs:
             return board
-        shown = bodies.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
+        shown = bodies.open_signed(board.messages[0], Survivors, self._publication.key.public_key().public_bytes_raw())
         kept = tuple(member for member in shown.members if member[0] != VICTIM)
         digests = folding.fold(self._params, shown.sum_frame_bytes, [index for index, _ in kept], self._store.round(1))
         second = replace(shown, members=kept, sum_frame_sha256=digests)
-        message = bodies.seal(second, self._study.roster.aggregator.name, self._key)
+        message = bodies.seal(second, self._study.roster.aggregator.name, self._publication.key)
         # The victim has the last index: its header and seeds are the last.
         return replace(board, messages=(message, *board.messages[1 : 1 + len(kept)]), seeds=board.seeds[: len(kept)])
 

@@ -41,24 +41,28 @@ class ShowsTwoLists(HidesRejects):
 
     answers: Answers
 
+    @property
+    def _own(self) -> bytes:
+        return self._publication.key.public_key().public_bytes_raw()
+
     def shown(self, request: AwaitRequest, board: Board) -> Board:
         if request.round_number != 1 or request.phase != Phase.SURVIVORS:
             return board
         self.answers.lists[False] = board.messages[0]
         if asking.silo not in self.answers.second:
             return board
-        first = bodies.open_signed(board.messages[0], Survivors, self._key.public_key().public_bytes_raw())
+        first = bodies.open_signed(board.messages[0], Survivors, self._own)
         kept = first.members[:-1]
         # The sum that is stored becomes that of the second list; the first is made again when it is asked for.
         digests = self._fold(first, len(kept))
         second = replace(first, members=kept, sum_frame_sha256=digests)
-        message = bodies.seal(second, self._study.roster.aggregator.name, self._key)
+        message = bodies.seal(second, self._study.roster.aggregator.name, self._publication.key)
         self.answers.lists[True] = message
         return replace(board, messages=(message, *board.messages[1 : 1 + len(kept)]), seeds=board.seeds[: len(kept)])
 
     def sum_frames(self, request: SumRequest) -> list[bytes]:  # type: ignore[override]
         with self._changed:
-            first = bodies.open_signed(self.answers.lists[False], Survivors, self._key.public_key().public_bytes_raw())
+            first = bodies.open_signed(self.answers.lists[False], Survivors, self._own)
             self._fold(first, len(first.members) - (asking.silo in self.answers.second))
             return list(super().sum_frames(request))
 
@@ -82,7 +86,7 @@ class ShowsTwoLists(HidesRejects):
         return True
 
     def _signed_by(self, agent: Agent, *, second: bool) -> Signed:
-        ctx = bodies.open_signed(self.answers.lists[second], Survivors, self._key.public_key().public_bytes_raw()).ctx
+        ctx = bodies.open_signed(self.answers.lists[second], Survivors, self._own).ctx
         body = Sign(ctx, 1, self.answers.digest(second=second))
         return bodies.seal(body, agent.identity.member.name, agent.identity.keys.identity)
 
