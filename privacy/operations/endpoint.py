@@ -4,10 +4,13 @@ One request at a time in one thread, each with little time and of little size, s
 machine. There is nothing to change through it: other methods and paths are refused.
 """
 
+import io
 import os
 import socket
 import stat
+import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -59,7 +62,14 @@ class Endpoint:
             self._path.unlink(missing_ok=True)
 
 
-class _UnixServer(HTTPServer):
+class _Server(HTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Whoever goes away amid an answer is no defect of ours; anything else is told as before."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _UnixServer(_Server):
     address_family = socket.AF_UNIX
 
     def server_bind(self) -> None:
@@ -73,8 +83,20 @@ class _UnixServer(HTTPServer):
         return connection, ("unix", 0)
 
 
-class _Ipv6Server(HTTPServer):
+class _Ipv6Server(_Server):
     address_family = socket.AF_INET6
+
+
+class _Request(socket.SocketIO):
+    """What a client asks: all of it within `REQUEST_SECONDS`, however often a byte of it comes."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection, "r")
+        self._line, self._until = connection, time.monotonic() + REQUEST_SECONDS
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._line.settimeout(max(0.001, self._until - time.monotonic()))
+        return super().readinto(buffer)
 
 
 def _at_port(address: str, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
@@ -84,7 +106,7 @@ def _at_port(address: str, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
             f"{address} is not on this machine: give 127.0.0.1:PORT or unix:PATH, and let a proxy of yours carry it on",
             code="config.address",
         )
-    return (_Ipv6Server if ":" in host else HTTPServer)((host, port), handler)
+    return (_Ipv6Server if ":" in host else _Server)((host, port), handler)
 
 
 def _at_path(path: Path, handler: type[BaseHTTPRequestHandler]) -> HTTPServer:
@@ -97,6 +119,11 @@ def _handler(metrics: Callable[[], str], lacking: Callable[[], Sequence[str]]) -
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_SECONDS
         server_version, sys_version = "collegium", ""
+
+        def setup(self) -> None:
+            """Have the request end in time."""
+            super().setup()
+            self.rfile = io.BufferedReader(_Request(self.connection))
 
         def do_GET(self) -> None:
             """Answer one of three paths."""
@@ -120,6 +147,7 @@ def _handler(metrics: Callable[[], str], lacking: Callable[[], Sequence[str]]) -
             self.send_header("Content-Length", str(len(data)))
             self.send_header("Connection", "close")
             self.end_headers()
+            self.connection.settimeout(REQUEST_SECONDS)  # for all of the answer
             self.wfile.write(data)
 
     return Handler

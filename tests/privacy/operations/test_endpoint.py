@@ -3,7 +3,11 @@
 import http.client
 import socket
 import stat
+import struct
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -25,8 +29,8 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     made.close()
 
 
-def ask(port: int, path: str, method: str = "GET") -> tuple[int, str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+def ask(port: int, path: str, method: str = "GET", timeout: float = 5.0) -> tuple[int, str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request(method, path)
         answer = connection.getresponse()
@@ -55,6 +59,33 @@ def test_a_client_that_says_nothing_is_let_go(served: Endpoint) -> None:
         assert ask(served.port, "/livez")[0] == 200
         silent.settimeout(5)
         assert silent.recv(1) == b""
+
+
+def test_one_that_drips_keeps_nobody_out(served: Endpoint) -> None:
+    """Each byte comes in time, and the request never: probes would call the program dead and have it started again."""
+    over = threading.Event()
+
+    def drip(line: socket.socket) -> None:
+        with suppress(OSError):
+            line.sendall(b"GET /livez HTTP/1.1\r\n")
+            while not over.wait(0.05):
+                line.sendall(b"a: b\r\n")
+
+    with socket.create_connection(("127.0.0.1", served.port)) as slow, ThreadPoolExecutor(1) as pool:
+        pool.submit(drip, slow)
+        try:
+            assert ask(served.port, "/livez", timeout=2.0)[0] == 200
+        finally:
+            over.set()
+
+
+def test_one_that_is_reset_leaves_no_traceback(served: Endpoint, capfd: pytest.CaptureFixture[str]) -> None:
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", served.port)) as line:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.sendall(b"GET /metrics")
+    assert ask(served.port, "/livez")[0] == 200
+    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0:0", "192.0.2.1:9464", "example.org:80", "9464", "http://127.0.0.1:1"])
