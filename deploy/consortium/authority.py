@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
 from typing import Literal
@@ -18,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from deploy.consortium.register import Register, Registered
@@ -190,9 +191,10 @@ class Authority:
             StorageError: the disk refused; the old certificate stays valid.
         """
         request = self.admitted(member.role, member.name)
+        replaced = self.register.named(member.role, member.name).replaced
         if asked is not None:
-            request = _with_new_key(request, asked)
-        renewed = Registered(request=request, certificate=self._certify(request, now))
+            request, replaced = _with_new_key(request, replaced, asked)
+        renewed = Registered(request=request, certificate=self._certify(request, now), replaced=replaced)
         self.register.replace(renewed)
         return self._admission(renewed)
 
@@ -240,8 +242,12 @@ def _new_keys(token: Token | None) -> tuple[ec.EllipticCurvePrivateKey, Signer]:
         raise
 
 
-def _with_new_key(known: Request, asked: Request) -> Request:
-    """What a member asks, once it is sure that the member asks it: everything is as registered but for the TLS key."""
+def _with_new_key(known: Request, replaced: tuple[str, ...], asked: Request) -> tuple[Request, tuple[str, ...]]:
+    """What a member asks, once it is sure that the member asks it, and the keys that it replaced with it.
+
+    Everything is as registered but for the TLS key, which is new. A request is signed for good: an old one, shown again
+    by whoever took its key, would bring that key back.
+    """
     varying = {"csr", "signature", "proof"}
     if asked.model_dump(exclude=varying) != known.model_dump(exclude=varying):
         raise IdentityError(
@@ -249,12 +255,18 @@ def _with_new_key(known: Request, asked: Request) -> Request:
             " it",
             code="identity.other_key",
         )
-    if check_request(asked) == check_request(known):
+    replaced = (*replaced, _key_digest(known))
+    if _key_digest(asked) in replaced:
         raise IdentityError(
-            "the request asks for a certificate of the key that is certified already; a renewal brings a new key",
+            "the request asks for a certificate of a key that is or was certified already; a renewal brings a new key",
             code="identity.key_reused",
         )
-    return asked
+    return asked, replaced
+
+
+def _key_digest(request: Request) -> str:
+    key = check_request(request)
+    return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
 
 
 def _ca_certificate(name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:

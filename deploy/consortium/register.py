@@ -18,6 +18,7 @@ from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load, parse
 from privacy.errors import IdentityError
 from privacy.learning import Name
+from privacy.roster import Hex32
 
 
 class Token(Strict):
@@ -28,10 +29,14 @@ class Token(Strict):
 
 
 class Registered(Strict):
-    """An admitted member: the request it made and the certificate it got, PEM."""
+    """An admitted member: the request it made and the certificate it got, PEM.
+
+    `replaced` has the SHA-256 of each TLS key that had its place before (DER of the public half): certified no more.
+    """
 
     request: Request
     certificate: str
+    replaced: tuple[Hex32, ...] = ()
 
 
 class Register:

@@ -186,6 +186,18 @@ def test_the_consortium_renews_only_what_its_member_signed_with_a_new_key(federa
     assert authority.renew(silo.before.member, now, asked).certificate
 
 
+def test_a_key_that_was_replaced_is_never_certified_again(federation: Federation, silo: Silo) -> None:
+    """The first request is signed for good: whoever took the key that it is about would have it shown again."""
+    authority, now = federation.consortium.authority, datetime.now(UTC)
+    first = authority.register.named(Role.SILO, "north").request
+    second = renewal.asked(silo.folder, silo.before)
+    authority.renew(silo.before.member, now, second)
+    for again in (first, second):
+        with pytest.raises(IdentityError) as caught:
+            authority.renew(silo.before.member, now, again)
+        assert caught.value.code == "identity.key_reused"
+
+
 def test_a_silo_cannot_ask_for_another(federation: Federation, silo: Silo) -> None:
     folder = federation.consortium.state("south") / "identity"
     request = renewal.asked(folder, Identity.load(folder)).model_dump_json().encode()
