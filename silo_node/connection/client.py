@@ -1,37 +1,30 @@
-"""The silo's calls to the aggregator: messages in and out of bytes, typed errors, patience.
+"""The silo's calls to the aggregator: messages in and out of bytes, typed errors.
 
-No answer, and a refusal by the aggregator's disk, are tried again with jittered back-off until `patience` seconds
-passed; everything sent is idempotent at the aggregator or refused there as a repeat. Streams go on at their first
-missing frame, and the patience starts anew with each that arrived.
+Everything that is sent is idempotent at the aggregator or refused there as a repeat, so that each call is tried as
+`patience` says. Streams go on at their first missing frame, and the patience starts anew with each that arrived.
 """
 
-import hashlib
-import secrets
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeVar
-
-import grpc
 
 from privacy import durable
-from privacy.channel import limits
 from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
-from privacy.channel.one_way import records
 from privacy.channel.one_way.line import Way
 from privacy.channel.status import calling
-from privacy.errors import ProtocolError, StorageError, Unreachable
+from privacy.errors import CollegiumError, ProtocolError
 from privacy.wire import bodies, convert, exchange, renewals
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.renewals import RenewRequest
 from privacy.wire.requests import Arrived, Board, FrameRequest, Phase, SumRequest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.connection.board_download import BoardDownload
+from silo_node.connection.patience import Patience, asking
+from silo_node.connection.snapshot_download import SnapshotFrames
 from silo_node.egress.channel import open_channel
 from silo_node.egress.classes import CONNECTION_CHECK
 from silo_node.egress.log import EgressLog
@@ -39,14 +32,8 @@ from silo_node.rounds.stored_upload import StoredUpload
 
 POLL_MILLISECONDS = 20_000
 """How long the aggregator may hold a long poll; below the idle limits of common proxies."""
-FIRST_BACKOFF_SECONDS = 0.2
-LONGEST_BACKOFF_SECONDS = 15.0
-PEER_STORAGE = "peer.storage"
-"""The aggregator's disk refuses."""
 EXCHANGE_SECONDS = 20
 """How long an exchange of heads may keep a silo from its round."""
-
-ResultT = TypeVar("ResultT")
 
 
 class RoundEnded(Exception):
@@ -78,7 +65,8 @@ class AggregatorClient:
     ) -> None:
         self._target, self._proxy, self._way = target, proxy, way
         self._peer = f"the aggregator at {target}"
-        self._digest, self._patience, self._egress = study_digest, patience, egress
+        self._digest, self._egress = study_digest, egress
+        self._patience = Patience(self._peer, patience, self._diagnosed)
         self._attend: Callable[[], bool] | None = None
         self._last_word: tuple[Signed, ...] = ()
         self._connect(identity)
@@ -122,24 +110,24 @@ class AggregatorClient:
     def ask_head(self, nonce: bytes) -> Signed:
         """What the aggregator knows of this silo's ledger: a HeadAnswer, not checked here."""
         data = convert.encode_head_query(HeadQuery(self._digest, nonce))
-        return self._patiently(lambda: bodies.decode_signed(self._ask(data, timeout=60)))
+        return self._patience.until_answered(lambda: bodies.decode_signed(self._ask(data, timeout=60)))
 
     def exchange_heads(self, given: HeadsGiven) -> HeadsShown:
         """Give and get heads of ledgers, tried once: no round waits for it. Raises Unreachable: no answer."""
-        with _asking(self._peer):
+        with asking(self._peer):
             data = self._exchange(exchange.encode_given(given), timeout=EXCHANGE_SECONDS)
         return exchange.decode_shown(data)
 
     def renew(self, request: bytes) -> bytes:
         """Ask once for the consortium's answer to a request for a new certificate; empty as long as there is none."""
-        with _asking(self._peer):
+        with asking(self._peer):
             data = self._renew(renewals.encode_request(RenewRequest(self._digest, request)), timeout=60)
         return renewals.decode_answer(data)
 
     def submit(self, message: Signed) -> None:
         """Send a signed message; stored durably there when this returns."""
         data = bodies.encode_signed(message)
-        self._patiently(lambda: self._submit(data, timeout=60))
+        self._patience.until_answered(lambda: self._submit(data, timeout=60))
 
     def upload(self, upload: StoredUpload) -> int:
         """Stream what the aggregator does not have yet of an upload from disk; returns the bytes that were sent.
@@ -161,13 +149,13 @@ class AggregatorClient:
             arrived = convert.decode_arrived(self._begin(header, timeout=60))
             self._upload(parts(arrived.pieces), timeout=3600)
 
-        self._patiently(call, lambda: arrived.pieces)
+        self._patience.until_answered(call, lambda: arrived.pieces)
         return sent
 
     def board(self, round_number: int, phase: Phase) -> Board:
         """What is published of a round now, without waiting."""
         download = BoardDownload(self._digest, round_number, phase)
-        return self._patiently(lambda: self._polled(download, 0, attentive=False), lambda: download.held)
+        return self._patience.until_answered(lambda: self._polled(download, 0, attentive=False), lambda: download.held)
 
     def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         """Wait until a round has reached a phase or has ended; meanwhile answer silos that need us.
@@ -186,7 +174,7 @@ class AggregatorClient:
             return self._polled(download, POLL_MILLISECONDS, attentive)
 
         while True:
-            board = self._patiently(poll, lambda: download.held)
+            board = self._patience.until_answered(poll, lambda: download.held)
             if board.reached:
                 return board
             again = not board.wanted
@@ -222,17 +210,17 @@ class AggregatorClient:
                 stored += 1
             answer.cancel()
 
-        self._patiently(call, lambda: stored)
+        self._patience.until_answered(call, lambda: stored)
 
     def upload_frame(self, round_number: int, silo_index: int, frame: int) -> bytes:
         """Download one frame of a survivor's upload, for the spot audit."""
         data = convert.encode_frame_request(FrameRequest(self._digest, round_number, silo_index, frame))
-        return self._patiently(lambda: convert.decode_frame(self._audit(data, timeout=600)))
+        return self._patience.until_answered(lambda: convert.decode_frame(self._audit(data, timeout=600)))
 
     def give_snapshot_frame(self, frame: SnapshotFrame) -> None:
         """Send one frame of a snapshot; stored durably there when this returns."""
         data = convert.encode_snapshot_frame(frame)
-        self._patiently(lambda: self._give(data, timeout=600))
+        self._patience.until_answered(lambda: self._give(data, timeout=600))
 
     def snapshot_frames(self, offer: SnapshotOffer, folder: Path) -> None:
         """Download a checked offer's frames into `folder`, as `frame-<i>`; goes on where an earlier download stopped.
@@ -240,21 +228,13 @@ class AggregatorClient:
         Raises:
             ProtocolError: `snapshot.altered`: a frame is not what was offered; `snapshot.gone`: no longer kept.
         """
-        stored = _resumed(offer, folder)
+        kept = SnapshotFrames(offer, folder)
 
         def call() -> None:
-            nonlocal stored
-            request = convert.encode_snapshot_download(SnapshotDownload(self._digest, offer.round_number, stored))
-            for part in self._take(request, timeout=3600):
-                frame = convert.decode_frame(part)
-                if stored == len(offer.frame_sha256) or hashlib.sha256(frame).digest() != offer.frame_sha256[stored]:
-                    raise ProtocolError("a snapshot is not the one that was offered", code="snapshot.altered")
-                durable.write(folder / f"frame-{stored}", frame)
-                stored += 1
-            if stored < len(offer.frame_sha256):
-                raise ProtocolError("a snapshot ended before its last frame; ask again", code="snapshot.gone")
+            request = convert.encode_snapshot_download(SnapshotDownload(self._digest, offer.round_number, kept.stored))
+            kept.take(map(convert.decode_frame, self._take(request, timeout=3600)))
 
-        self._patiently(call)
+        self._patience.until_answered(call)
 
     def _polled(self, download: BoardDownload, milliseconds: int, attentive: bool) -> Board:
         data = convert.encode_await(download.request(milliseconds, attentive=attentive))
@@ -266,47 +246,7 @@ class AggregatorClient:
         with suppress(ProtocolError), calling(self._peer):
             self._submit(bodies.encode_signed(message), timeout=60)
 
-    def _patiently(self, call: Callable[[], ResultT], progress: Callable[[], int] = lambda: 0) -> ResultT:
-        """Call until there is an answer; the patience runs from the first failure since `progress` changed."""
-        seen, backoff = progress(), FIRST_BACKOFF_SECONDS
-        failing_since: float | None = None
-        while True:
-            try:
-                with _asking(self._peer):
-                    return call()
-            except Unreachable as error:
-                if failing_since is None or progress() != seen:
-                    seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
-                if time.monotonic() + backoff > failing_since + self._patience:
-                    if error.code in (PEER_STORAGE, limits.BUSY, records.CODE_ALTERED, records.CODE_STALE):
-                        raise
-                    # gRPC says "Socket closed" to everything; a person needs to know why.
-                    self._egress.count(CONNECTION_CHECK, 0)
-                    trusted = None if self._way is None else self._way.trusted
-                    raise diagnose(self._identity, self._target, proxy=self._proxy, trusted=trusted) from error
-            time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
-            backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
-
-
-@contextmanager
-def _asking(peer: str) -> Iterator[None]:
-    """As `calling`; a disk that refuses at the other end passes like a line that is down, one that refuses here not."""
-    try:
-        with calling(peer):
-            yield
-    except StorageError as error:
-        if isinstance(error.__cause__, grpc.RpcError):
-            raise Unreachable(str(error), code=PEER_STORAGE) from error
-        raise
-
-
-def _resumed(offer: SnapshotOffer, folder: Path) -> int:
-    """How many frames of this very offer are stored already; one of another offer is replaced when its turn comes."""
-    durable.make_folder(folder)
-    stored = 0
-    for digest in offer.frame_sha256:
-        path = folder / f"frame-{stored}"
-        if not path.exists() or hashlib.sha256(path.read_bytes()).digest() != digest:
-            break
-        stored += 1
-    return stored
+    def _diagnosed(self) -> CollegiumError:
+        self._egress.count(CONNECTION_CHECK, 0)
+        trusted = None if self._way is None else self._way.trusted
+        return diagnose(self._identity, self._target, proxy=self._proxy, trusted=trusted)

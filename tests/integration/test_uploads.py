@@ -19,7 +19,7 @@ from privacy.channel.status import calling
 from privacy.errors import ProtocolError, Unreachable
 from privacy.wire import convert
 from privacy.wire.requests import Phase, Piece, SumRequest
-from silo_node.connection import client as clients
+from silo_node.connection import patience
 from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.rounds.stored_upload import StoredUpload
@@ -49,8 +49,8 @@ def hub(tmp_path: Path, members: Members) -> Hub:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients that are quick to try again."""
-    monkeypatch.setattr(clients, "FIRST_BACKOFF_SECONDS", 0.05)
-    monkeypatch.setattr(clients, "LONGEST_BACKOFF_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "FIRST_BACKOFF_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "LONGEST_BACKOFF_SECONDS", 0.2)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ import privacy.channel.authorisation
 import privacy.channel.identity
 import privacy.ledger.store
 import silo_node.connection.client
+import silo_node.connection.patience
 import silo_node.rounds.agent
 import silo_node.rounds.roster_watch
 import silo_node.witnessing.cosigning
@@ -356,11 +357,12 @@ class World:
             patch.setattr(aggregator.serving.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
-            patch.setattr(silo_node.connection.client, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
+            patch.setattr(silo_node.connection.patience, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
             patch.setattr(silo_node.connection.client, "diagnose", lambda _, to, **__: self._diagnose(int(to)))
             patch.setattr(silo_node.connection.client, "open_channel", lambda _, to, *__: self._channel(int(to)))
-            for module in (silo_node.connection.client, silo_node.witnessing.cosigning, silo_node.rounds.roster_watch):
-                patch.setattr(module, "time", time)
+            patch.setattr(silo_node.connection.patience, "time", time)
+            patch.setattr(silo_node.witnessing.cosigning, "time", time)
+            patch.setattr(silo_node.rounds.roster_watch, "time", time)
             slot = partial(UploadSlot, clock=time.monotonic, sleep=time.sleep)
             patch.setattr(silo_node.rounds.agent, "UploadSlot", slot)
             patch.setattr(durable, "hold", holding)
