@@ -9,9 +9,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from privacy.channel.envelope import Signed
+from privacy.errors import ProtocolError
 from privacy.wire import convert
+from privacy.wire.limits import MAX_SILOS
 from privacy.wire.requests import FROZEN, AwaitRequest, Board, Phase
 from privacy.wire.sets import held_digest
+
+MOST_MESSAGES = MAX_SILOS + 1
+"""A message of each silo, and one of the aggregator."""
 
 
 class BoardDownload:
@@ -35,11 +40,15 @@ class BoardDownload:
         """The whole board, once the answer has come to its end; what comes of an answer that breaks off is held.
 
         Raises:
-            ProtocolError: no parts, or parts of different boards.
+            ProtocolError: no parts, parts of different boards, or more than a board can have.
         """
         came: list[Board] = []
+        messages = seeds = 0
         try:
             for part in parts:
+                messages, seeds = messages + len(part.messages), seeds + len(part.seeds)
+                if messages > MOST_MESSAGES or seeds > MAX_SILOS or len(came) > MOST_MESSAGES + MAX_SILOS:
+                    raise ProtocolError("a board has more parts than its silos filled", code="protocol.malformed")
                 came.append(part)
         finally:
             if came:

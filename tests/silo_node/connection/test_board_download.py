@@ -1,10 +1,13 @@
 """A board that breaks off on its way goes on after what came; over the aggregator's real coordinator and wire form."""
 
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from privacy.errors import ProtocolError
 from privacy.wire import convert
 from privacy.wire.requests import Board, Phase
 from silo_node.connection.board_download import BoardDownload
@@ -46,6 +49,20 @@ def begun(hub: Hub, cut: int, phase: Phase = Phase.SHARED) -> BoardDownload:
     with pytest.raises(BrokenOff):
         download.take(parts(hub, download, cut))
     return download
+
+
+@pytest.mark.parametrize("what", ["messages", "seeds", "nothing"])
+def test_an_aggregator_that_never_ends_fills_no_memory(hub: Hub, what: str) -> None:
+    whole = hub.board(1, Phase.SHARED)
+    part = {
+        "messages": replace(whole, messages=whole.messages[:1]),
+        "seeds": replace(whole, messages=(), seeds=(b"s",)),
+        "nothing": replace(whole, messages=()),
+    }[what]
+    taken = count()
+    with pytest.raises(ProtocolError):
+        BoardDownload(hub.members.study.digest(), 1, Phase.SHARED).take(part for _ in taken)
+    assert next(taken) < 150
 
 
 @pytest.mark.parametrize("cut", [0, 1, 2, 3])
