@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from deploy.consortium.authority import MEMBER_LIFE
-from privacy.channel import certificate, diagnosis, enrolment, tls
+from privacy.channel import certificate, enrolment, tls
 from privacy.channel.identity import Identity
 from privacy.errors import CollegiumError, IdentityError, Unreachable
 from tests.simulation.clock import START
@@ -89,13 +89,13 @@ class ServerCertificate:
         certificate.check_dates(parsed(self._shown, "what is shown"), now, "the aggregator's")
 
     def diagnose(self, silo: Party, aggregator: object) -> CollegiumError:
-        """Why no call gets through: `privacy.channel.diagnosis` after its handshake."""
+        """Why no call gets through, as `privacy.operations.handshake` says it: what expired there is waited out."""
         try:
             if aggregator is not None:
                 self.shake_hands(silo, aggregator)
         except IdentityError as error:
-            codes = {"identity.expired": diagnosis._EXPIRED, "identity.not_yet_valid": diagnosis._NOT_YET_VALID}
-            return diagnosis._verdict(codes[error.code], "the aggregator")
+            expired = error.code == "identity.expired"
+            return Unreachable("it expired", code="peer.certificate_expired") if expired else error
         return Unreachable("the aggregator does not answer")
 
     def _take(self, after: float) -> None:
