@@ -13,7 +13,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
 from privacy.configuration import load
-from privacy.errors import IdentityError
+from privacy.errors import ConfigError, IdentityError
 from privacy.operations import findings, machine, reach, secret_files
 from privacy.operations.findings import Check
 
@@ -30,6 +30,8 @@ def doctor(
 
     Example: collegium-aggregator doctor --state /var/lib/collegium --at aggregator.example.org:8443
     """
+    if not state.is_dir():
+        raise ConfigError(f"there is no state directory '{state.name}'; run 'collegium-aggregator init' first")
     checks: list[Check] = [
         *machine.checks(state, Role.AGGREGATOR, secret_files.COMMON, needed_memory=2**30),
         ("roster statement", partial(machine.statement, partial(_statements, state), datetime.now(UTC))),

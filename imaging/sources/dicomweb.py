@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.web import DICOMwebClient
@@ -24,6 +25,7 @@ from imaging.sources.credentials import private, public, token
 from imaging.sources.errors import ArchiveUnreachable
 from imaging.sources.multipart import MultipartError, PartTooLarge, boundary, parts
 from imaging.sources.query import Query, SeriesFacts
+from imaging.sources.unanswered import why
 
 ACCEPT = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 PAGE = 500
@@ -65,8 +67,13 @@ class DicomWebArchive:
 
     def echo(self) -> None:
         """Search for one study. See `Archive.echo`."""
-        with _search_errors():
-            self._client.search_for_studies(limit=1)
+        try:
+            with _search_errors():
+                self._client.search_for_studies(limit=1)
+        except ArchiveUnreachable as error:
+            named = urlsplit(self._url)
+            port = named.port or (443 if named.scheme == "https" else 80)
+            raise why(named.hostname or "", port, None) or error from None
 
     def find(self, query: Query) -> Iterator[RemoteSeries]:
         """See `Archive.find`."""
@@ -152,7 +159,8 @@ def _named_errors() -> Iterator[None]:
         yield
     except requests.exceptions.SSLError:
         raise ImagingError(
-            "the archive's certificate or ours was refused; check ca, certificate and key", "archive.tls"
+            "the archive's certificate or ours was refused, or it speaks no TLS; check ca, certificate, key and port",
+            "archive.tls",
         ) from None
     except requests.HTTPError as error:
         status = error.response.status_code if error.response is not None else 0

@@ -33,6 +33,7 @@ from imaging.sources.archive import Dimse, FetchFailed, Received, RemoteSeries, 
 from imaging.sources.credentials import private, public
 from imaging.sources.errors import ArchiveUnreachable
 from imaging.sources.query import Query, SeriesFacts
+from imaging.sources.unanswered import why
 
 SYNTAXES: tuple[str, ...] = (
     *(syntax for syntax in UncompressedTransferSyntaxes if not syntax.is_deflated),
@@ -181,20 +182,25 @@ class DimseArchive:
         entity.connection_timeout = 10.0
         for sop_class, syntaxes in contexts:
             entity.add_requested_context(sop_class, list(syntaxes))
-        association = entity.associate(
-            endpoint.host,
-            endpoint.port,
-            ae_title=endpoint.called_ae,
-            ext_neg=[build_role(sop_class, scp_role=True) for sop_class in _distinct(contexts[1:])] if roles else [],
-            tls_args=(self._client, endpoint.host) if self._client else None,
-            evt_handlers=list(handlers),
-        )
+        try:
+            association = entity.associate(
+                endpoint.host,
+                endpoint.port,
+                ae_title=endpoint.called_ae,
+                ext_neg=[build_role(sop_class, scp_role=True) for sop_class in _distinct(contexts[1:])]
+                if roles
+                else [],
+                tls_args=(self._client, endpoint.host) if self._client else None,
+                evt_handlers=list(handlers),
+            )
+        except OSError as error:  # a name that is not known, which pynetdicom passes on
+            raise self._unanswered() from error
         if association.is_rejected:
             raise ImagingError(
                 "the archive rejects us; check called_ae and calling_ae, and that it knows us", "archive.rejected"
             )
         if not association.is_established:
-            raise ArchiveUnreachable("the archive does not answer, or offers none of what is needed")
+            raise self._unanswered()
         try:
             if contexts[0][0] not in {context.abstract_syntax for context in association.accepted_contexts}:
                 raise ImagingError("the archive does not offer this service; try another way", "archive.service")
@@ -204,6 +210,13 @@ class DimseArchive:
             raise
         if association.is_established:
             association.release()
+
+    def _unanswered(self) -> ArchiveUnreachable:
+        way = "in TLS" if self._client else "without TLS"
+        return why(self._endpoint.host, self._endpoint.port, self._client) or ArchiveUnreachable(
+            f"the archive takes the connection {way}, and no DICOM association comes of it",
+            mend="check that the port is its DICOM port, whether it wants TLS and takes our certificate, and its log",
+        )
 
 
 class _Keeper:

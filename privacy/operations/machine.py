@@ -16,15 +16,17 @@ from privacy.channel import roster_statement
 from privacy.channel.identity import Identity, retired
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
-from privacy.errors import CorruptState, IdentityError, StorageError
+from privacy.errors import CollegiumError, CorruptState, IdentityError, StorageError
 from privacy.ledger.fsck import examine
 from privacy.ledger.reader import read
 from privacy.operations import secret_files
-from privacy.operations.findings import Check, Doubtful
+from privacy.operations.findings import Check, Doubtful, NotChecked, in_order
 from privacy.token.keys import TokenSigner, prove
 
 LITTLE_DISK, NO_DISK = 5 * 2**30, 2**28
 LITTLE_MEMORY = 2 * 2**30
+_WITH_LEDGER = ("cohorts/*", "patients/*", "studies/*")
+"""What is only there after the first entry of a ledger."""
 SOON = timedelta(days=30)
 SOON_STATEMENT = timedelta(days=3)
 CLOCK_SECONDS = 120.0
@@ -34,12 +36,15 @@ CLOCK_SECONDS = 120.0
 def checks(state: Path, role: Role, secret: Sequence[str], needed_memory: int = LITTLE_MEMORY) -> Iterator[Check]:
     """All of them, for a state directory of a party in this role, whose secret files these globs mean."""
     yield "user", partial(secret_files.check_user, state)
-    yield "name", partial(name, state, role)
     yield "key permissions", partial(secret_files.check, state, secret)
-    yield "token", partial(token, state)
-    yield "certificate", partial(certificate, state, datetime.now(UTC))
-    yield "clock", partial(clock, state, datetime.now(UTC))
-    yield "ledger", partial(ledger, state)
+    yield from in_order(
+        (
+            ("name", partial(name, state, role)),
+            ("certificate", partial(certificate, state, datetime.now(UTC))),
+            ("token", partial(token, state)),
+        )
+    )
+    yield from in_order((("ledger", partial(ledger, state)), ("clock", partial(clock, state, datetime.now(UTC)))))
     yield "versions", versions
     yield "disk", partial(disk, state)
     yield "memory", partial(memory, needed_memory)
@@ -50,8 +55,8 @@ def name(state: Path, role: Role) -> str:
     member = Identity.load(state / "identity").member
     if member.role is not role:
         raise IdentityError(
-            f"this is the state directory of the {member.role} '{member.name}'; name that of a {role} with --state, or "
-            f"use 'collegium-{member.role} doctor'",
+            f"this is the state directory of the {member.role} '{member.name}'; name another with --state, or use"
+            f" 'collegium-{member.role} doctor'",
             code="identity.other_role",
         )
     return member.uri
@@ -111,15 +116,27 @@ def statement(memory: Callable[[], StatementMemory], now: datetime) -> str:
 
 
 def ledger(state: Path) -> str:
-    """Whether every byte of it is as it was written. Raises CorruptState."""
+    """Whether every byte of it is as it was written. Raises CorruptState: damaged, or gone from a used state."""
     folder = state / "ledger"
-    if not (folder / "origin.json").exists():
+    if not folder.exists() or not any(folder.iterdir()):
+        if any(any(state.glob(pattern)) for pattern in _WITH_LEDGER):
+            raise CorruptState(
+                "the ledger is missing, though this state directory was used; restore it from a backup",
+                code="ledger.missing",
+            )
         return "none yet"
-    identity = Identity.load(state / "identity")
+    try:
+        identity = Identity.load(state / "identity")
+    except CollegiumError as error:
+        raise NotChecked("not looked at, as it is compared with the key of 'name'") from error
     seen = examine(folder, (identity.member.uri, identity.keys.public_identity))
     if seen.findings:
+        first, more = seen.findings[0], len(seen.findings) - 1
+        what = first.what.partition("; ")[0]
+        where = "" if what.startswith(first.file) else f"{first.file} {first.where}".strip() + ": "
         raise CorruptState(
-            f"{len(seen.findings)} places of the ledger are damaged; keep a copy, then restore it from a backup",
+            f"the ledger is damaged: {where}{what}{f', and {more} more' if more else ''}; keep a copy of it, look at "
+            "'ledger fsck', then restore it from a backup",
             code="ledger.damaged",
         )
     return f"{seen.entries} entries, all as they were written"

@@ -23,8 +23,8 @@ def check(state: Path, secret: Sequence[str]) -> str:
     owner = state.stat().st_uid
     if exposed := [path for path in files if path.stat().st_mode & 0o077]:
         raise IdentityError(
-            f"other users may read {_named(state, exposed)}; run 'chmod 600' on them in the state directory, and tell "
-            "the consortium if somebody might have read a key",
+            f"other users may read {_named(state, exposed)}; run 'chmod {_closing(state, exposed)}' in the state "
+            "directory, and tell the consortium if somebody might have read a key",
             code="identity.exposed_key",
         )
     if foreign := [path for path in files if path.stat().st_uid != owner]:
@@ -63,6 +63,13 @@ def user(number: int) -> str:
         return pwd.getpwuid(number).pw_name
     except KeyError:
         return f"#{number}"
+
+
+def _closing(state: Path, paths: Sequence[Path]) -> str:
+    """The rest of a command that closes files to others; with many of them, the whole directory."""
+    if len(paths) > _SHOWN:
+        return "-R go= ."
+    return " ".join(["600", *(path.relative_to(state).as_posix() for path in paths)])
 
 
 def _named(state: Path, paths: Sequence[Path]) -> str:

@@ -1,11 +1,14 @@
 """`collegium-aggregator doctor` over a state directory that is not served."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from aggregator.app import app
+from privacy.channel.statement_memory import StatementMemory
+from privacy.errors import ConfigError, IdentityError
 from tests.consortium import Consortium
 
 
@@ -26,3 +29,23 @@ def test_what_an_aggregator_needs(tmp_path: Path) -> None:
     (state / "identity" / "tls.key").unlink()
     broken = rows()
     assert broken["configuration"] == broken["name"] == "failed"
+
+
+def test_no_state_directory_and_that_of_a_silo(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["doctor", "--state", str(tmp_path / "none")])
+    assert isinstance(ended.exception, ConfigError)
+    Consortium(tmp_path).silo("north")
+    ended = CliRunner().invoke(app, ["doctor", "--state", str(tmp_path / "north")])
+    assert isinstance(ended.exception, IdentityError)
+    assert ended.exception.code == "identity.other_role"
+
+
+def test_the_newest_roster_statement_is_looked_at(tmp_path: Path) -> None:
+    consortium = Consortium(tmp_path)
+    identity = consortium.aggregator()
+    now = datetime.now(UTC) - timedelta(days=10)
+    memory = StatementMemory(consortium.state("hub") / "newest-roster-statement.json", "chest-net", identity.study_key)
+    memory.take(consortium.roster_statement(days=5, now=now), now)
+    ended = CliRunner().invoke(app, ["doctor", "--state", str(consortium.state("hub")), "--json"])
+    (row,) = [one for one in json.loads(ended.stdout.splitlines()[0])["checks"] if one["check"] == "roster statement"]
+    assert (row["state"], row["code"]) == ("failed", "roster.expired")

@@ -1,6 +1,7 @@
 """Every check of a silo's machine, provoked."""
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,28 @@ def test_a_ledger_that_was_changed(site: Site) -> None:
     file.write_bytes(file.read_bytes().replace(b"Ada Roe", b"Bea Roe"))
     found = row(site, "ledger")
     assert (found["state"], found["code"]) == ("failed", "ledger.damaged")
+
+
+def test_what_is_wrong_with_a_ledger_is_said(site: Site) -> None:
+    folder = site.state / "ledger"
+    entries = (folder / "entries.jsonl").read_bytes()
+    (folder / "entries.jsonl").write_bytes(entries[:-20])
+    found = row(site, "ledger")
+    assert "entries.jsonl entry 1" in found["found"]
+    assert "ledger fsck" in found["mend"]
+    assert row(site, "clock")["state"] == "skipped"
+    (folder / "entries.jsonl").write_bytes(entries)
+    (folder / "origin.json").rename(site.state / "origin")
+    assert row(site, "ledger")["code"] == "ledger.damaged"
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert row(site, "ledger")["code"] == "ledger.missing", "a study was approved here"
+
+
+def test_what_needs_the_identity_is_not_looked_at_without_it(site: Site) -> None:
+    (site.state / "identity" / "tls.key").unlink()
+    assert row(site, "name")["code"] == "identity.missing_key"
+    assert {row(site, check)["state"] for check in ("token", "certificate", "ledger")} == {"skipped"}
 
 
 def test_a_policy_that_allows_nothing_or_is_damaged(site: Site) -> None:
