@@ -5,7 +5,7 @@ certificates, and on a one-way line who may use one. It says nothing of a study 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -39,7 +39,7 @@ class Asking:
     target: str
     proxy: str | None
     trusted: bytes | None
-    opened: Callable[[], Any]
+    opened: Callable[[], AbstractContextManager[Any]]
     _ahead: timedelta | None = field(default=None, init=False)
 
     def checks(self) -> Iterator[Check]:
@@ -50,7 +50,7 @@ class Asking:
     def ask(self) -> str:
         """Whether we are served. Raises what refuses us; Doubtful: not now."""
         try:
-            with closing(self.opened()) as channel, calling(f"the aggregator at {self.target}"):
+            with self.opened() as channel, calling(f"the aggregator at {self.target}"):
                 study = self._check(channel, _STUDY)
                 if study is not Status.SERVING and self._check(channel, _SERVER) is Status.SERVING:
                     raise Doubtful(

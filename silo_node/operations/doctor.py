@@ -6,7 +6,7 @@ nothing else is written.
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -82,11 +82,16 @@ def way(directory: StateDirectory, identity: Identity, target: str, study: str |
     proxy = own or reach.proxy_for(host_and_port(target)[0])
     yield from reach.checks(identity, target, proxy, trusted)
 
-    def opened() -> object:
+    @contextmanager
+    def opened() -> Iterator[object]:
         if directory.root.stat().st_uid != os.geteuid():
             raise NotChecked("not called, as what is counted as left could then not be written by the silo's own user")
         one_way, digest, approval = _one_way(directory, identity, study, trusted)
-        return open_channel(identity, target, EgressLog(directory.root, digest, approval), own, one_way)
+        with (
+            closing(EgressLog(directory.root, digest, approval)) as egress,
+            closing(open_channel(identity, target, egress, own, one_way)) as channel,
+        ):
+            yield channel
 
     yield from Asking(identity, target, proxy, trusted, opened).checks()
 
