@@ -50,7 +50,8 @@ from privacy.channel.status import Translation
 from privacy.configuration import load
 from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
-from privacy.ledger import certificates, commands, software
+from privacy.ledger import commands
+from privacy.ledger.facts import certificates, software
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import SILENT, Events, telling

@@ -20,7 +20,7 @@ from privacy.channel.cosigning_key import cosigning_keys
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent
 from privacy.he.workers import cores
-from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.ledger.budgets.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.update import PrivateUpdate, UpdateLayout
 from silo_node.approvals.costs import round_event

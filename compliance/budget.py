@@ -13,9 +13,9 @@ from functools import reduce
 
 from compliance.ledgers import Charge, LedgerEvidence
 from privacy.dp.events import DpEvent, merge
-from privacy.ledger.caps import Cap, settings
+from privacy.ledger.budgets.caps import Cap, settings
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
 
 EpsilonOf = Callable[[Sequence[DpEvent], float], float]
 POINTS = 10

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from privacy.errors import CollegiumError
-from privacy.ledger.cosigned import FOLDER, Cosigned, Party, verify
-from privacy.ledger.cosigner import MAX_BYTES
-from privacy.ledger.watch import FOLDER as SEEN
-from privacy.ledger.watch import FORK, MAX_COSIGNED, NOTE, STATEMENT
+from privacy.ledger.heads.cosigned import FOLDER, Cosigned, Party, verify
+from privacy.ledger.heads.cosigner import MAX_BYTES
+from privacy.ledger.heads.watch import FOLDER as SEEN
+from privacy.ledger.heads.watch import FORK, MAX_COSIGNED, NOTE, STATEMENT
 from privacy.study import Study
 
 FOLDERS: Final = (FOLDER, SEEN)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from compliance.budget import Accountant, CohortBudget
 from compliance.ledgers import Charge, LedgerEvidence
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, merge
-from privacy.ledger.caps import settings
+from privacy.ledger.budgets.caps import settings
 from privacy.study import Study
 
 DELTAS = tuple(10.0**-power for power in range(3, 10))

@@ -29,8 +29,8 @@ from compliance.summary import Integrity, SiloView, Summary, statement, summaris
 from compliance.unprotected import Exposure, exposures
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
-from privacy.ledger.audits import refuting
-from privacy.ledger.cosigned import Party
+from privacy.ledger.facts.audits import refuting
+from privacy.ledger.heads.cosigned import Party
 from privacy.roster import fingerprint
 
 FORMAT = "collegium-report/1"

@@ -10,7 +10,7 @@ from privacy import console, durable
 from privacy import study as studies
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
-from privacy.ledger.closing import check_open
+from privacy.ledger.facts.closing import check_open
 from privacy.release.command import verifying
 from silo_node import PACKAGES, configuration, enrolment
 from silo_node.audits.audit import audit

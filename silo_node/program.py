@@ -10,8 +10,8 @@ from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.one_way.line import Way
 from privacy.errors import CollegiumError, ConfigError, CorruptState
 from privacy.he.workers import cores
-from privacy.ledger import software, transport
-from privacy.ledger.closing import check_open
+from privacy.ledger.facts import software, transport
+from privacy.ledger.facts.closing import check_open
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import Events, telling

@@ -25,7 +25,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
 from privacy.errors import ConfigError, CorruptState, PolicyRefused
-from privacy.ledger import certificates
+from privacy.ledger.facts import certificates
 from privacy.ledger.store import Ledger
 from privacy.operations.secret_files import COMMON
 

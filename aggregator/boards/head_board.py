@@ -2,8 +2,8 @@
 
 It is a witness itself and lets its own ledger be witnessed. What it passes on it has verified, but nobody has to
 believe that: heads, proofs and cosignatures are checked again by who gets them. What it cosigned is durable
-(`privacy.ledger.watch`), what it passes on is not: silos give it anew. A head that goes back, or a second one of one
-size, is an incident here and refused; nothing of a round depends on it.
+(`privacy.ledger.heads.watch`), what it passes on is not: silos give it anew. A head that goes back, or a second one
+of one size, is an incident here and refused; nothing of a round depends on it.
 """
 
 import threading
@@ -16,14 +16,14 @@ from aggregator.storage.store import StudyStore
 from privacy.channel.envelope import Signed
 from privacy.channel.parties import AGGREGATOR, parties_of
 from privacy.errors import CorruptState, ProtocolError
-from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.cosigned import Shelf, verify
-from privacy.ledger.cosigner import state, stated
-from privacy.ledger.note import read_checkpoint
-from privacy.ledger.published import Published
+from privacy.ledger.heads.cosignature import CosigningKeys
+from privacy.ledger.heads.cosigned import Shelf, verify
+from privacy.ledger.heads.cosigner import state, stated
+from privacy.ledger.heads.note import read_checkpoint
+from privacy.ledger.heads.published import Published
+from privacy.ledger.heads.watch import UNPROVEN, Watch
+from privacy.ledger.heads.witness import ROLLED_BACK
 from privacy.ledger.store import Ledger
-from privacy.ledger.watch import UNPROVEN, Watch
-from privacy.ledger.witness import ROLLED_BACK
 from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.heads import (

@@ -19,7 +19,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.limits import Limits, threads_for
 from privacy.channel.one_way.service import Allowed, OneWay
 from privacy.errors import ConfigError
-from privacy.ledger import transport
+from privacy.ledger.facts import transport
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 

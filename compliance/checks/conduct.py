@@ -12,9 +12,9 @@ from compliance.budget import Accountant
 from compliance.checks.check import Check, conclude
 from compliance.checks.ledgers import is_silo, name_of
 from privacy.dp.events import UnprotectedEvent, from_json, merge
-from privacy.ledger.caps import Cap, settings
+from privacy.ledger.budgets.caps import Cap, settings
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
 from privacy.ledger.reader import VerifiedLedger
 
 _SLACK = 1 + 1e-9

@@ -15,13 +15,13 @@ from compliance.checks.ledgers import admitted, name_of, root_after
 from compliance.cosignatures import parties, party_of, statement, text, time_of
 from compliance.evidence import StudyEvidence
 from privacy.errors import CollegiumError
-from privacy.ledger.cosigned import FOLDER, Cosigned, Party, verify
-from privacy.ledger.cosigner import stated
 from privacy.ledger.files import ORIGIN
-from privacy.ledger.note import read_checkpoint
+from privacy.ledger.heads.cosigned import FOLDER, Cosigned, Party, verify
+from privacy.ledger.heads.cosigner import stated
+from privacy.ledger.heads.note import read_checkpoint
+from privacy.ledger.heads.watch import FOLDER as SEEN
+from privacy.ledger.heads.watch import FORK, NOTE, STATEMENT
 from privacy.ledger.reader import VerifiedLedger
-from privacy.ledger.watch import FOLDER as SEEN
-from privacy.ledger.watch import FORK, NOTE, STATEMENT
 
 
 @dataclass

@@ -32,7 +32,7 @@ from privacy import console
 from privacy.channel import key_file, passphrase
 from privacy.channel.files import write_secret
 from privacy.errors import ConfigError
-from privacy.ledger.software import code_digest
+from privacy.ledger.facts.software import code_digest
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile
 from privacy.roster import fingerprint

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from privacy.dp.accounting import epsilon_pld
 from privacy.dp.events import DpSgdEvent
-from privacy.ledger.budget import charged
+from privacy.ledger.budgets.budget import charged
 from privacy.ledger.reader import read
 
 PAUSE = 2.0

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from privacy.channel.files import read_secret, write_secret
 from privacy.channel.identity import Identity
 from privacy.errors import IdentityError
-from privacy.ledger.cosignature import CosigningKeys
+from privacy.ledger.heads.cosignature import CosigningKeys
 
 FILE: Final = "cosigner.key"
 SEED_BYTES: Final = 32

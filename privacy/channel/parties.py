@@ -1,7 +1,7 @@
 """The parties of a study as witnesses of each other's ledgers: index 0 is the aggregator, the others are the silos."""
 
 from privacy.channel.member import Member, Role
-from privacy.ledger.cosigned import Party
+from privacy.ledger.heads.cosigned import Party
 from privacy.study import Study
 
 AGGREGATOR = 0

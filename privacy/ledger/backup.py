@@ -2,15 +2,16 @@
 
 The head is read first, so that the copy holds every entry that the head covers; what the writer was in the middle of is
 left out. Details that are erased meanwhile make it begin again. A copy that is put back has lost what came after it:
-witnesses find that, see `privacy.ledger.witness`.
+witnesses find that, see `privacy.ledger.heads.witness`.
 """
 
 from pathlib import Path
 
 from privacy import durable
 from privacy.errors import StorageError
-from privacy.ledger import cosigned, details, readings, watch
+from privacy.ledger import details, readings
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION, read_bytes
+from privacy.ledger.heads import cosigned, watch
 from privacy.ledger.reader import VerifiedLedger, read
 from privacy.ledger.store import details_kept
 

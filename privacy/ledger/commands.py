@@ -15,14 +15,15 @@ from privacy.channel.identity import CONSORTIUM_FILE, IDENTITY_FILE, Identity
 from privacy.channel.parties import parties_of
 from privacy.digest import Json
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState, StudyError
-from privacy.ledger import note, proof, readings
-from privacy.ledger.cosigned import Party
+from privacy.ledger import readings
 from privacy.ledger.details import SideStore
 from privacy.ledger.entry import DETAILS, KINDS, Entry
+from privacy.ledger.facts.reporting import read_report
 from privacy.ledger.fsck import Examination, Finding, examine
+from privacy.ledger.heads import note, proof
+from privacy.ledger.heads.cosigned import Party
 from privacy.ledger.narrative import Told, tell
 from privacy.ledger.reader import read
-from privacy.ledger.reporting import read_report
 from privacy.ledger.store import Ledger, utc_now
 from privacy.study import load_signed
 

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.errors import CorruptState
 from privacy.ledger import details, files, fsck_heads, readings
-from privacy.ledger.cosigned import Party
 from privacy.ledger.details import SideStore
 from privacy.ledger.entry import DETAILS, MAX_LINE, Entry
+from privacy.ledger.heads.cosigned import Party
 from privacy.ledger.line import Bodies, signed_bytes, split
 from privacy.ledger.reader import Reading
 from privacy.ledger.tree import Frontier, leaf_hash

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from privacy.errors import CorruptState
 from privacy.ledger import files
-from privacy.ledger.cosigned import FOLDER, Party, verify
-from privacy.ledger.cosigner import stated
-from privacy.ledger.note import read_checkpoint
-from privacy.ledger.watch import FOLDER as SEEN
-from privacy.ledger.watch import FORK, NOTE, STATEMENT, file_stem
+from privacy.ledger.heads.cosigned import FOLDER, Party, verify
+from privacy.ledger.heads.cosigner import stated
+from privacy.ledger.heads.note import read_checkpoint
+from privacy.ledger.heads.watch import FOLDER as SEEN
+from privacy.ledger.heads.watch import FORK, NOTE, STATEMENT, file_stem
 
 
 @dataclass(frozen=True)

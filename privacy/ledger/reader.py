@@ -213,7 +213,7 @@ class Reading:
 
 
 def _bare(entry: Entry) -> Entry:
-    # A second person's signature is over the history before the entry: `privacy.ledger.caps`.
+    # A second person's signature is over the history before the entry: `privacy.ledger.budgets.caps`.
     if entry.kind == "budget_set":
         return entry
     return Entry(entry.sequence, entry.time, entry.kind, entry.body, "", "")

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from privacy.errors import CollegiumError, CorruptState
-from privacy.ledger import software
+from privacy.ledger.facts import software
 from privacy.operations.findings import Check, Doubtful
 from privacy.release.manifest import MANIFEST, SIGNATURE, Release, ReleasedFile, load
 

@@ -48,8 +48,8 @@ class ReleasedFile(Strict):
 class Release(Strict):
     """A release: version, commit, its files ascending by path, and the digest of the code of each program.
 
-    `code` has the digests that programs enter into their ledgers (`privacy.ledger.software`), so that a report can be
-    traced to a release; the aggregator's image holds less code than its wheel, and has a digest of its own.
+    `code` has the digests that programs enter into their ledgers (`privacy.ledger.facts.software`), so that a report
+    can be traced to a release; the aggregator's image holds less code than its wheel, and has a digest of its own.
     """
 
     format: Literal["collegium-release/1"] = "collegium-release/1"

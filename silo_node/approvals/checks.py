@@ -9,7 +9,7 @@ from pathlib import Path
 from privacy.dp import accounting
 from privacy.errors import PolicyRefused, PreflightFailed, StudyError
 from privacy.he.params import CiphertextParams
-from privacy.ledger import audits
+from privacy.ledger.facts import audits
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from silo_node.approvals.costs import round_event

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent
 from privacy.errors import BudgetExceeded, StudyError
-from privacy.ledger.budget import BudgetFilter, Cap, charged
+from privacy.ledger.budgets.budget import BudgetFilter, Cap, charged
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 from privacy.study import Study

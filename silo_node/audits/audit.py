@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 from privacy import console, durable
 from privacy.digest import Json, canonical_json
 from privacy.errors import PreflightFailed
-from privacy.ledger import software
+from privacy.ledger.facts import software
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 from silo_node.state import StateDirectory, StudyDirectory

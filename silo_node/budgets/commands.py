@@ -1,7 +1,7 @@
 """`collegium-silo budget`: set the cap of a cohort, show what is spent, make a second person's key.
 
-A cap is an entry of this silo's ledger, with who set it and why; `privacy.ledger.caps` says when it counts. Nothing
-here can give back what was charged.
+A cap is an entry of this silo's ledger, with who set it and why; `privacy.ledger.budgets.caps` says when it counts.
+Nothing here can give back what was charged.
 """
 
 import math
@@ -15,9 +15,9 @@ from privacy import console, durable
 from privacy.channel import passphrase
 from privacy.errors import ConfigError, IdentityError, PolicyRefused
 from privacy.ledger import reader
-from privacy.ledger.caps import Cap, Request
+from privacy.ledger.budgets.caps import Cap, Request
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
 from silo_node import configuration
 from silo_node.budgets import second_person
 from silo_node.state import StateDirectory

@@ -8,8 +8,8 @@ from privacy.configuration import load
 from privacy.digest import Json
 from privacy.dp import accounting
 from privacy.dp.events import from_json, merge
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
 from privacy.study import SignedStudy, Study
 from silo_node.approvals import approval, costs
 from silo_node.approvals.approval import Approval

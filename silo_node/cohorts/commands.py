@@ -12,7 +12,7 @@ from rich.console import Console
 
 from privacy import console, durable
 from privacy.digest import Json
-from privacy.ledger import closing
+from privacy.ledger.facts import closing
 from silo_node.cohorts import private_folder
 from silo_node.operations.words import By, Reason, checked
 from silo_node.state import StateDirectory

@@ -15,8 +15,8 @@ import typer
 from privacy import console
 from privacy import study as studies
 from privacy.digest import Json
-from privacy.ledger.closing import closed
 from privacy.ledger.entry import Entry
+from privacy.ledger.facts.closing import closed
 from privacy.ledger.reader import read as read_ledger
 from privacy.operations import live
 from silo_node import configuration

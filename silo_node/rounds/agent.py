@@ -22,8 +22,8 @@ from privacy.channel.identity import Identity
 from privacy.errors import IdentityError, ProtocolError
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
-from privacy.ledger.budget import BudgetFilter
-from privacy.ledger.cosignature import CosigningKeys
+from privacy.ledger.budgets.budget import BudgetFilter
+from privacy.ledger.heads.cosignature import CosigningKeys
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.secagg.mac import RoundMac

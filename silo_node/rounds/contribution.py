@@ -18,7 +18,7 @@ from privacy.channel.identity import Identity
 from privacy.dp.events import to_json
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
-from privacy.ledger.budget import BudgetFilter
+from privacy.ledger.budgets.budget import BudgetFilter
 from privacy.randomness import SecureStream
 from privacy.secagg.mac import RoundMac
 from privacy.secagg.masked import Prepared, protect

@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from privacy.channel.parties import parties_of
 from privacy.errors import CollegiumError, CorruptState, StorageError, Unreachable
-from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.cosigned import Party, Shelf, verify
-from privacy.ledger.cosigner import state
-from privacy.ledger.published import Published
+from privacy.ledger.heads.cosignature import CosigningKeys
+from privacy.ledger.heads.cosigned import Party, Shelf, verify
+from privacy.ledger.heads.cosigner import state
+from privacy.ledger.heads.published import Published
+from privacy.ledger.heads.watch import UNPROVEN, Watch
+from privacy.ledger.heads.witness import ROLLED_BACK
 from privacy.ledger.store import Ledger
-from privacy.ledger.watch import UNPROVEN, Watch
-from privacy.ledger.witness import ROLLED_BACK
 from privacy.study import Study
 from privacy.wire.heads import ConsistencyProof, CosignedHead, HeadsGiven, HeldHead, ShownHead
 from silo_node.connection.client import AggregatorClient

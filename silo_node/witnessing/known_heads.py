@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from privacy import durable
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
-from privacy.ledger.witness import ROLLED_BACK, Seen, lost
+from privacy.ledger.heads.witness import ROLLED_BACK, Seen, lost
 from silo_node.rounds.records import RoundRecords
 from silo_node.state import StudyDirectory
 

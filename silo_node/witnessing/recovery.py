@@ -11,8 +11,8 @@ from pathlib import Path
 from privacy.digest import Json
 from privacy.dp.events import to_json
 from privacy.errors import ConfigError, PolicyRefused
+from privacy.ledger.heads.witness import Charge, Seen, charges, lost
 from privacy.ledger.store import Ledger
-from privacy.ledger.witness import Charge, Seen, charges, lost
 from privacy.study import Study
 from silo_node.approvals.approval import load_approved
 from silo_node.approvals.costs import round_event

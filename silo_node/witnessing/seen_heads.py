@@ -16,7 +16,7 @@ from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState, ProtocolError
-from privacy.ledger.witness import Seen
+from privacy.ledger.heads.witness import Seen
 from privacy.roster import Roster
 from privacy.secagg.advertise import AdvertiseSet
 from privacy.wire import bodies

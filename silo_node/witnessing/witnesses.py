@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from privacy.channel.envelope import Signed
 from privacy.channel.parties import parties_of
 from privacy.errors import CollegiumError, CorruptState, ProtocolError
-from privacy.ledger.note import read_checkpoint
-from privacy.ledger.witness import Seen
+from privacy.ledger.heads.note import read_checkpoint
+from privacy.ledger.heads.witness import Seen
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
 from privacy.wire.limits import DIGEST_BYTES

@@ -12,7 +12,7 @@ from privacy.digest import Json
 from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent
 from privacy.errors import CorruptState
-from privacy.ledger.caps import Cap, Request
+from privacy.ledger.budgets.caps import Cap, Request
 from tests.compliance.conftest import Consortium, cheap
 
 

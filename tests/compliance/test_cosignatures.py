@@ -10,7 +10,7 @@ import pytest
 
 from compliance.checks.check import Outcome
 from compliance.verify import Anchors, verify
-from privacy.ledger import note
+from privacy.ledger.heads import note
 from tests.compliance.conftest import SILOS, Consortium
 from tests.compliance.test_verify import cosign, failed, history, make, quick
 

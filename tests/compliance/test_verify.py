@@ -26,12 +26,12 @@ from compliance.verify import Anchors, verify
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent, to_json
 from privacy.errors import ConfigError, CorruptState
-from privacy.ledger import note
-from privacy.ledger.caps import Cap, Request
-from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.cosigned import Party, Shelf
-from privacy.ledger.cosigner import state
-from privacy.ledger.watch import Watch
+from privacy.ledger.budgets.caps import Cap, Request
+from privacy.ledger.heads import note
+from privacy.ledger.heads.cosignature import CosigningKeys
+from privacy.ledger.heads.cosigned import Party, Shelf
+from privacy.ledger.heads.cosigner import state
+from privacy.ledger.heads.watch import Watch
 from privacy.roster import fingerprint
 from tests.compliance.conftest import SILOS, Consortium, cheap
 

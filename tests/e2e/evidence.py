@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from privacy.configuration import load
-from privacy.ledger.budget import charged
+from privacy.ledger.budgets.budget import charged
 from privacy.ledger.entry import Entry
 from privacy.study import SignedStudy
 from silo_node.rounds.global_model import GlobalModel

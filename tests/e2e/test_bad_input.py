@@ -26,7 +26,7 @@ from privacy.errors import (
     StudyError,
     Unreachable,
 )
-from privacy.ledger import software
+from privacy.ledger.facts import software
 from silo_node import PACKAGES
 from silo_node.cohorts.ingestion import open_cohort
 from silo_node.state import StateDirectory

@@ -12,7 +12,7 @@ import pytest
 
 from privacy.errors import PolicyRefused, RoundAbandoned
 from privacy.ledger import reader
-from privacy.ledger.budget import charged
+from privacy.ledger.budgets.budget import charged
 from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
 from tests.e2e.conftest import made_once

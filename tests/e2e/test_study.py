@@ -19,8 +19,8 @@ import pytest
 from imaging.export import LOADING_SNIPPET
 from privacy.channel.parties import parties_of
 from privacy.configuration import load
-from privacy.ledger.cosigned import verify
-from privacy.ledger.watch import file_stem
+from privacy.ledger.heads.cosigned import verify
+from privacy.ledger.heads.watch import file_stem
 from privacy.study import SignedStudy, Study
 from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from aggregator.configuration import AggregatorConfig
 from privacy.configuration import parse
 from privacy.errors import CollegiumError
-from privacy.ledger import fsck, line, note, proof, reader
+from privacy.ledger import fsck, line, reader
+from privacy.ledger.heads import note, proof
 from privacy.ledger.store import Ledger
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile

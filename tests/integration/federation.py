@@ -23,7 +23,7 @@ from privacy.channel.files import publish
 from privacy.channel.identity import Identity
 from privacy.channel.one_way.line import Way
 from privacy.dp.events import DpEvent
-from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.ledger.budgets.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.roster import least_threshold
 from privacy.study import Study

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imaging.tasks import ranking
-from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.ledger.budgets.budget import BudgetFilter, Cap
 from privacy.secagg.ranges import Ranges
 from privacy.study import Study
 from privacy.update import UpdateLayout

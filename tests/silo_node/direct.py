@@ -21,7 +21,7 @@ from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.errors import AlreadyRunning, Unreachable
-from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.ledger.budgets.budget import BudgetFilter, Cap
 from privacy.ledger.store import Ledger
 from privacy.randomness import SecureStream
 from privacy.wire import convert

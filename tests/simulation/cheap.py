@@ -20,7 +20,7 @@ from privacy.channel import envelope
 from privacy.he import keyholder
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import PRIMES, SEED_BYTES, CiphertextParams
-from privacy.ledger import cosignature, note
+from privacy.ledger.heads import cosignature, note
 from privacy.secagg import shares
 from privacy.study import Encryption
 

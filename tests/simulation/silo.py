@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.errors import IdentityError
-from privacy.ledger.budget import BudgetFilter, Cap
+from privacy.ledger.budgets.budget import BudgetFilter, Cap
 from privacy.randomness import SecureStream
 from privacy.secagg.survivors import CheckedSurvivors
 from privacy.update import PrivateUpdate

@@ -9,12 +9,12 @@ from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from privacy.channel.parties import parties_of
 from privacy.errors import CollegiumError
-from privacy.ledger import note
-from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.cosigned import verify
-from privacy.ledger.cosigner import state
+from privacy.ledger.heads import note
+from privacy.ledger.heads.cosignature import CosigningKeys
+from privacy.ledger.heads.cosigned import verify
+from privacy.ledger.heads.cosigner import state
+from privacy.ledger.heads.watch import Watch
 from privacy.ledger.tree import consistency_proof, leaf_hash, root
-from privacy.ledger.watch import Watch
 from privacy.wire.heads import ConsistencyProof, CosignedHead, HeadsGiven, HeadsShown, HeldHead
 from tests.aggregator.hub import Hub, Members
 

@@ -18,7 +18,7 @@ from aggregator import PACKAGES
 from deploy.release import bundle, image
 from deploy.release.sbom import DebianPackage
 from privacy.errors import ConfigError
-from privacy.ledger.software import code_digest
+from privacy.ledger.facts.software import code_digest
 from privacy.operations import findings
 from privacy.release.checks import checks
 from privacy.release.manifest import Release

@@ -6,7 +6,7 @@ import pytest
 
 from privacy.channel.cosigning_key import FILE, cosigning_keys
 from privacy.errors import IdentityError
-from privacy.ledger import cosigner
+from privacy.ledger.heads import cosigner
 from tests.consortium import Consortium
 
 

@@ -13,8 +13,9 @@ from typer.testing import CliRunner
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState, StorageError
-from privacy.ledger import commands, proof, readings
+from privacy.ledger import commands, readings
 from privacy.ledger.fsck import examine
+from privacy.ledger.heads import proof
 from privacy.ledger.store import Ledger, read
 
 USER = pwd.getpwuid(os.getuid()).pw_name

@@ -7,12 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from privacy.digest import canonical_json
-from privacy.ledger import cosigner, note, readings
-from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.cosigned import Party, Shelf
+from privacy.ledger import readings
 from privacy.ledger.fsck import Finding, examine
+from privacy.ledger.heads import cosigner, note
+from privacy.ledger.heads.cosignature import CosigningKeys
+from privacy.ledger.heads.cosigned import Party, Shelf
+from privacy.ledger.heads.watch import Watch
 from privacy.ledger.store import Ledger, utc_now
-from privacy.ledger.watch import Watch
 
 ORIGIN = "spiffe://demo/silo/alpha"
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from typer.testing import CliRunner
 
 from privacy.errors import CollegiumError, CorruptState, IdentityError
-from privacy.ledger import software
+from privacy.ledger.facts import software
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile
 from privacy.roster import fingerprint

@@ -2,7 +2,7 @@
 
 import pytest
 
-from privacy.ledger.caps import Cap
+from privacy.ledger.budgets.caps import Cap
 from silo_node.approvals import costs, explanation
 from tests.privacy.studies import NAMES, study
 from tests.silo_node.approvals.hospital import NO_DP, OPEN, Site

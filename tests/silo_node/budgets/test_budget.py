@@ -27,9 +27,9 @@ from privacy.errors import (
     StorageError,
     StudyError,
 )
-from privacy.ledger.budget import charged
+from privacy.ledger.budgets.budget import charged
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
 from privacy.ledger.reader import read
 from privacy.ledger.store import Ledger
 from privacy.study import Study, dump, sign

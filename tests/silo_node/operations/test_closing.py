@@ -4,7 +4,7 @@ import pytest
 
 from privacy.dp.events import to_json
 from privacy.errors import AlreadyRunning, CollegiumError, ConfigError, PolicyRefused
-from privacy.ledger.budget import charged
+from privacy.ledger.budgets.budget import charged
 from silo_node import configuration
 from silo_node.approvals import costs
 from tests.silo_node.operations.holding import held

@@ -9,7 +9,7 @@ import pytest
 
 from privacy.channel.parties import parties_of
 from privacy.errors import Unreachable
-from privacy.ledger.cosigned import verify
+from privacy.ledger.heads.cosigned import verify
 from privacy.ledger.reader import read
 from privacy.wire.heads import CosignedHead, HeadsGiven, HeadsShown
 from tests.aggregator.hub import Members

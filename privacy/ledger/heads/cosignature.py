@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey, MLDSA44PublicKey
 
 from privacy.errors import CorruptState
-from privacy.ledger.note import Checkpoint, decode, encode
+from privacy.ledger.heads.note import Checkpoint, decode, encode
 from privacy.signer import Signer
 
 _ED25519, _ML_DSA_44 = b"\x04", b"\x06"

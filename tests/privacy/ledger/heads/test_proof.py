@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pymerkle import InmemoryTree
 
 from privacy.errors import CorruptState
-from privacy.ledger import note, proof
+from privacy.ledger.heads import note, proof
 from privacy.ledger.store import Ledger
 
 ORIGIN = "spiffe://demo/silo/alpha"

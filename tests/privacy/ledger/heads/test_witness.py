@@ -6,8 +6,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.dp.events import DpSgdEvent, to_json
+from privacy.ledger.heads.witness import Charge, Seen, charges, lost
 from privacy.ledger.store import Ledger
-from privacy.ledger.witness import Charge, Seen, charges, lost
 
 ROUND = DpSgdEvent(0.25, 2.0, 3)
 STUDY, OTHER = "ab" * 32, "cd" * 32

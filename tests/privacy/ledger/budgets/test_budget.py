@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from privacy.digest import Json
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, to_json
 from privacy.errors import BudgetExceeded, CorruptState, PolicyRefused
-from privacy.ledger.budget import BudgetFilter, Cap, charged, same_cohort
+from privacy.ledger.budgets.budget import BudgetFilter, Cap, charged, same_cohort
 from privacy.ledger.entry import Entry
 from privacy.ledger.store import Ledger
 

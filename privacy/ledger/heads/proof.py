@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.errors import CorruptState
 from privacy.ledger.entry import Entry
+from privacy.ledger.heads.note import Checkpoint, decode, encode, read_checkpoint
 from privacy.ledger.line import parse
-from privacy.ledger.note import Checkpoint, decode, encode, read_checkpoint
 from privacy.ledger.tree import inclusion_proof, leaf_hash, verify_inclusion
 
 MAGIC = "c2sp.org/tlog-proof@v1"

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent
 from privacy.errors import BudgetExceeded
-from privacy.ledger.budget import BudgetFilter, Cap, charged
+from privacy.ledger.budgets.budget import BudgetFilter, Cap, charged
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
-from tests.privacy.ledger.test_budget import STEP, Accountant, entry, reserved, steps
+from tests.privacy.ledger.budgets.test_budget import STEP, Accountant, entry, reserved, steps
 
 
 def cohort(name: str, *overlaps: str, digest: str = "") -> Entry:

@@ -4,8 +4,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.digest import Json
-from privacy.ledger.audits import refuting
 from privacy.ledger.entry import Entry, make
+from privacy.ledger.facts.audits import refuting
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 

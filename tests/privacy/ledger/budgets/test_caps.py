@@ -7,13 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.digest import Json
 from privacy.errors import CorruptState
-from privacy.ledger.budget import BudgetFilter, Cap
-from privacy.ledger.caps import Request, in_force, settings
+from privacy.ledger.budgets.budget import BudgetFilter, Cap
+from privacy.ledger.budgets.caps import Request, in_force, settings
 from privacy.ledger.reader import read
 from privacy.ledger.store import Ledger
 from privacy.roster import fingerprint
-from tests.privacy.ledger.test_budget import STEP, Accountant
-from tests.privacy.ledger.test_overlap import cohort
+from tests.privacy.ledger.budgets.test_budget import STEP, Accountant
+from tests.privacy.ledger.budgets.test_overlap import cohort
 
 DEFAULT = Cap(8.0, 1e-4)
 OFFICER, STRANGER = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()

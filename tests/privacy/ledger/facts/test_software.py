@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from privacy.ledger import software
+from privacy.ledger.facts import software
 from privacy.ledger.store import Ledger
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from privacy.ledger.certificates import enter
+from privacy.ledger.facts.certificates import enter
 from privacy.ledger.store import Ledger
 
 

@@ -1,9 +1,9 @@
 """A ledger says how a line is protected when it is not by mutual TLS, and when that changes."""
 
-from privacy.ledger import transport
+from privacy.ledger.facts import transport
+from privacy.ledger.facts.transport import MUTUAL, ONE_WAY
 from privacy.ledger.narrative import tell
 from privacy.ledger.store import Ledger
-from privacy.ledger.transport import MUTUAL, ONE_WAY
 
 STUDY, OTHER, TRUSTED = "ab" * 32, "cd" * 32, "ef" * 32
 

@@ -13,10 +13,10 @@ from functools import reduce
 
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent, from_json, merge
 from privacy.errors import BudgetExceeded, PolicyRefused
-from privacy.ledger.caps import Cap, InForce, in_force
-from privacy.ledger.closing import check_open
+from privacy.ledger.budgets.caps import Cap, InForce, in_force
+from privacy.ledger.budgets.overlap import Cohorts, same_cohort
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts, same_cohort
+from privacy.ledger.facts.closing import check_open
 
 __all__ = ["Account", "BudgetFilter", "Cap", "EpsilonOf", "charged", "same_cohort"]
 

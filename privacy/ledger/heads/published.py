@@ -1,7 +1,7 @@
 """The head of a growing ledger as its owner shows it: a signed checkpoint, and proofs that it extends older ones."""
 
-from privacy.ledger import note
-from privacy.ledger.note import Checkpoint
+from privacy.ledger.heads import note
+from privacy.ledger.heads.note import Checkpoint
 from privacy.ledger.store import Ledger
 from privacy.ledger.tree import Frontier, consistency_proof, leaf_hash
 from privacy.signer import Signer

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from privacy.channel import envelope
 from privacy.errors import CorruptState
-from privacy.ledger import cosigner, note
-from privacy.ledger.cosignature import CosigningKeys
-from privacy.ledger.cosigned import Party, Shelf, verify
-from privacy.ledger.published import Published
+from privacy.ledger.heads import cosigner, note
+from privacy.ledger.heads.cosignature import CosigningKeys
+from privacy.ledger.heads.cosigned import Party, Shelf, verify
+from privacy.ledger.heads.published import Published
+from privacy.ledger.heads.watch import Watch
 from privacy.ledger.store import Ledger
 from privacy.ledger.tree import consistency_proof, leaf_hash, root
-from privacy.ledger.watch import Watch
 
 OWNER_KEY = Ed25519PrivateKey.from_private_bytes(b"o" * 32)
 OWNER = Party("spiffe://net/silo/north", OWNER_KEY.public_key().public_bytes_raw())

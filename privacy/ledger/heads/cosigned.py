@@ -10,10 +10,10 @@ from typing import Final
 
 from privacy import durable
 from privacy.errors import CorruptState
-from privacy.ledger.cosignature import cosigned_at
-from privacy.ledger.cosigner import stated
-from privacy.ledger.note import Checkpoint, read_checkpoint
-from privacy.ledger.watch import MAX_COSIGNED, NOTE, STATEMENT, file_stem
+from privacy.ledger.heads.cosignature import cosigned_at
+from privacy.ledger.heads.cosigner import stated
+from privacy.ledger.heads.note import Checkpoint, read_checkpoint
+from privacy.ledger.heads.watch import MAX_COSIGNED, NOTE, STATEMENT, file_stem
 
 FOLDER: Final = "cosigned"
 

@@ -8,8 +8,8 @@ patients under another name, are not touched. Who may close one is not known her
 from collections.abc import Iterable
 
 from privacy.errors import ConfigError, PolicyRefused
+from privacy.ledger.budgets.overlap import Cohorts
 from privacy.ledger.entry import Entry
-from privacy.ledger.overlap import Cohorts
 from privacy.ledger.store import Ledger
 
 

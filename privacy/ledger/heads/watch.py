@@ -12,11 +12,11 @@ from typing import Final
 
 from privacy import durable
 from privacy.errors import CorruptState
-from privacy.ledger.cosignature import CosigningKeys, cosign
-from privacy.ledger.cosigner import state
-from privacy.ledger.note import MAX_NOTE, Checkpoint, read_checkpoint
+from privacy.ledger.heads.cosignature import CosigningKeys, cosign
+from privacy.ledger.heads.cosigner import state
+from privacy.ledger.heads.note import MAX_NOTE, Checkpoint, read_checkpoint
+from privacy.ledger.heads.witness import ROLLED_BACK
 from privacy.ledger.tree import verify_consistency
-from privacy.ledger.witness import ROLLED_BACK
 
 FOLDER: Final = "seen"
 NOTE, STATEMENT, FORK = ".note", ".cosigner", ".fork"

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from privacy.digest import canonical_json
 from privacy.errors import CorruptState
-from privacy.ledger.cosignature import Cosigner, CosigningKeys
+from privacy.ledger.heads.cosignature import Cosigner, CosigningKeys
 
 CONTEXT: Final = b"collegium/v1/cosigner-key\x00"
 MAX_BYTES: Final = 4096

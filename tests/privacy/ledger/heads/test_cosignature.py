@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
 from privacy.errors import CorruptState
-from privacy.ledger import note
-from privacy.ledger.cosignature import Cosigner, CosigningKeys, cosign, cosigned_at
+from privacy.ledger.heads import note
+from privacy.ledger.heads.cosignature import Cosigner, CosigningKeys, cosign, cosigned_at
 
 ORIGIN, NAME, AT = "spiffe://net/silo/north", "spiffe://net/silo/south", 1679315147
 LOG = Ed25519PrivateKey.from_private_bytes(b"l" * 32)
