@@ -5,17 +5,21 @@ sixth of the suite's processor time. They are set aside once; what tests make is
 """
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
 STEP = 10_000
 """New objects after which the youngest are looked at; Python's own 700 are for smaller programs."""
 
-gc.disable()  # until all tests are collected: nearly nothing of what they import is ever garbage
 
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(STEP, 10, 10)
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    gc.disable()  # nearly nothing of what tests import is ever garbage
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(STEP, 10, 10)
+        gc.enable()
