@@ -50,6 +50,7 @@ class Cosigning:
         self._watch = Watch(self.ledger.folder, self.keys)
         self._shelf = Shelf(self.ledger.folder, self._own)
         self._published = Published(self.ledger, self.keys.ed25519)
+        self._statement = state(self.keys)
 
     def exchange(self) -> None:
         """Ask what there is, then give our head and our cosignatures; of an aggregator that does not answer, nothing.
@@ -100,7 +101,7 @@ class Cosigning:
                 held.append(HeldHead(index, head.size))
                 cosigned.append(CosignedHead(index, kept))
         given = tuple(cosigned) if note else ()
-        return HeadsGiven(self.study.digest(), state(self.keys), note, proofs, given, tuple(held))
+        return HeadsGiven(self.study.digest(), self._statement, note, proofs, given, tuple(held))
 
     def _each(self, heads: tuple[HeadT, ...], take: Callable[[Party, HeadT], None]) -> None:
         """Take those of the others; one that cannot be taken is an incident and keeps no other back."""

@@ -2,9 +2,13 @@
 
 The folder `cosigned/`: `<role>-<name>.note`, the owner's checkpoint with both cosignatures of one witness, and
 `<role>-<name>.cosigner`. Whether the ledger extends such a head is for who has the ledger. Nothing here is secret.
+
+Every party meets the same bytes again in each exchange of heads. What was verified is remembered, by all that it was
+verified from, here and in what this calls; what did not hold is looked at anew each time.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +39,7 @@ class Cosigned:
     at: int
 
 
+@lru_cache(maxsize=256)
 def verify(note: str, statement: bytes, owner: Party, witness: Party) -> Cosigned:
     """Check the owner's signature, both cosignatures and the statement about the witness's key.
 

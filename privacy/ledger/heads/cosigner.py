@@ -7,6 +7,7 @@ after a key was lost, stands beside the older one. Secret keys are kept by `priv
 """
 
 import json
+from functools import lru_cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature
@@ -29,6 +30,7 @@ def state(keys: CosigningKeys) -> bytes:
     return canonical_json({**body, "signature": keys.ed25519.sign(CONTEXT + canonical_json(body)).hex()})
 
 
+@lru_cache(maxsize=128)  # the same statement comes with every cosignature of its party
 def stated(data: bytes, name: str, identity: bytes) -> Cosigner:
     """The keys of the party `name`, as its statement says.
 

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -49,6 +50,7 @@ def checkpoint(origin: str, size: int, root: bytes, key: Signer) -> str:
     return f"{text}\n{_MARK}{origin} {encode(signature)}\n"
 
 
+@lru_cache(maxsize=256)  # a watch reads the same few in every exchange of heads
 def read_checkpoint(note: str, key: bytes) -> Checkpoint:
     """What a log's checkpoint says, once its own signature is verified.
 
