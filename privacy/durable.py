@@ -59,6 +59,22 @@ def remove(path: Path) -> None:
         raise storage_error(error, path) from error
 
 
+def destroy(path: Path) -> None:
+    """Overwrite a file with zeros and remove it; that it stays away after a power cut is for `sync_folder`.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+    except OSError as error:
+        raise storage_error(error, path) from error
+
+
 def sync(path: Path) -> None:
     """Make durable what another wrote into a file, and its name.
 

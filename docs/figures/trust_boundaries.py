@@ -3,11 +3,12 @@
 The numbers are those of the port matrix in SECURITY.md. Prints the SVG; `make reference` writes the file.
 """
 
-from data_way import CLEAR, INK, PAPER, SEALED, arrow, bent, box, label, region
+from drawing import CLEAR, INK, OTHER, PAPER, SEALED, arrow, bent, box, label, legend, region, sheet
 
 WIDTH, HEIGHT = 1000, 560
-OTHER, RED = "#e7e3da", "#b3261e"
+RED = "#b3261e"
 LEGEND = ((CLEAR, "sees patients"), (SEALED, "sees ciphertext alone"), (OTHER, "sees neither"))
+ABOUT = "Who connects to whom: archive, silo, proxy, aggregator, people, and the offline authority"
 
 
 def flow(number: int, x: int, y: int) -> str:
@@ -69,23 +70,9 @@ def draw() -> str:
         bent((100, 446), (100, 456), (864, 456), (864, 404)),
         flow(10, 696, 456),
     ]
-    for number, (colour, text) in enumerate(LEGEND):
-        x = 30 + 230 * number
-        parts.append(f'<rect x="{x}" y="516" width="18" height="14" rx="3" fill="{colour}" stroke="{INK}"/>')
-        parts.append(label(x + 28, 528, text))
+    parts += legend(LEGEND, 30, 516, right=230)
     parts.append(label(864, 528, "red: trust boundary", 12, 600, "middle").replace(INK, RED))
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-            'font-family="Helvetica, Arial, sans-serif" role="img" '
-            'aria-label="Who connects to whom: archive, silo, proxy, aggregator, people, and the offline authority">',
-            '<defs><marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
-            f'orient="auto-start-reverse"><path d="M0 0L10 5L0 10z" fill="{INK}"/></marker></defs>',
-            f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{PAPER}"/>',
-            *parts,
-            "</svg>",
-        ]
-    )
+    return sheet(WIDTH, HEIGHT, ABOUT, parts)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ of cohorts cannot be opened, pseudonyms not be traced and no message be signed. 
 disks with wear levelling, snapshots and backups keep of them is not in its power.
 """
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -33,19 +32,6 @@ def found(directory: StateDirectory) -> tuple[Path, ...]:
         last,
     ]
     return tuple(path for path in wanted if path.exists())
-
-
-def destroy(path: Path) -> None:
-    """Overwrite a file with zeros and remove it. Raises StorageError."""
-    try:
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
-        durable.sync_folder(path.parent)
-    except OSError as error:
-        raise durable.storage_error(error, path) from error
 
 
 def decommission(
@@ -88,5 +74,6 @@ def decommission(
         for path in paths:
             if path == paths[-1] and token is not None:
                 token.destroy_all(*keys.USES)
-            destroy(path)
+            durable.destroy(path)
+            durable.sync_folder(path.parent)
     print("done: copies in backups have to be destroyed by whoever keeps them; keep the folder 'ledger'")

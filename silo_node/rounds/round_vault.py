@@ -105,7 +105,7 @@ class RoundVault:
     def clear(folder: Path) -> None:
         """Erase everything: the round has ended."""
         for path in folder.glob("*"):
-            _overwrite_and_unlink(path)
+            durable.destroy(path)
 
     def _read(self, name: str) -> bytes | None:
         path = self.folder / name
@@ -114,15 +114,4 @@ class RoundVault:
     def _forget(self, name: str) -> None:
         path = self.folder / name
         if path.exists():
-            _overwrite_and_unlink(path)
-
-
-def _overwrite_and_unlink(path: Path) -> None:
-    try:
-        with path.open("r+b") as file:
-            file.write(bytes(path.stat().st_size))
-            file.flush()
-            os.fsync(file.fileno())
-        path.unlink()
-    except OSError as error:
-        raise durable.storage_error(error, path) from error
+            durable.destroy(path)

@@ -191,3 +191,18 @@ def test_a_forked_child_keeps_nobody_out(tmp_path: Path) -> None:
                 Ledger.open(tmp_path / "ledger", key)
         with durable.lock(tmp_path), Ledger.open(tmp_path / "ledger", key) as ledger:
             assert len(ledger.entries) == 1
+
+
+def test_what_is_destroyed_was_overwritten_before_its_name_went(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, copy = tmp_path / "key", tmp_path / "same"
+    path.write_bytes(b"secret")
+    copy.hardlink_to(path)
+    durable.destroy(path)
+    assert (path.exists(), copy.read_bytes()) == (False, bytes(6))
+    path.write_bytes(b"secret")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError):
+        durable.destroy(path)
+    assert path.exists()

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from privacy import durable
 from privacy.channel import renewal
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState, IdentityError, PolicyRefused, StorageError
 from privacy.ledger.reader import read
@@ -178,7 +179,7 @@ def test_another_word_destroys_nothing(site: Site, answer: str) -> None:
 
 def test_one_that_was_cut_off_is_finished(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = secrets_of(site)
-    destroy, done = ending.destroy, 0
+    destroy, done = durable.destroy, 0
 
     def failing(path: Path) -> None:
         nonlocal done
@@ -187,9 +188,9 @@ def test_one_that_was_cut_off_is_finished(site: Site, monkeypatch: pytest.Monkey
         done += 1
         destroy(path)
 
-    monkeypatch.setattr(ending, "destroy", failing)
+    monkeypatch.setattr(durable, "destroy", failing)
     assert isinstance(site.run("decommission", "--yes", *WHY).exception, StorageError)
-    monkeypatch.setattr(ending, "destroy", destroy)
+    monkeypatch.setattr(durable, "destroy", destroy)
     assert site.run("decommission", "--yes", *WHY).exit_code == 0
     assert not any(path.exists() for path in paths)
     assert [body["destroyed"] for body in bodies(site, "decommissioned")] == [len(paths), len(paths) - 2]
