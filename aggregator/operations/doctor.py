@@ -1,6 +1,5 @@
 """`collegium-aggregator doctor`: what keeps this aggregator from serving, and how to mend it. Changes nothing."""
 
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
 from privacy.configuration import load
-from privacy.errors import ConfigError, IdentityError
+from privacy.errors import ConfigError
 from privacy.operations import findings, machine, reach, secret_files
 from privacy.operations.findings import Check
 
@@ -39,9 +38,7 @@ def doctor(
         ("status", partial(_status, state)),
     ]
     if at is not None:
-        # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
-        with suppress(IdentityError):
-            checks += findings.in_order(reach.checks(Identity.load(state / "identity"), at))
+        checks += findings.begun("connection", lambda: reach.checks(Identity.load(state / "identity"), at))
     findings.show(findings.examine(checks), as_json=as_json)
 
 

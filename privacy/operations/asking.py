@@ -1,9 +1,10 @@
 """Whether the aggregator takes our calls: a real call as ourselves, of `grpc.health.v1`, and what it says of its clock.
 
 It passes what every call passes there: certificate, expiry, consortium, role, roster, revocation, superseded
-certificates, and on a one-way line who may use one. It says nothing of a study but whether its rounds can go on.
+certificates, and on a one-way line who may use one. A second one asks whether a study is served.
 """
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -14,10 +15,11 @@ import grpc
 
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
-from privacy.errors import Unreachable
+from privacy.errors import ProtocolError, Unreachable
 from privacy.operations import handshake
 from privacy.operations.findings import Check, Doubtful, NotChecked
 from privacy.wire import convert, health
+from privacy.wire.heads import HeadQuery
 from privacy.wire.health import Status
 
 SECONDS = 15.0
@@ -87,6 +89,19 @@ class Asking:
         answer, ended = call.with_call(request, timeout=SECONDS)
         self._ahead = _ahead(ended.trailing_metadata() or (), before, datetime.now(UTC))
         return health.decode_status(answer)
+
+
+def serves(channel: Any, target: str, study_digest: bytes) -> bool:
+    """Whether a study is served there, by a call without effect: what is known of our ledger. Raises what refuses."""
+    request = convert.encode_head_query(HeadQuery(study_digest, secrets.token_bytes(32)))
+    try:
+        with calling(f"the aggregator at {target}"):
+            channel.unary_unary(f"/{_STUDY}/AskHead", bytes, bytes)(request, timeout=SECONDS)
+    except ProtocolError as error:
+        if error.code != "study.unknown":
+            raise
+        return False
+    return True
 
 
 def _ahead(metadata: Any, before: datetime, after: datetime) -> timedelta | None:

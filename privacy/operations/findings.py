@@ -64,6 +64,18 @@ def in_order(checks: Iterable[Check]) -> Iterator[Check]:
         yield name, partial(_step, name, look, failed)
 
 
+def begun(name: str, checks: Callable[[], Iterable[Check]]) -> tuple[Check, ...]:
+    """Checks `in_order`; where not even they can be made, one of this name that fails with what was raised."""
+    try:
+        return tuple(in_order(checks()))
+    except CollegiumError as error:
+        return ((name, partial(_fail, error)),)
+
+
+def _fail(error: CollegiumError) -> str:
+    raise error
+
+
 def _step(name: str, look: Callable[[], str], failed: list[str]) -> str:
     if failed:
         raise NotChecked(f"not looked at, as '{failed[0]}' failed")

@@ -15,7 +15,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.tls import host_and_port
 from privacy.errors import CollegiumError, IdentityError, Unreachable
 from privacy.operations import reach
-from privacy.token.keys import TokenCertificateKey
+from privacy.token.keys import TokenCertificateKey, prove
 
 CLOSED = "peer.closed"
 NO_TLS = "peer.tls"
@@ -59,7 +59,7 @@ def why_closed(identity: Identity, target: str, proxy: str | None, trusted: byte
     """Why a call did not come through to an aggregator with which `look` finds nothing wrong.
 
     Raises:
-        CollegiumError: the line broke in between.
+        CollegiumError: the line broke in between, or the token with our keys does not sign.
     """
     if trusted is not None:
         return Unreachable(
@@ -67,6 +67,7 @@ def why_closed(identity: Identity, target: str, proxy: str | None, trusted: byte
             " port for one-way lines, by TLS 1.3, and take the aggregator's certificate",
             code="peer.proxy",
         )
+    prove(identity.keys.identity, identity.keys.tls)  # gRPC tells nobody what a token refused
     taken = None if isinstance(identity.keys.tls, TokenCertificateKey) else _takes(identity, target, proxy)
     own = identity.certificate
     dates = f"{own.not_valid_before_utc:%Y-%m-%d %H:%M} to {own.not_valid_after_utc:%Y-%m-%d %H:%M} UTC"

@@ -1,12 +1,9 @@
 """`collegium-silo doctor`: what keeps this silo from working, a row a check, and how to mend it.
 
-With `--aggregator` one call of the health service is made as this silo, entered in the log of what left like any other;
-nothing else is written.
+It changes nothing but the log of what left, where what `--aggregator` sends is counted.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,18 +11,13 @@ from typing import Annotated
 
 import typer
 
-from privacy.channel.identity import Identity
 from privacy.channel.member import Role
-from privacy.channel.one_way.line import Way
-from privacy.channel.tls import host_and_port
-from privacy.errors import ConfigError, IdentityError, StorageError
-from privacy.operations import findings, machine, reach
-from privacy.operations.asking import Asking
-from privacy.operations.findings import Check, NotChecked
+from privacy.errors import StorageError
+from privacy.operations import findings, machine
+from privacy.operations.findings import Check
 from silo_node import configuration
 from silo_node.cohorts import archives
-from silo_node.egress.channel import open_channel
-from silo_node.egress.log import EgressLog
+from silo_node.operations.to_aggregator import ToAggregator
 from silo_node.rounds.round_vault import default_folder
 from silo_node.state import PROXY_CA_FILE, SECRET, StateDirectory
 
@@ -46,7 +38,8 @@ def doctor(
         Path | None, typer.Option(help="File that names the image archive, to ask it.", show_default="not checked")
     ] = None,
     study: Annotated[
-        str | None, typer.Option(help="Name of the approved study, for a one-way line (when there are several).")
+        str | None,
+        typer.Option(help="Name of the approved study that the aggregator is to serve (when there are several)."),
     ] = None,
     runtime: Annotated[
         Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
@@ -67,33 +60,10 @@ def doctor(
         ("GPU", gpu),
     ]
     if aggregator is not None:
-        # Not enrolled is told by the check of the name; without our CA there is nobody to recognise.
-        with suppress(IdentityError):
-            checks += findings.in_order(way(directory, directory.identity(), aggregator, study))
+        checks += findings.begun("aggregator", lambda: ToAggregator(directory, aggregator, study).checks())
     if pacs is not None:
         checks.append(("PACS echo", partial(_echo, pacs)))
     findings.show(findings.examine(checks), as_json=as_json)
-
-
-def way(directory: StateDirectory, identity: Identity, target: str, study: str | None) -> Iterator[Check]:
-    """The steps of the way to the aggregator, and the call at its end. Raises ConfigError: not HOST:PORT."""
-    trusted = _trusted(directory)
-    own = directory.proxy()
-    proxy = own or reach.proxy_for(host_and_port(target)[0])
-    yield from reach.checks(identity, target, proxy, trusted)
-
-    @contextmanager
-    def opened() -> Iterator[object]:
-        if directory.root.stat().st_uid != os.geteuid():
-            raise NotChecked("not called, as what is counted as left could then not be written by the silo's own user")
-        one_way, digest, approval = _one_way(directory, identity, study, trusted)
-        with (
-            closing(EgressLog(directory.root, digest, approval)) as egress,
-            closing(open_channel(identity, target, egress, own, one_way)) as channel,
-        ):
-            yield channel
-
-    yield from Asking(identity, target, proxy, trusted, opened).checks()
 
 
 def statement(directory: StateDirectory, now: datetime) -> str:
@@ -150,25 +120,6 @@ def _kind(folder: Path, mounts: Path) -> str:
         if folder.is_relative_to(point) and len(point.parts) >= best:
             best, kind = len(point.parts), after.split(" ")[0]
     return kind
-
-
-def _one_way(
-    directory: StateDirectory, identity: Identity, study: str | None, trusted: bytes | None
-) -> tuple[Way | None, str, str]:
-    """What a one-way line needs of an approved study, and the digests that its messages are counted under."""
-    if trusted is None:
-        return None, "", ""
-    from silo_node.approvals.approval import load_approved  # slow to import, for its accountants
-
-    signed, approved = load_approved(directory.study(directory.chosen(study)), identity.study_key)
-    return Way.of(signed, trusted), signed.digest().hex(), approved.digest
-
-
-def _trusted(directory: StateDirectory) -> bytes | None:
-    """Who vouches for a one-way line; None too where the check of the line tells what is wrong with it."""
-    with suppress(ConfigError):
-        return directory.proxy_authorities() if configuration.read(directory.root).one_way_tls else None
-    return None
 
 
 def _policy(state: Path) -> str:

@@ -21,19 +21,21 @@ from privacy.channel import roster_statement
 from privacy.channel.files import publish
 from privacy.channel.identity import Consortium as Enrolled
 from privacy.errors import CollegiumError, IdentityError, StudyError, Unreachable
-from privacy.study import dump, sign
+from privacy.study import Study, dump, sign
 from silo_node import configuration
 from silo_node.app import app
 from silo_node.approvals import approval
 from silo_node.egress import log
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
-from tests.integration.federation import Federation
+from tests.integration.federation import Federation, make_study
 from tests.privacy.channel.breaking_proxy import BreakingProxy
+from tests.privacy.channel.test_proxy import proxy
 from tests.silo_node.operations.site import POLICY
 
+__all__ = ["proxy"]
 Rows = dict[str, dict[str, Any]]
-CALL, CLOCK = "aggregator", "aggregator's clock"
+CALL, CLOCK, STUDY = "aggregator", "aggregator's clock", "study"
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +78,61 @@ def refused(state: Path, port: int, kind: type[CollegiumError], code: str) -> di
 def test_a_silo_whose_calls_are_taken(federation: Federation, program: Program) -> None:
     state = federation.consortium.state("north")
     rows, ended = examined(state, program.port)
-    assert {row["state"] for row in rows.values()} <= {"ok", "warning"}, rows
+    assert {row["state"] for check, row in rows.items() if check != STUDY} <= {"ok", "warning"}, rows
     assert (rows[CALL]["found"], rows[CLOCK]["state"]) == ("takes our calls and serves", "ok")
     assert ended is None
     sent = list(log.read(state))
     assert [(one.name, one.study) for one in sent] == [("Check", "")], "what doctor sends is counted"
     told = CliRunner().invoke(app, ["what-leaves", "--state", str(state)])
     assert "of no study" in told.stdout
+
+
+def test_which_study_is_served(federation: Federation, program: Program) -> None:
+    state = federation.consortium.state("centre")
+    (state / "silo.yaml").write_text(yaml.safe_dump({"policy": POLICY}))
+    rows, _ = examined(state, program.port)
+    assert (rows[STUDY]["state"], rows[STUDY]["found"]) == ("skipped", "no study is approved here yet")
+    other = make_study(federation.hub, federation.members, rounds=5)
+    approve(federation, state, other.model_copy(update={"name": "another"}))
+    rows, ended = examined(state, program.port)
+    assert (rows[CALL]["state"], rows[STUDY]["code"]) == ("ok", "study.not_served")
+    assert "another" in rows[STUDY]["found"]
+    assert isinstance(ended, StudyError)
+    approve(federation, state)
+    rows, ended = examined(state, program.port)
+    assert (rows[STUDY]["state"], ended) == ("ok", None), "of several approved one is served"
+    assert "'trial'" in rows[STUDY]["found"]
+    rows, _ = examined(state, program.port, "--study", "another")
+    assert rows[STUDY]["code"] == "study.not_served"
+    counted = {(one.name, one.study) for one in log.read(state)}
+    assert {("Check", ""), ("AskHead", federation.study.digest().hex())} <= counted
+
+
+def test_the_call_goes_through_the_proxy_of_the_state_directory(
+    federation: Federation, program: Program, proxy: int
+) -> None:
+    file = federation.consortium.state("north") / "proxy.url"
+    file.touch(0o600)
+    file.write_text(f"http://ward:s3cret@127.0.0.1:{proxy}\n")
+    try:
+        rows, ended = examined(federation.consortium.state("north"), program.port)
+        assert (rows["proxy"]["state"], rows[CALL]["state"], ended) == ("ok", "ok", None)
+        file.write_text(f"http://ward:wrong@127.0.0.1:{proxy}\n")
+        rows, ended = examined(federation.consortium.state("north"), program.port)
+        assert (rows["proxy"]["code"], rows[CALL]["state"]) == ("peer.proxy_login", "skipped")
+        file.chmod(0o644)
+        rows, ended = examined(federation.consortium.state("north"), program.port)
+        assert (rows[CALL]["code"], rows["key permissions"]["code"]) == ("identity.exposed_key", "identity.exposed_key")
+    finally:
+        file.unlink()
+
+
+def test_a_target_that_is_none(federation: Federation) -> None:
+    words = ["doctor", "--state", str(federation.consortium.state("north")), "--aggregator", "https://hub", "--json"]
+    ended = CliRunner().invoke(app, words)
+    rows = json.loads(ended.stdout.splitlines()[0])["checks"]
+    assert rows[-1]["code"] == "config.invalid", "the other checks are done all the same"
+    assert "HOST:PORT" in rows[-1]["found"]
 
 
 def test_a_revoked_silo(federation: Federation, program: Program) -> None:
@@ -204,13 +254,13 @@ def one_way(federation: Federation, program: Program, name: str) -> Iterator[tup
         yield state, port
 
 
-def approve(federation: Federation, state: Path) -> None:
-    source, directory = federation.folder / "study.yaml", StateDirectory(state)
-    source.write_text(dump(sign(federation.study, federation.consortium.authority.study_key)))
-    others = {silo.name: "phone" for silo in federation.study.roster.silos}
-    policy, folder = configuration.read(state).policy, directory.study(federation.study.name)
+def approve(federation: Federation, state: Path, study: Study | None = None) -> None:
+    signed, source, directory = study or federation.study, federation.folder / "study.yaml", StateDirectory(state)
+    source.write_text(dump(sign(signed, federation.consortium.authority.study_key)))
+    others = {silo.name: "phone" for silo in signed.roster.silos}
+    policy, folder = configuration.read(state).policy, directory.study(signed.name)
     with directory.open_ledger(directory.identity()) as ledger:
-        approval.record(source, federation.study, "chest", "Ada Roe", others, policy, folder, ledger)
+        approval.record(source, signed, "chest", "Ada Roe", others, policy, folder, ledger)
 
 
 def test_a_one_way_line_is_called_as_the_study_has_it(federation: Federation, program: Program) -> None:
@@ -222,7 +272,7 @@ def test_a_one_way_line_is_called_as_the_study_has_it(federation: Federation, pr
         assert (rows["TLS"]["state"], rows[CALL]["found"]) == ("ok", "takes our calls and serves")
         assert (rows[CLOCK]["state"], ended) == ("skipped", None)
         names = {one.name for one in log.read(state) if one.study == federation.study.digest().hex()}
-        assert names == {"Begin", "Check"}
+        assert names == {"Begin", "Check", "AskHead"}
 
 
 def test_a_silo_that_may_not_use_one_way_lines(federation: Federation, program: Program) -> None:

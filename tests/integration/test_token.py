@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from privacy.errors import IdentityError
+from privacy.operations import findings
 from privacy.token import session
 from privacy.token.description import KeyReference
 from privacy.token.keys import TokenCertificateKey, TokenSigner
+from silo_node.operations.to_aggregator import ToAggregator
 from silo_node.rounds.global_model import GlobalModel
+from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, run_all
 from tests.softhsm import SoftHsm, hsm
@@ -53,6 +56,18 @@ def test_a_round_with_a_silo_whose_keys_are_in_a_token(
     assert all(isinstance(result, GlobalModel) for result in results), results
     assert len({result.chain for result in results if isinstance(result, GlobalModel)}) == 1
     assert set(signatures.made) == {"north-identity", "north-tls"}
+
+
+def test_doctor_calls_with_a_key_that_is_in_a_token(tmp_path: Path, hsm: SoftHsm) -> None:
+    federation = made(tmp_path, hsm, 1)
+    with federation.serving() as program:
+        directory, target = StateDirectory(tmp_path / "north"), f"localhost:{program.port}"
+        found = {one.check: one for one in findings.examine(ToAggregator(directory, target, None).checks())}
+        assert (found["aggregator"].state, found["aggregator's clock"].state) == (findings.WELL, findings.WELL)
+        hsm.unplug()
+        (one,) = findings.examine([("aggregator", dict(ToAggregator(directory, target, None).checks())["aggregator"])])
+    assert one.error is not None
+    assert one.error.code == "token.unavailable"
 
 
 @pytest.mark.slow
