@@ -48,6 +48,7 @@ from privacy.channel.member import Member
 from privacy.channel.statement_memory import StatementMemory
 from privacy.channel.status import Translation
 from privacy.configuration import load
+from privacy.console import LogJson, WatchAt
 from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
 from privacy.ledger import commands
@@ -196,13 +197,8 @@ def serve(
             show_default="nowhere",
         ),
     ] = None,
-    watch_at: Annotated[
-        str | None,
-        typer.Option(
-            help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"
-        ),
-    ] = None,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Write events as JSON lines to standard error.")] = False,
+    watch_at: WatchAt = None,
+    log_json: LogJson = False,
     port_file: Annotated[Path | None, typer.Option(help="Write the port here once serving.")] = None,
 ) -> None:
     """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""

@@ -7,10 +7,9 @@ import typer
 
 from privacy.channel import enrolment
 from privacy.channel.member import Member, Role
-from privacy.console import emit
+from privacy.console import AsJson, emit
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this aggregator.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def init(

@@ -11,11 +11,19 @@ import pwd
 import sys
 import traceback
 from collections.abc import Mapping
+from typing import Annotated
 
 import typer
 
 from privacy.digest import Json
 from privacy.errors import CollegiumError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+WatchAt = Annotated[
+    str | None,
+    typer.Option(help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"),
+]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Write events as JSON lines to standard error.")]
 
 EX_SOFTWARE = 70
 EX_INTERRUPTED = 130

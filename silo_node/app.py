@@ -8,6 +8,7 @@ import typer
 
 from privacy import console, durable
 from privacy import study as studies
+from privacy.console import AsJson, LogJson, WatchAt
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
 from privacy.ledger.facts.closing import check_open
@@ -17,7 +18,6 @@ from silo_node.audits.audit import audit
 from silo_node.budgets import commands as budget
 from silo_node.cohorts import archives, deidentification
 from silo_node.cohorts import commands as cohort_commands
-from silo_node.cohorts.preview import preview
 from silo_node.operations.decommission import decommission
 from silo_node.operations.doctor import doctor
 from silo_node.operations.revocation import revoke_approval
@@ -29,7 +29,6 @@ from silo_node.state import StateDirectory
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hospital's node of a Collegium consortium.")
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
@@ -39,7 +38,7 @@ ledger_commands = commands.group("collegium-silo")
 app.add_typer(ledger_commands, name="ledger")
 app.command()(cohort_commands.ingest)
 app.add_typer(cohort_commands.app, name="cohort")
-app.command()(preview)
+app.command()(cohort_commands.preview)
 app.command()(audit)
 app.add_typer(budget.app, name="budget")
 app.add_typer(archives.app, name="pacs")
@@ -120,13 +119,8 @@ def run(
     runtime: Annotated[
         Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
     ] = None,
-    watch_at: Annotated[
-        str | None,
-        typer.Option(
-            help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"
-        ),
-    ] = None,
-    log_json: Annotated[bool, typer.Option("--log-json", help="Write events as JSON lines to standard error.")] = False,
+    watch_at: WatchAt = None,
+    log_json: LogJson = False,
 ) -> None:
     """Take part in an approved study to its end; a stopped run goes on where it was.
 

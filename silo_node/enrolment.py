@@ -8,12 +8,11 @@ import typer
 from privacy.channel import enrolment
 from privacy.channel.member import Member, Role
 from privacy.configuration import load
-from privacy.console import emit
+from privacy.console import AsJson, emit
 from privacy.token.description import TokenDescription
 from silo_node import configuration
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def init(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from privacy import console
+from privacy.console import AsJson
 from privacy.errors import ConfigError
 
 KEYS_APART = "identity/ and cosigner.key, which hold keys, are not in it: keep a copy of them apart"
@@ -18,7 +19,7 @@ def backup(
     check: Annotated[
         Path | None, typer.Option(help="Only verify the backup in this folder.", show_default=False)
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Copy ledger, studies and settings while 'serve' runs, and verify the copy; or verify one that is there.
 

@@ -12,6 +12,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
 from privacy.configuration import load
+from privacy.console import AsJson
 from privacy.errors import ConfigError
 from privacy.operations import findings, machine, reach, secret_files
 from privacy.operations.findings import Check
@@ -23,7 +24,7 @@ def doctor(
         str | None,
         typer.Option(help="HOST:PORT where silos dial it, to look at it as they do.", show_default="not checked"),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check all that an aggregator needs, and say how to mend what is wrong. Exits with the first failure's code.
 

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from privacy import console
 from privacy.channel.identity import Identity
+from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read as read_ledger
@@ -25,7 +26,7 @@ WATCH_SECONDS = 2.0
 def status(
     state: Annotated[Path, typer.Option("--state", help="State directory of this aggregator.")],
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """How far the study is, who is awaited, who dropped out. Does not disturb the running program.
 

@@ -8,7 +8,7 @@ import typer
 
 from deploy.consortium import options, study_commands
 from deploy.consortium.authority import Authority
-from deploy.consortium.options import AsJson, Days, Directory, Output, PassphraseFile, opened
+from deploy.consortium.options import Days, Directory, Output, PassphraseFile, opened
 from privacy import console
 from privacy.channel import roster_statement
 from privacy.channel.admission import Admission, Request
@@ -17,6 +17,7 @@ from privacy.channel.files import publish, write_secret
 from privacy.channel.member import Member, Role
 from privacy.channel.roster_statement import Reason, RosterStatement
 from privacy.configuration import load
+from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.errors import ConfigError
 from privacy.token.description import TokenDescription

@@ -21,7 +21,6 @@ PassphraseFile = Annotated[
         show_default="ask, if they have one",
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def words(file: Path | None, *, confirm: bool = False) -> str:

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from deploy.consortium.options import AsJson, Directory, Output, PassphraseFile, opened
+from deploy.consortium.options import Directory, Output, PassphraseFile, opened
 from deploy.consortium.signing import sign_draft
 from privacy import console
 from privacy.channel.files import publish
+from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.study import dump
 

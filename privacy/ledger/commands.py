@@ -13,6 +13,7 @@ import typer
 from privacy import console, durable
 from privacy.channel.identity import CONSORTIUM_FILE, IDENTITY_FILE, Identity
 from privacy.channel.parties import parties_of
+from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.errors import AlreadyRunning, ConfigError, CorruptState, StudyError
 from privacy.ledger import readings
@@ -28,7 +29,6 @@ from privacy.ledger.store import Ledger, utc_now
 from privacy.study import load_signed
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this party.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 By = Annotated[str | None, typer.Option(help="Who does this, for the ledger.", show_default="your user name")]
 FOLDER = "ledger"
 LONGEST = 500

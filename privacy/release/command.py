@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from privacy.console import AsJson
 from privacy.operations import findings
 from privacy.release.checks import checks
 
@@ -21,7 +22,7 @@ def verifying(program: str, packages: Sequence[str]) -> Callable[..., None]:
                 help="Fingerprint of the publisher's key, got from elsewhere than the bundle. May be repeated."
             ),
         ],
-        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+        as_json: AsJson = False,
     ) -> None:
         findings.show(findings.examine(checks(folder, key, packages)), as_json=as_json)
 

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from privacy import console, durable
+from privacy.console import AsJson
 from privacy.digest import Json, canonical_json
 from privacy.errors import PreflightFailed
 from privacy.ledger.facts import software
@@ -58,7 +59,7 @@ def audit(
     state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
     study: Annotated[str | None, typer.Option(help="Name of the approved study (when there are several).")] = None,
     threads: Annotated[int, typer.Option(help="Processor threads.", min=1, max=256)] = 1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Attack this machine's training code with made-up patients: how much does it give away at least?
 

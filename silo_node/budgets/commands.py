@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy import console, durable
 from privacy.channel import passphrase
+from privacy.console import AsJson
 from privacy.errors import ConfigError, IdentityError, PolicyRefused
 from privacy.ledger import reader
 from privacy.ledger.budgets.caps import Cap, Request
@@ -25,7 +26,6 @@ from silo_node.state import StateDirectory
 app = typer.Typer(no_args_is_help=True, help="The privacy budgets of this hospital's cohorts.")
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File that holds the key's passphrase.", show_default="ask")
 ]

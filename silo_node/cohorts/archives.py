@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from privacy import configuration, console, durable
+from privacy.console import AsJson
 
 if TYPE_CHECKING:
     from imaging.sources.archive import Archive
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="The hospital's image archive (PACS).")
 
 Pacs = Annotated[Path, typer.Option("--pacs", help="File that names the archive, see the sample pacs.yaml.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 EVERY_SECONDS = 5.0
 """How often progress is printed."""
 _MEGABYTE = 2**20

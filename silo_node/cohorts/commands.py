@@ -1,4 +1,4 @@
-"""`collegium-silo ingest`, `cohort show` and `cohort close`: making a cohort, looking at it, and closing it for good.
+"""`collegium-silo ingest`, `cohort show`, `cohort close` and `preview`: making a cohort, looking at it, and closing it.
 
 Imports the readers late.
 """
@@ -11,7 +11,10 @@ import typer
 from rich.console import Console
 
 from privacy import console, durable
+from privacy import study as studies
+from privacy.console import AsJson
 from privacy.digest import Json
+from privacy.errors import DataError
 from privacy.ledger.facts import closing
 from silo_node.cohorts import private_folder
 from silo_node.operations.words import By, Reason, checked
@@ -25,7 +28,6 @@ app = typer.Typer(no_args_is_help=True, help="The cohorts of this hospital, for 
 PAGE = "index.html"
 _LISTED = 8
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def ingest(
@@ -128,6 +130,58 @@ def close(
     print(
         f"closed: nothing is trained on cohort '{name}' any more; what was spent stays spent, and its images stay here"
     )
+
+
+def preview(
+    study: Annotated[Path, typer.Argument(help="The signed study.")],
+    cohort: Annotated[str, typer.Option(help="The cohort to look at with the study's eyes.")],
+    state: State,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the pictures.")],
+    most: Annotated[int, typer.Option(help="Images to look at, spread over the cohort.", min=1, max=5000)] = 40,
+    as_json: AsJson = False,
+) -> None:
+    """Draw what a study's network would see of a cohort: images and masks after its transforms. Nothing is sent.
+
+    Example: collegium-silo preview study.yaml --cohort chest -o seen --state /var/lib/collegium
+    """
+    from silo_node.cohorts import preview_page
+    from silo_node.cohorts.ingestion import open_cohort
+    from silo_node.cohorts.preview import look
+    from silo_node.learning import tasks
+
+    private_folder.check(output)
+    directory = StateDirectory(state)
+    signed = studies.load_signed(study, directory.identity().study_key)
+    opened = open_cohort(directory, cohort)
+    tasks.check_cohort(signed, opened)
+    with Console(stderr=True).status("reading"):
+        made = look(signed, opened, most)
+        if made.seen:
+            private_folder.write(output, preview_page.draw(signed, cohort, made))
+    low, high = made.values if made.seen else (None, None)
+    unfit = [f"image {number}: {code}" for number, code in made.unfit]
+    if made.seen:
+        console.emit(
+            {
+                "study": signed.name,
+                "cohort": cohort,
+                "shape": list(made.shape[1:]),
+                "smallest_value": low,
+                "largest_value": high,
+                "images": made.used,
+                "looked_at": len(made.seen) + len(unfit),
+                "do_not_fit": list(unfit),
+                "page": preview_page.PAGE,
+            },
+            as_json=as_json,
+        )
+    if unfit:
+        shown = "; ".join(unfit[:5]) + (f"; and {len(unfit) - 5} more" if len(unfit) > 5 else "")
+        raise DataError(
+            f"{len(unfit)} of {len(made.seen) + len(unfit)} images do not fit the study ({shown}); 'cohort show' has "
+            "them by these numbers: leave them out of the label table and ingest again, or ask for other transforms",
+            code="preview.unfit",
+        )
 
 
 def _figures(cohort: "Cohort", found: "Survey") -> dict[str, Json]:

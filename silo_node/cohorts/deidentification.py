@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from privacy import console, durable
+from privacy.console import AsJson
 from privacy.errors import ConfigError
 from silo_node.imaging_errors import imaging_errors
 from silo_node.state import StateDirectory
 
 if TYPE_CHECKING:
     from imaging.deidentification import Naming, Profile
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def deidentify(

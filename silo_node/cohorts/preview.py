@@ -1,4 +1,4 @@
-"""`collegium-silo preview`: what a study's network would see of a cohort, before anybody approves it.
+"""What a study's network would see of a cohort, before anybody approves it: looked at, not drawn yet.
 
 The images come from `silo_node.learning.examples` by the study's transforms, as training and evaluation get them; so a
 preview cannot differ from them. Nothing is trained, sent or entered in the ledger.
@@ -7,26 +7,18 @@ preview cannot differ from them. Nothing is trained, sent or entered in the ledg
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
 
-from privacy import console
-from privacy import study as studies
 from privacy.errors import DataError
 from privacy.study import Study
-from silo_node.cohorts import private_folder
-from silo_node.state import StateDirectory
 
 if TYPE_CHECKING:
     from imaging.cohorts.cohort import Cohort
     from imaging.cohorts.survey import Place
     from imaging.sheets.picture import Slice
-
-PAGE: Final = "index.html"
 
 
 @dataclass(frozen=True)
@@ -68,57 +60,6 @@ class Preview:
     def values(self) -> tuple[float, float]:
         """Smallest and largest value of all that was seen."""
         return min(seen.low for seen in self.seen), max(seen.high for seen in self.seen)
-
-
-def preview(
-    study: Annotated[Path, typer.Argument(help="The signed study.")],
-    cohort: Annotated[str, typer.Option(help="The cohort to look at with the study's eyes.")],
-    state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="New folder for the pictures.")],
-    most: Annotated[int, typer.Option(help="Images to look at, spread over the cohort.", min=1, max=5000)] = 40,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Draw what a study's network would see of a cohort: images and masks after its transforms. Nothing is sent.
-
-    Example: collegium-silo preview study.yaml --cohort chest -o seen --state /var/lib/collegium
-    """
-    from silo_node.cohorts import preview_page
-    from silo_node.cohorts.ingestion import open_cohort
-    from silo_node.learning import tasks
-
-    private_folder.check(output)
-    directory = StateDirectory(state)
-    signed = studies.load_signed(study, directory.identity().study_key)
-    opened = open_cohort(directory, cohort)
-    tasks.check_cohort(signed, opened)
-    with Console(stderr=True).status("reading"):
-        made = look(signed, opened, most)
-        if made.seen:
-            private_folder.write(output, preview_page.draw(signed, cohort, made))
-    low, high = made.values if made.seen else (None, None)
-    unfit = [f"image {number}: {code}" for number, code in made.unfit]
-    if made.seen:
-        console.emit(
-            {
-                "study": signed.name,
-                "cohort": cohort,
-                "shape": list(made.shape[1:]),
-                "smallest_value": low,
-                "largest_value": high,
-                "images": made.used,
-                "looked_at": len(made.seen) + len(unfit),
-                "do_not_fit": list(unfit),
-                "page": PAGE,
-            },
-            as_json=as_json,
-        )
-    if unfit:
-        shown = "; ".join(unfit[:5]) + (f"; and {len(unfit) - 5} more" if len(unfit) > 5 else "")
-        raise DataError(
-            f"{len(unfit)} of {len(made.seen) + len(unfit)} images do not fit the study ({shown}); 'cohort show' has "
-            "them by these numbers: leave them out of the label table and ingest again, or ask for other transforms",
-            code="preview.unfit",
-        )
 
 
 def look(study: Study, cohort: "Cohort", most: int) -> Preview:

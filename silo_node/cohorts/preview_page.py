@@ -8,8 +8,9 @@ from imaging.cohorts.portrait import LOCAL
 from imaging.sheets import page, picture
 from imaging.sheets.page import Tile
 from privacy.study import Study
-from silo_node.cohorts.preview import PAGE, Preview
+from silo_node.cohorts.preview import Preview
 
+PAGE: Final = "index.html"
 _PER_SHEET: Final = 24
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from privacy.channel.member import Role
+from privacy.console import AsJson
 from privacy.errors import StorageError
 from privacy.operations import findings, machine
 from privacy.operations.findings import Check
@@ -44,7 +45,7 @@ def doctor(
     runtime: Annotated[
         Path | None, typer.Option(help="Memory-backed folder for a round's secrets.", show_default="in /dev/shm")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check everything that a silo needs, and say how to mend what is wrong. Exits with the first failure's code.
 

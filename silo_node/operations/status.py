@@ -14,6 +14,7 @@ import typer
 
 from privacy import console
 from privacy import study as studies
+from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
 from privacy.ledger.facts.closing import closed
@@ -39,7 +40,7 @@ AWAITED: Mapping[str, str] = {
 
 def status(
     state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """How far this silo is, what it waits for, and what is left of budget and certificate. Does not disturb it.
 

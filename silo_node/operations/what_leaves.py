@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from privacy import console
+from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.errors import ConfigError
 from privacy.ledger.entry import Entry
@@ -78,7 +79,7 @@ def what_leaves(
     state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
     study: Annotated[str | None, typer.Option(help="Only this study: its name, or 8 digits of its digest.")] = None,
     since: Annotated[str | None, typer.Option(help="Only from this day or instant on (UTC), as 2026-03-01.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Every class of message that left this hospital: when, how many bytes, under which approval.
 
