@@ -5,10 +5,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.e2e.nursery import Nursery
+from tests.e2e import commands
+from tests.e2e.commands import Ended
+from tests.e2e.mortal import Order
+from tests.e2e.nursery import LIGHT, Forked, Nursery
 from tests.e2e.relay import Relay
 from tests.e2e.scene import SILOS, Copied, Scene, end, ledger, leftovers
 
@@ -102,6 +106,29 @@ def hasty(four: Scene, shared: Path) -> Scene:
 def nursery() -> Iterator[Nursery]:
     with Nursery() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def light() -> Iterator[Nursery]:
+    with Nursery(LIGHT) as started:
+        yield started
+
+
+@pytest.fixture
+def quick(light: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    """This test's commands are forked from a nursery; whole studies, and `test_commands`, start them as installed."""
+    installed = commands.run
+
+    def run(name: str, *arguments: object, patience: float = commands.PATIENCE, **wrapped: Any) -> Ended:
+        if any(wrapped.values()):
+            return installed(name, *arguments, patience=patience, **wrapped)
+        return light.run(name, *arguments, patience=patience)
+
+    def start(log: Path, name: str, *arguments: object) -> Forked:
+        return light.start(log, Order(), *arguments, program=name)
+
+    monkeypatch.setattr(commands, "run", run)
+    monkeypatch.setattr(commands, "start", start)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-PROGRAMS = {"silo": "silo_node.app", "aggregator": "aggregator.app"}
+from tests.e2e.programs import APPS
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Order:
 
 def run(order: Order, program: str, arguments: list[str]) -> None:
     """Be that program from here on."""
-    main = importlib.import_module(PROGRAMS[program]).main
+    main = importlib.import_module(APPS[program]).main
     if order.notes is not None:
         note_in(Path(order.notes))
     if order.place is not None:

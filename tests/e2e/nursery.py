@@ -1,8 +1,9 @@
-"""Processes of silos that need not import torch again: forked from one that has, each the real program from then on.
+"""Processes of our programs that need not import torch again: forked from one that has, the real program from then on.
 
-A silo's start costs seconds of processor time, nearly all of it imports; a test with four silos and a restart would
-wait for them and for little else. `python -m tests.e2e.nursery` imports once, then forks a process for each line that
-it is given, and tells how each ended. It opens no channel, file or thread itself. When it ends, so do its children.
+A program's start costs seconds of processor time, nearly all of it imports; a test with four silos and a restart, or
+with commands that are refused, would wait for them and for little else. `python -m tests.e2e.nursery MODULES...`
+imports once, then forks a process for each line that it is given, and tells how each ended. It opens no channel, file
+or thread itself. When it ends, so do its children.
 """
 
 import ctypes
@@ -17,9 +18,11 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 
 from tests.e2e import commands, mortal
+from tests.e2e.commands import PATIENCE, Ended
 from tests.e2e.mortal import Order
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +37,9 @@ HEAVY = (
     ),
     *("silo_node.app", "silo_node.program", "silo_node.learning.learner"),
 )
+"""For silos that train."""
+LIGHT = ("silo_node.app", "silo_node.program", "silo_node.export", "aggregator.app", "deploy.consortium.app")
+"""For commands that are refused: what they import before they could train."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -69,14 +75,17 @@ class Forked:
 
 
 class Nursery:
-    """A context in which silos can be started."""
+    """A context in which programs can be started that need not import `modules` again."""
+
+    def __init__(self, modules: Sequence[str] = HEAVY) -> None:
+        self._modules = modules
 
     def __enter__(self) -> "Nursery":
         self.ended: dict[int, int] = {}
         self._started: list[int] = []
         self._told = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.e2e.nursery"],
+            [sys.executable, "-m", "tests.e2e.nursery", *self._modules],
             cwd=ROOT,
             env=commands.ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -91,10 +100,19 @@ class Nursery:
         self._process.stdin.close()
         self._process.wait(120)
 
-    def start(self, log: Path, order: Order, *arguments: object) -> Forked:
-        """Start `collegium-silo`; it says what it says to `log`.out and `log`.err."""
+    def run(self, name: str, *arguments: object, patience: float = PATIENCE) -> Ended:
+        """Run `collegium-NAME` to its end, as `commands.run` does."""
+        with TemporaryDirectory(prefix="collegium-nursery-") as folder:
+            log = Path(folder) / "said"
+            code = self.start(log, Order(), *arguments, program=name).wait(patience)
+            said = [log.with_suffix(end).read_text(encoding="utf-8") for end in (".out", ".err")]
+        return Ended((commands.program(f"collegium-{name}"), *(str(argument) for argument in arguments)), code, *said)
+
+    def start(self, log: Path, order: Order, *arguments: object, program: str = "silo") -> Forked:
+        """Start `collegium-PROGRAM`; it says what it says to `log`.out and `log`.err."""
         assert self._process.stdin is not None
-        line = {"log": str(log), "order": order.text(), "arguments": [str(argument) for argument in arguments]}
+        words = [program, *(str(argument) for argument in arguments)]
+        line = {"log": str(log), "order": order.text(), "words": words}
         print(json.dumps(line), file=self._process.stdin, flush=True)
         with self._told:
             assert self._told.wait_for(lambda: self._started, 300), "the nursery does not answer"
@@ -115,7 +133,7 @@ class Nursery:
 
 def main() -> None:
     """Fork what is asked for, and be it in the child."""
-    for name in HEAVY:
+    for name in sys.argv[1:]:
         importlib.import_module(name)
     waiting, children = b"", set[int]()
     while True:
@@ -129,7 +147,7 @@ def main() -> None:
                 asked = json.loads(line)
                 pid = os.fork()
                 if pid == 0:
-                    become(Path(asked["log"]), Order.of(asked["order"]), asked["arguments"])
+                    become(Path(asked["log"]), Order.of(asked["order"]), asked["words"])
                     return
                 children.add(pid)
                 print("started", pid, flush=True)
@@ -143,15 +161,15 @@ def main() -> None:
     os._exit(0)  # what was imported takes long to take apart, and nothing of it is to be written
 
 
-def become(log: Path, order: Order, arguments: Sequence[str]) -> None:
-    """Be a silo's process, as if it had been started by a shell."""
+def become(log: Path, order: Order, words: Sequence[str]) -> None:
+    """Be a program's process, as if it had been started by a shell."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     for number, (path, flags) in enumerate(
         [(Path(os.devnull), os.O_RDONLY)]
         + [(log.with_suffix(end), os.O_WRONLY | os.O_APPEND | os.O_CREAT) for end in (".out", ".err")]
     ):
         os.dup2(os.open(path, flags, 0o600), number)
-    mortal.run(order, "silo", list(arguments))
+    mortal.run(order, words[0], list(words[1:]))
 
 
 if __name__ == "__main__":

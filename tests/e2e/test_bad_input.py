@@ -49,7 +49,7 @@ from tests.e2e.scene import (
     wait,
 )
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 NORTH = SILOS[0]
 
 
