@@ -9,21 +9,36 @@ from pathlib import Path
 
 from privacy.channel.identity import Identity
 
-DATA, HEADERS, RESET, SETTINGS, PING, WINDOW = 0, 1, 3, 4, 6, 8
+DATA, HEADERS, RESET, SETTINGS, PING, WINDOW, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 END_STREAM, END_HEADERS, ACK = 1, 4, 1
 
 
 class Line:
-    """One connection; `call` opens streams on it, `frame` sends what it is told."""
+    """One connection; `call` opens streams on it, `send` sends what it is told.
 
-    def __init__(self, line: ssl.SSLSocket) -> None:
+    The limits of the server hold from when they are acknowledged; one that does not is `deaf`.
+    """
+
+    def __init__(self, line: ssl.SSLSocket, *, deaf: bool = False) -> None:
         self._line, self._next = line, 1
         self._line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS, 0, 0))
+        if not deaf:
+            self._line.recv(4096)  # which begins with them
+            self._line.sendall(_frame(SETTINGS, ACK, 0))
 
     def call(self, method: str, more: bytes = b"") -> int:
         """Send the headers of a call, and `more` in the same write; the number of its stream."""
         stream, self._next = self._next, self._next + 2
         self._line.sendall(_frame(HEADERS, END_HEADERS, stream, _block(method)) + more)
+        return stream
+
+    def call_with(self, method: str, name: str, value: str, times: int) -> int:
+        """Send the headers of a call, with a piece of metadata so many times; the number of its stream."""
+        stream, self._next = self._next, self._next + 2
+        block = _block(method) + _field(name, value) * times
+        first, *more = (block[at : at + 16_000] for at in range(0, len(block), 16_000))
+        frames = [_frame(HEADERS, 0, stream, first), *(_frame(CONTINUATION, 0, stream, part) for part in more)]
+        self._line.sendall(b"".join(frames) + _frame(CONTINUATION, END_HEADERS, stream))
         return stream
 
     def reset_many(self, method: str, count: int) -> None:
@@ -59,7 +74,7 @@ class Line:
 
 
 @contextmanager
-def connected(identity: Identity, port: int) -> Iterator[Line]:
+def connected(identity: Identity, port: int, *, deaf: bool = False) -> Iterator[Line]:
     """A connection of a member."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -72,7 +87,7 @@ def connected(identity: Identity, port: int) -> Iterator[Line]:
         socket.create_connection(("127.0.0.1", port), 10) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as line,
     ):
-        yield Line(line)
+        yield Line(line, deaf=deaf)
 
 
 def message(size: int, claimed: int | None = None) -> bytes:
@@ -93,7 +108,8 @@ def _block(method: str) -> bytes:
         "content-type": "application/grpc",
         "te": "trailers",
     }
-    return b"".join(
-        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-        for name, value in headers.items()
-    )
+    return b"".join(_field(name, value) for name, value in headers.items())
+
+
+def _field(name: str, value: str) -> bytes:
+    return b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()

@@ -162,6 +162,30 @@ def test_a_claim_of_four_gibibytes_is_refused_before_anything_is_allocated(
         assert echo.calls == 0
 
 
+def test_a_call_with_much_metadata_is_refused_and_kept_by_nobody(any_line: None, hub: Identity, silo: Identity) -> None:
+    process = psutil.Process()
+    with serving(hub) as (port, echo), connected(silo, port) as line:
+        before = process.memory_info().rss
+        for _ in range(10):
+            line.call_with("/t.Echo/Unary", "x-a", "v", 100_000)
+            assert line.read(b"grpc-status\x018")
+        assert process.memory_info().rss - before < 20 * MEBIBYTE
+        assert echo.calls == 0
+
+
+def test_a_line_that_does_not_acknowledge_the_limits_is_closed(
+    any_line: None, hub: Identity, silo: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it does, gRPC lets it have calls and metadata without them."""
+    options = dict(tls.SERVER_OPTIONS)
+    assert options["grpc.http2.settings_timeout"] <= 10_000
+    monkeypatch.setattr(tls, "SERVER_OPTIONS", tuple((options | {"grpc.http2.settings_timeout": 300}).items()))
+    with serving(hub) as (port, _), connected(silo, port, deaf=True) as line:
+        start = time.monotonic()
+        assert not line.read(b"what never comes")
+        assert time.monotonic() - start < 5
+
+
 @pytest.mark.slow
 def test_a_message_in_a_million_tiny_frames_takes_little_memory(any_line: None, hub: Identity, silo: Identity) -> None:
     process = psutil.Process()
