@@ -35,7 +35,7 @@ from privacy.wire.heads import (
     HeadsShown,
     ShownHead,
 )
-from privacy.wire.messages import KeyGrant
+from privacy.wire.keys import KeyGrant
 
 
 class HeadBoard:

@@ -10,7 +10,7 @@ from aggregator.storage.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import bodies
-from privacy.wire.messages import KeyGrant, KeyRequest
+from privacy.wire.keys import KeyGrant, KeyRequest
 from privacy.wire.requests import Board, Phase
 from privacy.wire.sets import key_request_digest
 

@@ -17,7 +17,8 @@ from aggregator.storage.store import StudyStore
 from privacy.channel.envelope import Signed
 from privacy.errors import IdentityError, ProtocolError
 from privacy.wire import bodies
-from privacy.wire.messages import Advertise, Close, KeyGrant, KeyRequest, Reject, Shares, Sign, Unmask, Unopenable
+from privacy.wire.keys import KeyGrant, KeyRequest
+from privacy.wire.messages import Advertise, Close, Reject, Shares, Sign, Unmask, Unopenable
 from privacy.wire.snapshots import SnapshotOffer, SnapshotRequest
 
 REPLAYED_ROUNDS = 2

@@ -15,7 +15,7 @@ from privacy.digest import integer, protocol_hash
 from privacy.errors import ProtocolError
 from privacy.secagg.hybrid import HybridKey, seal
 from privacy.study import Study
-from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.sets import key_request_digest
 
 GROUP_SECRET_BYTES = 32

@@ -21,7 +21,7 @@ from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import Epoch, KeyMaterial
 from privacy.study import Study
 from privacy.wire import bodies
-from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.requests import Phase
 from silo_node.connection.client import AggregatorClient
 from silo_node.rounds.roster_watch import RosterWatch

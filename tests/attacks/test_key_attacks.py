@@ -17,7 +17,7 @@ from privacy.he.keyholder import KeyHolder
 from privacy.secagg.hybrid import HybridKey, seal
 from privacy.secagg.keygrant import KeyMaterial, announce, binding, hash_request
 from privacy.wire import bodies
-from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.requests import AwaitRequest, Board, Phase
 from silo_node.rounds.agent import Agent
 from silo_node.rounds.global_model import GlobalModel

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from imaging.tasks import ranking
 from privacy.update import UpdateLayout
 from privacy.wire import bodies
-from privacy.wire.messages import KeyGrant
+from privacy.wire.keys import KeyGrant
 from silo_node.rounds.agent import Agent
 from tests.attacks.stage import Stage, codes, stage_of
 from tests.integration.federation import BINS, MadeUpLearner

@@ -18,7 +18,8 @@ from privacy.channel.limits import BUSY
 from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError, Unreachable
 from privacy.ledger.store import Ledger
 from privacy.wire import bodies
-from privacy.wire.messages import Abandon, Close, KeyAnnounce, KeyGrant, KeyRequest, Reject, Sign, Survivors
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.messages import Abandon, Close, Reject, Sign, Survivors
 from privacy.wire.requests import AwaitRequest, Phase
 from privacy.wire.sets import key_request_digest, share_set_digest
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context

@@ -13,7 +13,7 @@ from privacy.he.params import PRIMES, CiphertextParams
 from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import Epoch, KeyMaterial, announce, grant, hash_request, open_grant, request
 from privacy.wire.bodies import encode_body, open_signed
-from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 
 PARAMS = CiphertextParams(4096, PRIMES[4096, 48], 16, 3)
 EPOCH = Epoch(b"\1" * 32, 1, b"\2" * 32, steward=2, silos=3)

@@ -14,14 +14,12 @@ from privacy.wire.heads import (
     HeldHead,
     ShownHead,
 )
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES, MAX_FRAME_BYTES
 from privacy.wire.messages import (
     Abandon,
     Advertise,
     Close,
-    KeyAnnounce,
-    KeyGrant,
-    KeyRequest,
     LedgerHead,
     Reject,
     ShareBox,

@@ -7,7 +7,7 @@ import pytest
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
-from privacy.wire import heads, messages, requests, snapshots
+from privacy.wire import heads, keys, messages, requests, snapshots
 from privacy.wire.heads import (
     MAX_COSIGNED_BYTES,
     MAX_NOTE_BYTES,
@@ -21,6 +21,7 @@ from privacy.wire.heads import (
     HeldHead,
     ShownHead,
 )
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.limits import (
     BOX_C_BYTES,
     BOX_S_BYTES,
@@ -34,9 +35,6 @@ from privacy.wire.messages import (
     Abandon,
     Advertise,
     Close,
-    KeyAnnounce,
-    KeyGrant,
-    KeyRequest,
     LedgerHead,
     Reject,
     ShareBox,
@@ -203,7 +201,7 @@ def test_what_is_out_of_range_is_refused(message: Any, changes: dict[str, Any]) 
 def test_messages_are_frozen() -> None:
     kinds = [
         kind
-        for module in (messages, requests, snapshots, heads)
+        for module in (messages, keys, requests, snapshots, heads)
         for kind in vars(module).values()
         if is_dataclass(kind) and kind.__module__ == module.__name__
     ]

@@ -13,7 +13,7 @@ from privacy.secagg.hybrid import HybridKey
 from privacy.secagg.keygrant import Epoch, KeyMaterial
 from privacy.wire import bodies
 from privacy.wire.heads import HeadAnswer
-from privacy.wire.messages import KeyAnnounce, KeyGrant, KeyRequest
+from privacy.wire.keys import KeyAnnounce, KeyGrant, KeyRequest
 from privacy.wire.requests import Board, Phase
 from silo_node.rounds.key_epoch import KeyEpoch
 from silo_node.rounds.progress import Progress
