@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health` on the aggregator's own port, for its peers: behind TLS, roles and limits like any call.
+"""`grpc.health.v1.Health` on the aggregator's ports, for its peers: behind TLS, roles and limits like any call.
 
 Two names have a status. The server, "": as `/readyz` has it (`aggregator.operations.readiness`). The study's service,
 `collegium.v1.Aggregator`: that, and that its rounds can go on. Probes that have no certificate ask `/livez` and

@@ -54,13 +54,14 @@ class Processes:
     Args:
         programs: folder that holds the commands.
         logs: folder for what they print, readable by the owner only.
-        environment: added to this process's own.
+        environment: added to this process's own, but for what that sets of the commands for a consortium outside.
     """
 
     def __init__(self, programs: Path, logs: Path, environment: Mapping[str, str]) -> None:
         self._programs = programs
         self._logs = logs
-        self._environment = {**os.environ, **environment}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("COLLEGIUM_")}
+        self._environment = {**ours, **environment}
         self._children: list[Child] = []
         self._deferring = False
         self._interrupted = False

@@ -275,6 +275,12 @@ def test_a_one_way_line_is_called_as_the_study_has_it(federation: Federation, pr
         assert names == {"Begin", "Check", "AskHead"}
 
 
+def test_the_port_of_one_way_lines_is_not_the_other_one(federation: Federation, program: Program) -> None:
+    assert program.one_way is not None
+    row = refused(federation.consortium.state("north"), program.one_way.port, IdentityError, "one_way.port")
+    assert "other port" in row["mend"]
+
+
 def test_a_silo_that_may_not_use_one_way_lines(federation: Federation, program: Program) -> None:
     with one_way(federation, program, "west") as (state, port):
         approve(federation, state)

@@ -59,6 +59,19 @@ def test_steps_run_and_their_output_is_kept(programs: Path, tmp_path: Path) -> N
     assert [child.output.read_text() for child in children] == ["one\n", "two\n", "three\n"]
 
 
+def test_what_is_set_for_a_real_consortium_is_not_the_sandboxs(
+    programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLLEGIUM_PASSPHRASE_FILE", "passphrase.txt")
+    monkeypatch.setenv("PLAIN", "kept")
+    (programs / "env").symlink_to("/usr/bin/env")
+    with Processes(programs, tmp_path / "logs", {"MORE": "added"}) as processes:
+        (child,) = processes.run([Step("env", "env", ())])
+    said = child.output.read_text().splitlines()
+    assert {"PLAIN=kept", "MORE=added"} <= set(said)
+    assert not any(line.startswith("COLLEGIUM_") for line in said)
+
+
 def test_a_failing_step_ends_the_others_and_its_last_words_are_shown(programs: Path, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     with (
