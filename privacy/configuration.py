@@ -104,6 +104,8 @@ def _explain(error: ValidationError, lines: dict[tuple[str | int, ...], int], na
         known = known[:-1]
     where = f"{name} line {lines.get(known, 1)}"
     key = ".".join(str(part) for part in location) or "the document"
+    # A key comes from whoever wrote the file, for instance a silo's request: it must not speak to the terminal.
+    key = "".join(letter if letter.isprintable() else "?" for letter in key[:100])
     if first["type"] == "extra_forbidden":
         return f"{where}: unknown key '{key}'; remove it or correct its spelling"
     return f"{where}: {key}: {first['msg']}"

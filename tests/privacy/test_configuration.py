@@ -114,6 +114,19 @@ def test_the_value_of_a_wrong_entry_is_not_repeated() -> None:
     assert "hunter2" not in refusal(b"count: hunter2\ninner:\n  rate: 1.0\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"count": 3, "inner": {"rate": 1.0}, "\\u001b]52;c;eA==\\u0007": 1}',
+        'count: 3\ninner:\n  rate: 1.0\n  "\\e[2J\\u202e": 1\n',
+    ],
+)
+def test_a_key_of_a_stranger_does_not_speak_to_the_terminal(text: str) -> None:
+    message = refusal(text.encode())
+    assert "unknown key" in message
+    assert message.isprintable()
+
+
 @given(st.binary(max_size=200))
 def test_garbage_never_raises_anything_else(data: bytes) -> None:
     with pytest.raises(ConfigError):
