@@ -35,10 +35,22 @@ def publish(directory: Path, *, pdf: bool) -> None:
 
 
 def page(record: Record, signatures: Sequence[Signature]) -> str:
-    """The page of a record and the signatures under it."""
+    """The page of a record and the signatures under it.
+
+    Raises:
+        CorruptState: parts of the record, each of its form, do not fit together.
+    """
+    from jinja2 import TemplateError
+
     from compliance import render
 
-    return render.html(record, signatures)
+    try:
+        return render.html(record, signatures)
+    except (ArithmeticError, AttributeError, LookupError, TemplateError, TypeError, ValueError) as error:
+        raise CorruptState(
+            "the record contradicts itself, so that no page can be made of it; ask for the report again",
+            code="report.record",
+        ) from error
 
 
 def printed(directory: Path, record: Record, signatures: Sequence[Signature], data: bytes) -> bytes:

@@ -34,7 +34,8 @@ def load(path: Path, model: type[ModelT]) -> ModelT:
         ConfigError: the file is missing, too large, not YAML, or does not fit `model`.
     """
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(
             f"cannot read {path.name}: {error.strerror}; check the file name and its permissions",

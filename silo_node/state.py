@@ -71,7 +71,8 @@ class StateDirectory:
         """The certificates (PEM) in `proxy-ca.pem`, which vouch for one-way lines. Raises ConfigError: none there."""
         path = self.root / PROXY_CA_FILE
         try:
-            data = path.read_bytes()[: files.MAX_BYTES]
+            with path.open("rb") as file:
+                data = file.read(files.MAX_BYTES)
             x509.load_pem_x509_certificates(data)
         except (OSError, ValueError) as error:
             raise ConfigError(

@@ -115,7 +115,7 @@ def check(connection: sqlite3.Connection, steps: Sequence[Step]) -> int:
         StorageError: a newer version wrote it.
     """
     if connection.execute("PRAGMA quick_check(1)").fetchall() != [("ok",)]:
-        raise _damaged()
+        raise damaged()
     version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     if version > len(steps):
         raise StorageError(
@@ -137,12 +137,15 @@ def typed() -> Iterator[None]:
         raise
     except sqlite3.DatabaseError as error:
         raise _error(error) from error
+    except UnicodeDecodeError as error:  # of a name or a text that quotes what is damaged
+        raise damaged() from error
 
 
 def _error(error: sqlite3.DatabaseError) -> CollegiumError:
-    code = error.sqlite_errorcode & 0xFF
+    # The module's own errors have no code: what is stored is no UTF-8.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return _damaged()
+        return damaged()
     if code == sqlite3.SQLITE_FULL:
         return StorageError(
             "cannot write the study's database: no space left; nothing half-written was kept: free some space, then "
@@ -155,7 +158,8 @@ def _error(error: sqlite3.DatabaseError) -> CollegiumError:
     )
 
 
-def _damaged() -> CorruptState:
+def damaged() -> CorruptState:
+    """What a database that is not as it was written is told as."""
     return CorruptState(
         "the study's database is damaged; restore the state directory from a backup", code="state.database"
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aggregator.storage.database import Database, Row
+from aggregator.storage.database import Database, Row, damaged
 from aggregator.storage.frame_files import FrameFiles
 from aggregator.storage.plain_files import bring_forward
 from aggregator.storage.schema import KEYS, SNAPSHOT, STEPS
@@ -197,7 +197,10 @@ class RoundStore:
     def get_set(self, name: str) -> tuple[int, ...] | None:
         """Who is in a frozen set, or None when it was never frozen."""
         found = self._one("SELECT members FROM frozen_set WHERE (place, name) = (?, ?)", name)
-        return tuple(int(silo) for silo in json.loads(found[0])) if found else None
+        try:
+            return tuple(int(silo) for silo in json.loads(found[0])) if found else None
+        except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+            raise damaged() from error
 
     def scrub(self) -> None:
         """Drop all ciphertext frames, once no silo needs them to check and open the sum; headers and seeds stay."""

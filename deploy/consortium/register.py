@@ -20,12 +20,15 @@ from privacy.errors import IdentityError
 from privacy.learning import Name
 from privacy.roster import Hex32
 
+LAST_SECOND = 253402300799
+"""Of the year 9999."""
+
 
 class Token(Strict):
     """An invitation for one role and name, until `expires` (seconds since 1970, UTC)."""
 
     token: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{43}$")]
-    expires: int
+    expires: Annotated[int, Field(ge=0, le=LAST_SECOND)]
 
 
 class Registered(Strict):

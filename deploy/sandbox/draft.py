@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from privacy.errors import ConfigError
+from privacy.errors import ConfigError, DataError
 
 TEMPLATE = Path(__file__).parents[1] / "samples" / "study.yaml"
 COHORT = "chest"
@@ -38,7 +38,9 @@ def make(template: Path, silos: tuple[str, ...], choices: Choices) -> dict[str, 
     try:
         study: dict[str, Any] = yaml.safe_load(template.read_text(encoding="utf-8"))
         training, privacy, evaluation, model = (study[key] for key in ("training", "privacy", "evaluation", "model"))
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        if not all(isinstance(part, dict) for part in (training, privacy, evaluation, model)):
+            raise TypeError("a part is no mapping")
+    except (OSError, yaml.YAMLError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise ConfigError(f"{template.name} is not a study draft; compare it with deploy/samples/study.yaml") from error
     if choices.rounds is not None:
         training["rounds"] = choices.rounds
@@ -77,9 +79,15 @@ def planned_lot(sources: tuple[Path, ...], sampling_rate: float) -> int:
 
     A sandbox may count its patients, as all of them are on this machine. A real study states a
     planned number, since a counted one depends on patients.
+
+    Raises:
+        DataError: there is no table with a column `split`.
     """
     counts = []
     for source in sources:
-        with (source / "labels.csv").open(newline="", encoding="utf-8") as file:
-            counts.append(sum(row["split"] == "train" for row in csv.DictReader(file)))
+        try:
+            with (source / "labels.csv").open(newline="", encoding="utf-8") as file:
+                counts.append(sum(row["split"] == "train" for row in csv.DictReader(file)))
+        except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+            raise DataError("labels.csv is missing or no table with a column 'split'; correct it") from error
     return max(1, int(float(f"{sampling_rate * sum(counts) / len(counts):.2g}")))

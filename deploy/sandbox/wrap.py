@@ -17,16 +17,20 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from pydicom import dcmread
 
 from deploy.sandbox.dicom import Device, Person, write
 from deploy.sandbox.scanner import SCANNERS
+from imaging.volumes import pictures
+from imaging.volumes.rejection import MAX_PIXELS
 from privacy.errors import DataError
 
 SPLITS = ("train", "val", "test")
 SYNONYMS = {"validation": "val"}
 SHARES = (0.7, 0.1, 0.2)
+FORMATS = ("BMP", "JPEG", "PNG", "TIFF")
+"""Of pictures; Pillow would run other programs for some."""
 
 
 class Partition(StrEnum):
@@ -83,12 +87,15 @@ def wrap(source: Path, destination: Path, silos: tuple[str, ...], partition: Par
 
 
 def _read(table: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
-        if missing:
-            raise DataError(f"{table.name} has no column '{missing[0]}'; it needs {', '.join(columns)}")
-        records = list(reader)
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            missing = [column for column in columns if column not in (reader.fieldnames or ())]
+            if missing:
+                raise DataError(f"{table.name} has no column '{missing[0]}'; it needs {', '.join(columns)}")
+            records = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{table.name} is no table in UTF-8; save it again") from error
     if not records:
         raise DataError(f"{table.name} has no rows; list the patients in it")
     return records
@@ -173,9 +180,11 @@ def _grey(source: Path, name: str, line: int) -> NDArray[np.uint16]:
     if not path.is_relative_to(source.resolve()):
         raise DataError(f"line {line} of manifest.csv points out of its folder; give file names below it")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(f"line {line} of manifest.csv: the image has more than {MAX_PIXELS} pixels")
             return np.asarray(image.convert("L"), dtype=np.uint16)
-    except (OSError, UnidentifiedImageError) as error:
+    except pictures.ERRORS as error:
         raise DataError(f"line {line} of manifest.csv: the file is missing or not an image") from error
 
 

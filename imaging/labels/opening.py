@@ -1,44 +1,18 @@
 """Opens DICOM label files (SEG, RTSTRUCT, SR), which come from outside: bounded, and without quoting them in errors."""
 
-import struct
-import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 
-import pydicom
 from pydicom import Dataset, FileDataset, dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from imaging import bounded
+from imaging import bounded, foreign
 from imaging.errors import ImagingError
 
 MAX_FILE_BYTES = 2**30
 """A larger label file is refused unread."""
-
-_DEFLATED = DeflatedExplicitVRLittleEndian.encode()
-_FOREIGN = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    InvalidDicomError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 
 
 @dataclass(frozen=True)
@@ -71,8 +45,7 @@ def read(path: Path, kinds: frozenset[str]) -> FileDataset:
     if len(data) > MAX_FILE_BYTES:
         raise ImagingError(f"a label file is larger than {MAX_FILE_BYTES} bytes", "label_file.too_large")
     with reading():
-        # dcmread would inflate a deflated file whole, to any size.
-        if _DEFLATED in data[:4096] and read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED.decode():
+        if foreign.is_deflated(data):
             raise ImagingError("a label file is deflated as a whole; store it in another syntax", "label_file.kind")
         dataset = dcmread(BytesIO(data))
         if str(dataset.get("SOPClassUID", "")) not in kinds:
@@ -88,12 +61,11 @@ def reading() -> Iterator[None]:
         ImagingError: `label_file.malformed`, or as the body raised it.
     """
     try:
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-            warnings.simplefilter("ignore")
+        with foreign.silenced():
             yield
     except ImagingError:
         raise
-    except _FOREIGN:
+    except foreign.ERRORS:
         raise ImagingError("a label file does not follow the standard; make it again", "label_file.malformed") from None
 
 

@@ -16,9 +16,9 @@ from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client.web import DICOMwebClient
-from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 
+from imaging import foreign
 from imaging.errors import ImagingError
 from imaging.sources.archive import DicomWeb, FetchFailed, Received, RemoteSeries
 from imaging.sources.credentials import private, public, token
@@ -136,7 +136,7 @@ class DicomWebArchive:
         while True:
             with _search_errors():
                 page = search(*place, limit=PAGE, offset=len(seen), **about)
-            fresh = [result for result in page if _value(result, key) not in seen]
+                fresh = [result for result in page if _value(result, key) not in seen]
             seen.update(_value(result, key) for result in fresh)
             yield from fresh
             if not fresh:
@@ -199,9 +199,10 @@ def _fetch_errors() -> Iterator[None]:
 
 def _received(data: bytes) -> Received:
     try:
-        meta = read_partial(BytesIO(data[:META_BYTES]), stop_when=lambda *_: True).file_meta
-        return Received(str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), data)
-    except (InvalidDicomError, AttributeError, EOFError, KeyError, NotImplementedError, TypeError, ValueError):
+        with foreign.silenced():
+            meta = read_partial(BytesIO(data[:META_BYTES]), stop_when=lambda *_: True).file_meta
+            return Received(str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), data)
+    except foreign.ERRORS:
         raise FetchFailed(
             "the archive sent something that is no DICOM file; ask its operator", "archive.answer"
         ) from None

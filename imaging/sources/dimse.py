@@ -28,6 +28,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
+from imaging import foreign
 from imaging.errors import ImagingError
 from imaging.sources.archive import Dimse, FetchFailed, Received, RemoteSeries, Tls
 from imaging.sources.credentials import private, public
@@ -318,5 +319,11 @@ def _context(tls: Tls | None, base: Path, protocol: int) -> ssl.SSLContext | Non
 
 
 def _text(answer: Dataset, keyword: str) -> str | None:
-    value = answer.get(keyword)
-    return None if value is None or str(value).strip(" \0") == "" else str(value).strip(" \0")
+    """A value of an answer, which is only decoded now. Raises FetchFailed where it does not follow the standard."""
+    try:
+        with foreign.silenced():
+            value = answer.get(keyword)
+            found = "" if value is None else str(value).strip(" \0")
+    except foreign.ERRORS:
+        raise FetchFailed("the archive's answer cannot be read; ask its operator", "archive.answer") from None
+    return found or None

@@ -9,13 +9,14 @@ import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from imaging import bounded, foreign
 from imaging.errors import ImagingError
 
 DICOMDIR = "DICOMDIR"
@@ -102,17 +103,23 @@ def _listed(folder: Path) -> Iterator[FoundFile]:
 def _referenced(path: Path) -> list[tuple[str, ...]]:
     """The Referenced File IDs of all records in use, in the order of the directory."""
     try:
-        if path.stat().st_size > MAX_DICOMDIR_BYTES:
+        data = bounded.read(path, MAX_DICOMDIR_BYTES)
+        if len(data) > MAX_DICOMDIR_BYTES:
             raise ValueError("too large")
-        dataset = dcmread(path)
-        if dataset.file_meta.MediaStorageSOPClassUID != MediaStorageDirectoryStorage:
-            raise ValueError("another SOP class")
-        names = []
-        for record in dataset.DirectoryRecordSequence:
-            name = record.get("ReferencedFileID")
-            if name and record.get("RecordInUseFlag", 0xFFFF) != 0:
-                names.append(tuple(str(part) for part in name) if isinstance(name, MultiValue) else (str(name),))
-    except (AttributeError, EOFError, InvalidDicomError, KeyError, NotImplementedError, TypeError, ValueError):
+        with foreign.silenced():
+            if foreign.is_deflated(data):
+                raise ValueError("a syntax that PS3.10 8.6 does not allow")
+            dataset = dcmread(BytesIO(data))
+            if dataset.file_meta.MediaStorageSOPClassUID != MediaStorageDirectoryStorage:
+                raise ValueError("another SOP class")
+            names = []
+            for record in dataset.DirectoryRecordSequence:
+                name = record.get("ReferencedFileID")
+                if name and record.get("RecordInUseFlag", 0xFFFF) != 0:
+                    names.append(tuple(str(part) for part in name) if isinstance(name, MultiValue) else (str(name),))
+    except OSError:
+        raise
+    except foreign.ERRORS:
         raise ImagingError(
             "the DICOMDIR is not readable as one; copy the whole medium again", "dicomdir.malformed"
         ) from None

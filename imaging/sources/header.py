@@ -8,17 +8,16 @@ values, are dropped.
 
 import io
 import os
-import struct
-import warnings
 import zlib
 from dataclasses import dataclass, field
 
-import pydicom.config
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from imaging import foreign
 
 WINDOW = 64 * 2**10
 MAX_WINDOW = 64 * 2**20
@@ -38,19 +37,6 @@ _LAST = 0x0020_000E
 _CHARACTER_SET = Tag("SpecificCharacterSet")
 _LONGEST = 1024
 """Characters of a value; the longest that is allowed among those read here has 64."""
-_FOREIGN = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
 _DEFLATED = DeflatedExplicitVRLittleEndian.encode()
 _PLAIN = ExplicitVRLittleEndian.encode().ljust(len(_DEFLATED), b"\0")
 _INFLATION = 16
@@ -118,13 +104,12 @@ def _parse(data: bytes, whole: int) -> Header | None:
         return reached
 
     try:
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-            warnings.simplefilter("ignore")
+        with foreign.silenced():
             dataset = read_partial(io.BytesIO(_inflated(data)), stop_when=stop, specific_tags=[*_TAGS, _CHARACTER_SET])
             values = [_text(dataset.get(keyword)) for keyword in _KEYWORDS]
     except InvalidDicomError:
         raise HeaderRejected("header.not_dicom") from None
-    except _FOREIGN:
+    except foreign.ERRORS:
         if len(data) == whole:
             return None
         raise HeaderRejected("header.malformed") from None

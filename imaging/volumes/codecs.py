@@ -8,7 +8,7 @@ in a process of their own (`isolation`).
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from types import MappingProxyType
@@ -25,6 +25,7 @@ from imaging.volumes.isolation import PROCESS, DecoderDied
 from imaging.volumes.rejection import MAX_PIXELS, MAX_VOXELS, MIN_SIDE, ImageRejected, Rejection
 
 NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian})
+_BITS_IN_ORDER = NATIVE - {uid.ExplicitVRBigEndian}
 
 _LIBJPEG = ("pylibjpeg", "pylibjpeg-libjpeg")
 _OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
@@ -172,9 +173,26 @@ def _frames(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: boo
 
 
 def _here(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:
+    if dataset.BitsAllocated == 1 and dataset.file_meta.TransferSyntaxUID in _BITS_IN_ORDER:
+        return _bits(dataset, wanted or range(frame_count(dataset)))
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     decoded = decoder.iter_array(dataset, indices=wanted or None, raw=not colour, decoding_plugin=plugin)
     return (frame for frame, _ in decoded)
+
+
+def _bits(dataset: Dataset, wanted: Iterable[int]) -> Iterator[NDArray[Any]]:
+    """Frames of a bit a pixel, which follow each other without a gap (PS3.5 8.1.1): one may begin amid a byte.
+
+    pydicom 3.0 begins each at the byte that it begins in.
+    """
+    shape, data = (int(dataset.Rows), int(dataset.Columns)), np.frombuffer(dataset.PixelData, np.uint8)
+    size = shape[0] * shape[1]
+    for index in wanted:
+        begin, skipped = divmod(index * size, 8)
+        there = np.unpackbits(data[begin : begin + (skipped + size + 7) // 8], bitorder="little")
+        if there.size < skipped + size:
+            raise ImageRejected(Rejection.TRUNCATED)
+        yield there[skipped : skipped + size].reshape(shape)
 
 
 def _elsewhere(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:

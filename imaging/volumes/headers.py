@@ -4,52 +4,25 @@ Sizes are checked before memory is taken, and a deflated file is refused before 
 judged here.
 """
 
-import logging
-import struct
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
-import pydicom.config
 from pydicom import Dataset, dcmread
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.filereader import read_dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
-from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from imaging import bounded
+from imaging import bounded, foreign
 from imaging.volumes import rejection
 from imaging.volumes.rejection import ImageRejected, Rejection
-
-# What pydicom and its dependencies were seen to raise on damaged files, and what such code can raise.
-_FOREIGN = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
-# Their messages quote values of the file, and go to standard error where a program configures no logging.
-for _library in ("highdicom", "openjpeg", "pydicom", "pylibjpeg", "rle"):
-    logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
-
-_DEFLATED = DeflatedExplicitVRLittleEndian.encode("ascii")
 
 
 @contextmanager
 def foreign_errors() -> Iterator[None]:
     """Turn what pydicom raises into a rejection, and silence its warnings: both quote the file's values."""
     try:
-        with warnings.catch_warnings(), pydicom.config.disable_value_validation():
-            warnings.simplefilter("ignore")
+        with foreign.silenced():
             yield
     except ImageRejected:
         raise
@@ -57,7 +30,7 @@ def foreign_errors() -> Iterator[None]:
         raise ImageRejected(Rejection.NOT_DICOM) from None
     except EOFError:
         raise ImageRejected(Rejection.TRUNCATED) from None
-    except _FOREIGN:
+    except foreign.ERRORS:
         raise ImageRejected(Rejection.MALFORMED) from None
 
 
@@ -88,11 +61,8 @@ def parse(data: bytes, *, pixels: bool) -> Dataset:
     """
     if data[128:132] != b"DICM":
         raise ImageRejected(Rejection.NOT_DICOM)
-    # dcmread would inflate a deflated file whole, to any size. Its meta information names the syntax.
-    if _DEFLATED in data:
-        meta = read_dataset(BytesIO(data[132:]), False, True, stop_when=lambda tag, vr, length: tag.group != 2)
-        if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            raise ImageRejected(Rejection.SYNTAX)
+    if foreign.is_deflated(data):
+        raise ImageRejected(Rejection.SYNTAX)
     dataset = dcmread(BytesIO(data), stop_before_pixels=not pixels)
     if not dataset.file_meta.get("TransferSyntaxUID"):
         raise ImageRejected(Rejection.NOT_DICOM)

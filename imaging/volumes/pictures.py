@@ -29,8 +29,7 @@ _SIGNATURES = {_PNG: "PNG", b"\xff\xd8\xff": "JPEG"}
 _GREY = frozenset({"L", "I;16"})
 _EXIF_ORIENTATION = 0x0112
 
-# What Pillow and its plugins raise on damaged files.
-_FOREIGN = (
+ERRORS = (
     ArithmeticError,
     AttributeError,
     EOFError,
@@ -45,6 +44,7 @@ _FOREIGN = (
     struct.error,
     zlib.error,
 )
+"""What Pillow and its plugins raise on damaged files."""
 
 
 def read(path: Path, colour: Colour = "reject") -> tuple[Volume, ...]:
@@ -85,7 +85,7 @@ def _pixels(data: bytes, kind: str, colour: Colour) -> tuple[NDArray[Any], str]:
                 mode = image.mode
     except ImageRejected:
         raise
-    except _FOREIGN:
+    except ERRORS:
         raise ImageRejected(Rejection.PICTURE) from None
     if mode == "RGB":
         return values.luminance(pixels), mode

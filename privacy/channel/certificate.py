@@ -60,7 +60,7 @@ def member_of(certificate: x509.Certificate) -> Member:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType, ValueError):
         uris = []
     return Member.from_uri(uris[0] if len(uris) == 1 else "")
 
@@ -96,7 +96,7 @@ def check_issued(certificate: x509.Certificate, authority: x509.Certificate) -> 
             raise ValueError("not a CA")
         certificate.verify_directly_issued_by(authority)
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (InvalidSignature, ValueError, TypeError, x509.ExtensionNotFound) as error:
+    except (InvalidSignature, ValueError, TypeError, x509.DuplicateExtension, x509.ExtensionNotFound) as error:
         raise IdentityError(
             "the certificate was issued by another consortium; use the admission of the consortium you enrolled with",
             code="identity.foreign",

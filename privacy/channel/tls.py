@@ -191,25 +191,31 @@ class _Renewed:
 
     def __init__(self, identity: Identity, folder: Path | None) -> None:
         self._served, self._folder = identity.certificate_pem, folder
-        self._refused = b""
+        self._found: Identity | None = None
+        self._seen, self._told = b"", False
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:
         if self._folder is None:
             return None
-        data = b""
         try:
             data = (self._folder / CERTIFICATE_FILE).read_bytes()
-            if data in (self._served, self._refused):
+            if data == self._served:
                 return None
-            found = Identity.load(self._folder)
-            _require(found, Role.AGGREGATOR)
-            found.check_dates()
+            if data != self._seen:
+                self._seen, self._found, self._told = data, None, False
+                found = Identity.load(self._folder)
+                _require(found, Role.AGGREGATOR)
+                self._found = found
+            if self._found is None:
+                return None
+            self._found.check_dates()  # again each time: the clock may have been behind
         except (CollegiumError, OSError) as error:
-            self._refused = data
-            _log.error("the aggregator's new certificate is not used: %s", error)
+            if not self._told:
+                _log.error("the aggregator's new certificate is not used: %s", error)
+            self._told = True
             return None
-        self._served, self._refused = data, b""
-        return _configuration(found)
+        self._served = data
+        return _configuration(self._found)
 
 
 def _client_credentials(identity: Identity) -> grpc.ChannelCredentials:

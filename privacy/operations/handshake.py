@@ -10,6 +10,7 @@ import ssl
 from datetime import UTC, datetime
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from privacy.channel.identity import Identity
 from privacy.channel.tls import host_and_port
@@ -39,7 +40,7 @@ def look(identity: Identity, target: str, proxy: str | None, trusted: bytes | No
     context.set_alpn_protocols(["h2"])
     try:
         with reach.line(target, proxy) as line, context.wrap_socket(line, server_hostname=host) as secured:
-            shown = _certificate(secured)
+            shown = certificate(secured.getpeercert(binary_form=True))
             if secured.selected_alpn_protocol() != "h2":
                 raise Unreachable(
                     f"what answers at {target} does not speak HTTP/2, which gRPC needs; have the proxy pass HTTP/2 on,"
@@ -173,7 +174,8 @@ def _older(target: str, proxy: str | None) -> str | None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     try:
         with reach.line(target, proxy) as line, context.wrap_socket(line) as secured:
-            return f"{secured.version()}, with a certificate issued by {_issuer(_certificate(secured))}"
+            shown = certificate(secured.getpeercert(binary_form=True))
+            return f"{secured.version()}, with a certificate issued by {_issuer(shown)}"
     except (OSError, ValueError, CollegiumError):
         return None
 
@@ -182,7 +184,7 @@ def _shown(target: str, proxy: str | None) -> x509.Certificate | None:
     host, _ = host_and_port(target)
     try:
         with reach.line(target, proxy) as line, _trusting().wrap_socket(line, server_hostname=host) as secured:
-            return _certificate(secured)
+            return certificate(secured.getpeercert(binary_form=True))
     except (OSError, ValueError, CollegiumError):
         return None
 
@@ -194,8 +196,21 @@ def _trusting() -> ssl.SSLContext:
     return context
 
 
-def _certificate(secured: ssl.SSLSocket) -> x509.Certificate:
-    return x509.load_der_x509_certificate(secured.getpeercert(binary_form=True) or b"")
+def certificate(der: bytes | None) -> x509.Certificate:
+    """What a stranger shows, once all that is told of it can be read: OpenSSL takes some that `cryptography` does not.
+
+    Raises:
+        IdentityError: it cannot.
+    """
+    try:
+        shown = x509.load_der_x509_certificate(der or b"")
+        _ = (_issuer(shown), _names(shown), shown.not_valid_after_utc, shown.not_valid_before_utc)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise IdentityError(
+            "what is shown there is a certificate that cannot be read; ask who runs what answers there",
+            code="identity.malformed",
+        ) from error
+    return shown
 
 
 def _issuer(shown: x509.Certificate) -> str:
@@ -206,7 +221,7 @@ def _names(shown: x509.Certificate) -> str:
     try:
         found = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
-    except (ValueError, x509.ExtensionNotFound):
+    except (ValueError, x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
         names = []
     return _printable(", ".join(names)) or "no name at all"
 

@@ -72,7 +72,9 @@ def read(state: Path) -> Live | None:
     try:
         match json.loads(data):
             case {"said": dict(said), "time": str(time), "process": {"pid": int(pid), "started": str(started)}}:
-                return Live(said, datetime.fromisoformat(time), bool(started) and _started(pid) == started)
+                at = datetime.fromisoformat(time)
+                if at.tzinfo is not None:
+                    return Live(said, at, bool(started) and _started(pid) == started)
     except (ValueError, RecursionError):
         pass
     raise CorruptState(f"{FILE} is damaged; remove it, the running program writes it again", code="status.damaged")

@@ -68,11 +68,20 @@ class GlobalModel:
             ranges = Ranges(tuple(powers.tolist()))
             members = tuple(int(index) for index in json.loads(metadata.get("members", "[]")))
             model = cls(optimizer, ranges, int(metadata["round"]), chain, Outcome(metadata["outcome"]), members)
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+            tensors = len(powers) if layout is None else len(layout.tensors)
+        except (
+            ArithmeticError,
+            KeyError,
+            OSError,
+            RecursionError,
+            SafetensorError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise CorruptState("the stored model is damaged; restore the state directory from a backup") from error
         shape = (weights.size if layout is None else layout.parameters,)
         sound = weights.shape == shape and all(vector.shape in (shape, (0,)) for vector in vectors[1:])
-        sound &= powers.dtype == np.int8 and powers.shape == (len(powers) if layout is None else len(layout.tensors),)
+        sound &= powers.dtype == np.int8 and powers.shape == (tensors,)
         if not sound or any(vector.dtype != np.float64 for vector in vectors) or len(chain) != 32:
             raise CorruptState("the stored model does not fit the study; restore the state directory from a backup")
         return model

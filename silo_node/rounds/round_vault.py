@@ -64,9 +64,16 @@ class RoundVault:
         durable.write(self.folder / "secrets", secrets.to_bytes())
 
     def secrets(self) -> RoundSecrets | None:
-        """The stored b, k and c, if they are still there."""
+        """The stored b, k and c, if they are still there.
+
+        Raises:
+            CorruptState: they are damaged.
+        """
         data = self._read("secrets")
-        return None if data is None else RoundSecrets.from_bytes(data)
+        try:
+            return None if data is None else RoundSecrets.from_bytes(data)
+        except ValueError as error:
+            raise CorruptState("the secrets of this round are damaged; the round is sat out") from error
 
     def keep_message(self, name: str, message: Signed) -> None:
         """Store a signed message before it is sent, so that a repeat is the same bytes."""

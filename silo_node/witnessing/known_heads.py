@@ -42,7 +42,7 @@ class Known:
             told = json.loads(folder.rolled_back.read_bytes())
             heads = tuple(Seen(str(h["party"]), int(h["size"]), bytes.fromhex(h["root"])) for h in told["heads"])
             return cls(heads, int(told["closed"]), int(told["newest_round"]), int(told["opened"]))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ArithmeticError, KeyError, RecursionError, TypeError, ValueError) as error:
             raise CorruptState("what the witnesses said is damaged; run the silo again to ask them anew") from error
 
     def compare(self, records: RoundRecords, folder: StudyDirectory) -> None:

@@ -101,7 +101,7 @@ class SeenHeads:
                 for one, size, root in told
             ]
             return tuple(head for one, head in read if one in places)
-        except (ValueError, KeyError, TypeError, ProtocolError) as error:
+        except (ArithmeticError, KeyError, ProtocolError, RecursionError, TypeError, ValueError) as error:
             raise CorruptState(
                 f"'{self.folder.seen_heads.name}' of the study is damaged; restore it, or remove it to go on without"
             ) from error

@@ -76,14 +76,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in asked.targets or TARGETS:
         with tempfile.TemporaryDirectory() as folder:
             call = f"import tests.fuzz.__main__ as f; f.fuzz({name!r}, {asked.seconds}, f.Path({folder!r}))"
-            done = subprocess.run([sys.executable, "-c", call], capture_output=True, text=True, check=False)
-            executed = [line.split()[-1] for line in done.stderr.splitlines() if "number_of_executed_units" in line]
+            done = subprocess.run(
+                [sys.executable, "-c", call],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+            executed = [line.split()[-1] for line in done.stdout.splitlines() if "number_of_executed_units" in line]
             well = "FAILED" if done.returncode else "ok"
             print(f"{well:<7} {name:<24} {(executed or ['?'])[0]:>9} inputs", flush=True)
             if done.returncode:
                 failed.append(name)
-                said = [line for line in done.stderr.splitlines() if not line.startswith("INFO:")]
-                print("\n".join(said[-40:]), flush=True)
+                told = [line for line in done.stdout.splitlines() if not line.startswith("INFO:")]
+                print("\n".join(told[-40:]), flush=True)
             elif asked.keep:
                 keep(name, Path(folder))
     if failed:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from aggregator.configuration import AggregatorConfig
-from privacy.configuration import parse
 from privacy.errors import CollegiumError
 from privacy.ledger import fsck, line, reader
 from privacy.ledger.heads import note, proof
@@ -16,8 +14,7 @@ from privacy.ledger.store import Ledger
 from privacy.release import manifest
 from privacy.release.manifest import Release, ReleasedFile
 from privacy.roster import fingerprint
-from privacy.study import SignedStudy, dump, sign
-from silo_node.configuration import SiloConfig
+from privacy.study import dump, sign
 from tests.fuzz.target import Target
 from tests.privacy.studies import study
 
@@ -87,15 +84,6 @@ def as_text(read: Callable[[str], object], data: bytes) -> object:
     return read(data.decode("utf-8", "replace"))
 
 
-def sample(name: str) -> Callable[[], Iterator[bytes]]:
-    """A sample configuration."""
-
-    def seeds() -> Iterator[bytes]:
-        yield (SAMPLES / name).read_bytes()
-
-    return seeds
-
-
 def ledger_file(name: str) -> Callable[[], Iterator[bytes]]:
     """A file of a sound ledger."""
 
@@ -131,14 +119,6 @@ TARGETS = (
     ),
     Target("ledger-proof", partial(as_text, lambda text: proof.verify(text, PUBLIC)), REFUSES, proofs),
     Target("checkpoint", partial(as_text, lambda text: note.read_checkpoint(text, PUBLIC)), REFUSES, checkpoints),
-    Target("study", partial(parse, model=SignedStudy, name="study.yaml"), REFUSES, studies, 16384),
-    Target("silo-configuration", partial(parse, model=SiloConfig, name="silo.yaml"), REFUSES, sample("silo.yaml")),
-    Target(
-        "aggregator-configuration",
-        partial(parse, model=AggregatorConfig, name="aggregator.yaml"),
-        REFUSES,
-        sample("aggregator.yaml"),
-    ),
     Target(
         "release-list",
         partial(read_release, manifest.MANIFEST),

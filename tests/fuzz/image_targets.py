@@ -5,9 +5,11 @@ import zlib
 from collections.abc import Iterator
 from functools import partial
 from io import BytesIO
+from itertools import chain
 
 import numpy as np
 from PIL import Image
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import JPEG2000Lossless, RLELossless
 
 from imaging.bundles import definition
@@ -33,10 +35,16 @@ class Names:
     """Stands in for the site's pseudonyms."""
 
     def patient(self, patient_id: str) -> str:
-        return f"p{zlib.crc32(patient_id.encode())}"
+        return f"p{zlib.crc32(patient_id.encode('utf-8', 'surrogateescape'))}"
 
     def uid(self, uid: str) -> str:
-        return f"2.25.{zlib.crc32(uid.encode())}"
+        return f"2.25.{zlib.crc32(uid.encode('utf-8', 'surrogateescape'))}"
+
+    def file(self, relative: str) -> str:
+        return f"f{zlib.crc32(relative.encode())}"
+
+    def days(self, patient_id: str, at_most: int) -> int:
+        return 1 + zlib.crc32(patient_id.encode("utf-8", "surrogateescape")) % at_most
 
 
 def a_slice() -> Iterator[bytes]:
@@ -47,6 +55,17 @@ def a_slice() -> Iterator[bytes]:
             dataset.compress(syntax)
         dataset.save_as(buffer, enforce_file_format=True)
         yield buffer.getvalue()
+
+
+def in_a_jp2() -> Iterator[bytes]:
+    """A slice whose codestream is within boxes, as some archives have them."""
+    dataset, buffer = Series(slices=1, rows=32, columns=32).file(0), BytesIO()
+    dataset.compress(JPEG2000Lossless)
+    (stream,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    boxes = b"\0\0\0\x0cjP  \r\n\x87\n" + (len(stream) + 8).to_bytes(4, "big") + b"jp2c"
+    dataset.PixelData = encapsulate([boxes + stream])
+    dataset.save_as(buffer, enforce_file_format=True)
+    yield buffer.getvalue()
 
 
 def volumes(data: bytes) -> object:
@@ -85,7 +104,7 @@ def of_sample(name: str) -> Iterator[bytes]:
 
 TARGETS = (
     Target("dicom-header", partial(in_file, lambda path: header.read(str(path)), "x.dcm"), REFUSES, a_slice, 8192),
-    Target("dicom-volume", volumes, REFUSES, a_slice, 8192, WIDE),
+    Target("dicom-volume", volumes, REFUSES, lambda: chain(a_slice(), in_a_jp2()), 8192, WIDE),
     Target("nifti", nifti.read, REFUSES, a_nifti, megabytes=WIDE),
     Target("png", partial(in_file, pictures.read, "x.png"), REFUSES, partial(pictures_of, "PNG"), megabytes=WIDE),
     Target("jpeg", partial(in_file, pictures.read, "x.jpg"), REFUSES, partial(pictures_of, "JPEG"), megabytes=WIDE),

@@ -1,5 +1,6 @@
 """All targets by name."""
 
-from tests.fuzz import disk_targets, image_targets, wire_targets
+from tests.fuzz import disk_targets, document_targets, image_targets, label_targets, state_targets, wire_targets
 
-TARGETS = {target.name: target for target in (*wire_targets.TARGETS, *disk_targets.TARGETS, *image_targets.TARGETS)}
+MODULES = (wire_targets, disk_targets, document_targets, state_targets, image_targets, label_targets)
+TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -12,9 +13,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from grpc_health.v1 import health_pb2 as pb
 from hypothesis import Phase, find, settings
 from hypothesis import strategies as st
 
+from aggregator.renewals import Renewals
 from privacy.channel import enrolment, roster_statement
 from privacy.channel.admission import Request, check_request
 from privacy.channel.envelope import sign
@@ -26,16 +29,26 @@ from privacy.configuration import parse
 from privacy.errors import CollegiumError
 from privacy.he import frames
 from privacy.he.params import CiphertextParams
-from privacy.wire import bodies, convert, exchange, renewals
+from privacy.wire import bodies, convert, exchange, health, renewals
 from privacy.wire.renewals import RenewRequest
-from privacy.wire.requests import Piece
+from privacy.wire.requests import Arrived, Piece
 from tests.fuzz.target import Target
+from tests.privacy.studies import study
 from tests.privacy.wire import strategies as some
 
 KEY = Ed25519PrivateKey.generate()
 PUBLIC = KEY.public_key().public_bytes_raw()
 REFUSES = (CollegiumError,)
 PARAMS = CiphertextParams.choose(3, 1000)
+
+
+def asked_of_health(data: bytes) -> None:
+    """What the health service is asked, by each of its methods, and answers."""
+    for read in (health.decode_check, health.decode_list, health.decode_status):
+        with suppress(*REFUSES):
+            read(data)
+
+
 CALLS: tuple[tuple[str, Callable[[bytes], object], st.SearchStrategy[Any], Callable[[Any], bytes]], ...] = (
     ("signed", bodies.decode_signed, some.signeds, bodies.encode_signed),
     ("await", convert.decode_await, some.awaits, convert.encode_await),
@@ -49,6 +62,7 @@ CALLS: tuple[tuple[str, Callable[[bytes], object], st.SearchStrategy[Any], Calla
     ("snapshot-frame", convert.decode_snapshot_frame, some.snapshot_frames, convert.encode_snapshot_frame),
     ("heads-given", exchange.decode_given, some.heads_given, exchange.encode_given),
     ("heads-shown", exchange.decode_shown, some.heads_shown, exchange.encode_shown),
+    ("arrived", convert.decode_arrived, st.builds(Arrived, some.numbers), convert.encode_arrived),
     ("head-query", convert.decode_head_query, some.head_queries, convert.encode_head_query),
     (
         "renewal",
@@ -56,6 +70,8 @@ CALLS: tuple[tuple[str, Callable[[bytes], object], st.SearchStrategy[Any], Calla
         st.builds(RenewRequest, some.digests, st.binary(min_size=1, max_size=64)),
         renewals.encode_request,
     ),
+    ("renewed", renewals.decode_answer, st.binary(min_size=1, max_size=64), renewals.encode_answer),
+    ("health", asked_of_health, some.names, lambda name: pb.HealthCheckRequest(service=name).SerializeToString()),
 )
 """What the bytes of a call are read with, and how such bytes are made."""
 
@@ -90,6 +106,13 @@ def statement(data: bytes) -> object:
 def admission(data: bytes) -> object:
     """A request for admission or renewal, as the consortium reads it."""
     return check_request(parse(data, Request, name="request"))
+
+
+def renewal_request(data: bytes) -> object:
+    """A request for renewal, as the aggregator takes it from a silo."""
+    asked = study()
+    with tempfile.TemporaryDirectory() as folder:
+        return Renewals(Path(folder), asked).answer(asked.roster.silos[0].name, RenewRequest(asked.digest(), data))
 
 
 def a_frame(data: bytes) -> object:
@@ -135,6 +158,7 @@ TARGETS = (
     Target("ciphertext-frame", a_frame, REFUSES, lambda: iter([b"\x01"])),
     Target("roster-statement", statement, REFUSES, statements),
     Target("admission-request", admission, REFUSES, requests),
+    Target("renewal-request", renewal_request, REFUSES, requests),
     Target("one-way-head", records.read_head, REFUSES, one_way_heads),
     Target("one-way-status", records.read_status, REFUSES, statuses),
 )

@@ -24,6 +24,8 @@ from tests.simulation.scheduler import Scheduler
 
 OLDEST_LINE = dict(tls.SERVER_OPTIONS)["grpc.max_connection_age_ms"] / 1000
 """Seconds after which a line is opened anew."""
+NOTICED = 30.0
+"""Seconds after which a person has read the aggregator's log."""
 Credentials = tuple[bytes, Callable[[], bytes | None]]
 """What stands for `grpc.ServerCredentials`: the certificate, and what is asked for a newer one at each handshake."""
 
@@ -67,7 +69,7 @@ class ServerCertificate:
         """What a person does whom the aggregator tells that its certificate does not fit its clock."""
         if error.code == "identity.expired":
             self.renew()
-        else:
+        elif self._hub.offset:
             self._hub.say(f"its clock is set: {error} [{error.code}]")
             self._hub.offset = timedelta()
 
@@ -85,8 +87,12 @@ class ServerCertificate:
         """
         with self._scheduler.inside(aggregator):
             self._shown = self._newer() or self._shown
-        now = START + timedelta(seconds=self._scheduler.now) + silo.offset
-        certificate.check_dates(parsed(self._shown, "what is shown"), now, "the aggregator's")
+        now = START + timedelta(seconds=self._scheduler.now)
+        if self._hub.offset < timedelta() and self._shown != self.identity().certificate_pem:
+            # Its log says that the new certificate is not used, and why.
+            early = IdentityError("it is not valid yet", code="identity.not_yet_valid")
+            self._scheduler.at(self._scheduler.now + NOTICED, lambda: self.mend(early))
+        certificate.check_dates(parsed(self._shown, "what is shown"), now + silo.offset, "the aggregator's")
 
     def diagnose(self, silo: Party, aggregator: object) -> CollegiumError:
         """Why no call gets through, as `privacy.operations.handshake` says it: what expired there is waited out."""

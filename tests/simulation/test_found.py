@@ -15,6 +15,7 @@ from tests.simulation.operations import (
     Expire,
     Fault,
     Join,
+    Jump,
     Kill,
     Leave,
     Operation,
@@ -159,3 +160,12 @@ def test_an_aggregator_that_is_killed_while_its_certificate_is_expired_goes_on_o
     around = ((Expire(party=0, at=1, renewed=60), Kill(party=0, step=step)) for step in range(60, 70))
     world = meeting(stage(4, 1), around, "ended: our own certificate expired")
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
+
+
+def test_a_certificate_that_the_aggregators_clock_refused_is_served_once_the_clock_is_set(stage: Stage) -> None:
+    """It was looked at once, and then not until the next start."""
+    clocks = (Jump(party=0, at=110, hours=-327), Jump(party=3, at=37, hours=-506))
+    slow = Slow(silo=3, training=38, milliseconds=5000)
+    history = (Expire(party=0, at=17, renewed=90), Kill(party=0, step=1, after=0), slow, *clocks)
+    world = meeting(stage(4, 2, False, 5), [history], "its clock is set")
+    assert all(reasons[-1] == "finished" for reasons in world.reasons.values())

@@ -110,10 +110,13 @@ def decide(batch: Path, by: str, decision: Literal["accepted", "rejected"]) -> D
     try:
         data = (folder / INDEX).read_bytes()
         index = json.loads(data)
-    except (OSError, ValueError):
+        files, sheets, shown, missing = (index[name] for name in ("files", "sheets", "images", "not_shown"))
+        if not (isinstance(sheets, dict) and isinstance(shown, list) and isinstance(missing, list)):
+            raise TypeError("another form")
+    except (KeyError, OSError, RecursionError, TypeError, ValueError):
         raise ImagingError("there are no sheets to decide on; make them first", "review.no_sheets") from None
     there = {path.name: _digest(path) for path in _files(batch)}
-    if there != index["files"] or any(_digest(folder / name) != digest for name, digest in index["sheets"].items()):
+    if there != files or {path.name: _digest(path) for path in folder.glob("*.png")} != sheets:
         raise ImagingError(
             "the files or sheets have changed since they were made; make the sheets anew", "review.changed"
         )
@@ -122,8 +125,8 @@ def decide(batch: Path, by: str, decision: Literal["accepted", "rejected"]) -> D
         by=by.strip(),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         sheets=hashlib.sha256(data).hexdigest(),
-        images=len(index["images"]),
-        not_shown=len(index["not_shown"]),
+        images=len(shown),
+        not_shown=len(missing),
     )
     try:
         descriptor = os.open(folder / DECISION, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -147,7 +147,10 @@ def _unchanged(dataset: Dataset, cleaned: Dataset, done: Counter[str]) -> None:
     element = dataset[_PIXELS]
     if syntax.is_compressed:
         if syntax == RLELossless and _unused_bits(dataset) and dataset.SamplesPerPixel == 1:
-            values = _without_unused(pixel_array(dataset, raw=True), dataset, done)
+            codecs.check_size(dataset)  # pydicom allocates what the header declares
+            codecs.check_streams(dataset)
+            # The plugin that pydicom would take first panics on damaged runs, which no `except Exception` catches.
+            values = _without_unused(pixel_array(dataset, raw=True, decoding_plugin="pydicom"), dataset, done)
             if done["unused_bits_cleared"]:
                 _store(cleaned, values.reshape(-1, *values.shape[-2:]))
                 return

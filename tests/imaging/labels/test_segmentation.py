@@ -31,6 +31,13 @@ def test_segments_land_on_the_voxels_that_they_were_drawn_on(scan, oblique, more
     assert mask.warnings == ()
 
 
+def test_frames_of_one_bit_a_pixel_may_begin_amid_a_byte(scan):
+    made = scan(shape=(7, 5, 6))
+    array = drawn(made.shape)
+    mask = segmentation.read(made.segment(array.astype(np.uint8), ["Liver"]), [LIVER], made.grid)
+    np.testing.assert_array_equal(mask.array, array)
+
+
 def test_this_is_where_highdicom_has_them_in_the_world(scan):
     made = scan(oblique=True)
     path = made.segment(drawn(made.shape).astype(np.uint8), ["Liver"])
