@@ -1,6 +1,6 @@
 """An index of a folder's DICOM headers in SQLite: what was read once is not read again until it changes.
 
-A file is known by path, size and time of last change; what is new is read by worker processes, what is gone
+A file is known by path, size and time of last change; what is new is read (`header_batches`), what is gone
 drops out, and a scan that was stopped goes on where it was, as every batch is committed. Patients and UIDs
 are kept as pseudonyms under the site's key only; paths, dates, body parts and descriptions are kept as they
 are, for the query. The index belongs into the silo's state, mode 0600, and never leaves it. Memory is bounded by
@@ -9,26 +9,22 @@ the batches in flight. One scan at a time: the caller holds a lock.
 
 import os
 import sqlite3
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import groupby, islice
-from multiprocessing import get_context
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 from imaging.errors import ImagingError
 from imaging.sources import folder as folders
-from imaging.sources import header
+from imaging.sources import header_batches
 from imaging.sources.folder import FoundFile
+from imaging.sources.header_batches import Result, batches
 from imaging.sources.query import Query, SeriesFacts
 
 SCHEMA = 1
-BATCH = 256
-"""Files that a worker reads, and that one transaction stores."""
-NOT_A_FILE = "file.not_regular"
 _TABLES = """
 CREATE TABLE about (schema INTEGER NOT NULL, folder BLOB NOT NULL, scan INTEGER NOT NULL);
 CREATE TABLE files (
@@ -39,8 +35,6 @@ CREATE TABLE files (
 CREATE INDEX by_series ON files (patient, study, series, path) WHERE code IS NULL;
 CREATE INDEX by_scan ON files (scan);
 """
-_Read: TypeAlias = header.Header | str
-"""A header, or the code of why there is none."""
 
 
 class Pseudonymiser(Protocol):
@@ -130,7 +124,8 @@ class Catalogue:
                 self._database.execute("UPDATE about SET scan = scan + 1")
             (scan,) = self._database.execute("SELECT scan FROM about").fetchone()
             seen = read = 0
-            for found, fresh in self._read(_batches(folders.walk(self._folder)), workers, scan):
+            wanted = ((len(batch), self._fresh(batch, scan)) for batch in batches(folders.walk(self._folder)))
+            for found, fresh in header_batches.read(str(self._folder), wanted, workers):
                 self._store(scan, fresh)
                 seen, read = seen + found, read + len(fresh)
                 if on_progress is not None:
@@ -206,37 +201,14 @@ class Catalogue:
             )
         return fresh
 
-    def _read(
-        self, batches: Iterable[Sequence[FoundFile]], workers: int, scan: int
-    ) -> Iterator[tuple[int, list[tuple[FoundFile, _Read]]]]:
-        """(files of the batch, what was read of it), batch by batch, a few of them in flight."""
-        root = str(self._folder)
-        if workers <= 1:
-            for batch in batches:
-                fresh = self._fresh(batch, scan)
-                yield len(batch), list(zip(fresh, _read_batch(root, fresh), strict=True))
-            return
-        with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-            waiting: deque[tuple[int, list[FoundFile], Future[list[_Read]]]] = deque()
-            for batch in batches:
-                fresh = self._fresh(batch, scan)
-                if not fresh:
-                    yield len(batch), []  # starts no worker
-                    continue
-                waiting.append((len(batch), fresh, pool.submit(_read_batch, root, fresh)))
-                if len(waiting) > 2 * workers:
-                    yield _done(waiting.popleft())
-            while waiting:
-                yield _done(waiting.popleft())
-
-    def _store(self, scan: int, fresh: Sequence[tuple[FoundFile, _Read]]) -> None:
+    def _store(self, scan: int, fresh: Sequence[tuple[FoundFile, Result]]) -> None:
         values = [self._row(scan, found, result) for found, result in fresh]
         with self._database:
             self._database.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
             )
 
-    def _row(self, scan: int, found: FoundFile, result: _Read) -> tuple[bytes | str | int | None, ...]:
+    def _row(self, scan: int, found: FoundFile, result: Result) -> tuple[bytes | str | int | None, ...]:
         about = (os.fsencode(found.path), found.size, found.mtime_ns, scan)
         if isinstance(result, str):
             return (*about, result, *(None,) * 9)
@@ -289,31 +261,6 @@ def _named_errors() -> Iterator[None]:
             "make room or remove it, the next scan makes it anew",
             "catalogue.damaged",
         ) from None
-
-
-def _batches(files: Iterable[FoundFile]) -> Iterator[list[FoundFile]]:
-    iterator = iter(files)
-    while batch := list(islice(iterator, BATCH)):
-        yield batch
-
-
-def _read_batch(root: str, batch: Sequence[FoundFile]) -> list[_Read]:
-    """The headers of a batch; runs in a worker."""
-    return [_read_one(root, found) for found in batch]
-
-
-def _read_one(root: str, found: FoundFile) -> _Read:
-    if not found.regular:
-        return NOT_A_FILE
-    try:
-        return header.read(f"{root}/{found.path}")
-    except header.HeaderRejected as error:
-        return error.code
-
-
-def _done(waiting: tuple[int, list[FoundFile], Future[list[_Read]]]) -> tuple[int, list[tuple[FoundFile, _Read]]]:
-    found, fresh, future = waiting
-    return found, list(zip(fresh, future.result(), strict=True))
 
 
 def _is_meant(row: tuple[str, ...], query: Query) -> bool:

@@ -12,8 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, 
 
 from imaging.deidentification import Pseudonyms
 from imaging.errors import ImagingError
-from imaging.sources import catalogue as catalogues
-from imaging.sources import header
+from imaging.sources import header, header_batches
 from imaging.sources.catalogue import Catalogue
 from imaging.sources.query import Query
 
@@ -96,7 +95,7 @@ def test_a_second_scan_reads_only_what_is_new_or_changed(opened, source, make_di
 
 
 def test_an_interrupted_scan_goes_on(opened, source, monkeypatch, read_headers):
-    monkeypatch.setattr(catalogues, "BATCH", 3)
+    monkeypatch.setattr(header_batches, "BATCH", 3)
 
     def stop(seen):
         if seen == 6:
@@ -111,7 +110,7 @@ def test_an_interrupted_scan_goes_on(opened, source, monkeypatch, read_headers):
 
 
 def test_workers_give_the_same_index(opened, tmp_path, source, monkeypatch):
-    monkeypatch.setattr(catalogues, "BATCH", 2)
+    monkeypatch.setattr(header_batches, "BATCH", 2)
     opened.scan()
     with Catalogue(tmp_path / "other", source, NAMES) as other:
         seen = []
