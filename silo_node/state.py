@@ -20,6 +20,7 @@ from pathlib import Path
 from cryptography import x509
 
 from privacy.channel import files
+from privacy.channel.certificate import UNREADABLE
 from privacy.channel.files import read_secret
 from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
@@ -74,7 +75,7 @@ class StateDirectory:
             with path.open("rb") as file:
                 data = file.read(files.MAX_BYTES)
             x509.load_pem_x509_certificates(data)
-        except (OSError, ValueError) as error:
+        except (OSError, *UNREADABLE) as error:
             raise ConfigError(
                 f"{path.name} has no certificates: with one_way_tls in silo.yaml, put there the CA certificate (PEM) "
                 "of the proxy that opens TLS",

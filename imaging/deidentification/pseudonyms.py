@@ -95,7 +95,7 @@ class PseudonymTable:
                 "(purpose TEXT, original TEXT, pseudonym TEXT NOT NULL, PRIMARY KEY (purpose, original)) WITHOUT ROWID"
             )
             self._database.commit()
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnicodeDecodeError, sqlite3.Error) as error:
             raise _unusable() from error
 
     def patient(self, patient_id: str) -> str:
@@ -112,7 +112,10 @@ class PseudonymTable:
 
     def days(self, patient_id: str, at_most: int) -> int:
         """See `Naming`."""
-        return int(self._named(f"days/{at_most}", patient_id, str(1 + secrets.randbelow(at_most))))
+        try:
+            return int(self._named(f"days/{at_most}", patient_id, str(1 + secrets.randbelow(at_most))))
+        except ValueError as error:
+            raise _unusable() from error
 
     def keep(self) -> None:
         """Make what was drawn durable; to be called before what uses it is written."""
@@ -132,9 +135,9 @@ class PseudonymTable:
             found = self._database.execute(
                 "SELECT pseudonym FROM names WHERE purpose = ? AND original = ?", key
             ).fetchone()
-        except sqlite3.Error as error:
+            return str(found[0])
+        except (TypeError, UnicodeDecodeError, sqlite3.Error) as error:
             raise _unusable() from error
-        return str(found[0])
 
 
 def _unusable() -> ImagingError:

@@ -231,7 +231,7 @@ def _open(path: Path, folder: str) -> sqlite3.Connection:
                     for statement in _TABLES.split(";"):
                         database.execute(statement)
                     database.execute("INSERT INTO about VALUES (?, ?, 0)", (SCHEMA, os.fsencode(folder)))
-            schema, of = database.execute("SELECT schema, folder FROM about").fetchone()
+            schema, of = database.execute("SELECT schema, folder FROM about").fetchone() or (None, None)
             if schema != SCHEMA:
                 raise ImagingError(
                     "the index was made by another version; remove it, the next scan makes it anew", "catalogue.schema"
@@ -255,7 +255,7 @@ def _named_errors() -> Iterator[None]:
             "a process that reads headers ended early; often memory ran out: scan again with fewer workers",
             "catalogue.worker",
         ) from None
-    except sqlite3.Error:
+    except (UnicodeDecodeError, sqlite3.Error):
         raise ImagingError(
             "the index cannot be read or written: the disk is full, or the file is damaged; "
             "make room or remove it, the next scan makes it anew",

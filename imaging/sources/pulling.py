@@ -273,7 +273,7 @@ def _open(path: Path, query: Query) -> sqlite3.Connection:
 def _storage_errors() -> Iterator[None]:
     try:
         yield
-    except (OSError, sqlite3.Error):
+    except (OSError, UnicodeDecodeError, sqlite3.Error):
         raise StorageRefused(
             "the folder cannot be read or written; check its disk and permissions, then pull again: it goes on",
             "pull.storage",

@@ -12,7 +12,7 @@ import re
 from typing import Annotated, Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -20,6 +20,7 @@ from cryptography.x509.oid import NameOID
 from pydantic import Field, field_validator, model_validator
 
 from privacy.channel import envelope
+from privacy.channel.certificate import UNREADABLE
 from privacy.channel.identity import Keys
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict
@@ -137,7 +138,7 @@ def check_request(request: Request) -> ec.EllipticCurvePublicKey:
         names = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         key = csr.public_key()
         valid = csr.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm, InvalidSignature, x509.ExtensionNotFound) as error:
+    except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE) as error:
         raise IdentityError(
             "the request holds no usable certificate request; run 'init' again", code="identity.bad_csr"
         ) from error

@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -25,6 +25,16 @@ USAGE: dict[Role, ObjectIdentifier] = {
 }
 
 
+UNREADABLE = (
+    UnsupportedAlgorithm,
+    ValueError,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+"""What `cryptography` raises on a certificate that is none, when it is read or only when a part of it is asked for."""
+
+
 def parse(pem: bytes, what: str) -> x509.Certificate:
     """Read one PEM certificate; `what` is how the error calls it.
 
@@ -32,11 +42,13 @@ def parse(pem: bytes, what: str) -> x509.Certificate:
         IdentityError: it is not a certificate.
     """
     try:
-        return x509.load_pem_x509_certificate(pem)
-    except ValueError as error:
+        found = x509.load_pem_x509_certificate(pem)
+        _ = (found.public_key(), found.extensions, found.not_valid_after_utc, found.subject, found.issuer)
+    except UNREADABLE as error:
         raise IdentityError(
             f"{what} is not a certificate; get it again from the consortium", code="identity.malformed"
         ) from error
+    return found
 
 
 def read(path: Path) -> x509.Certificate:
@@ -60,7 +72,7 @@ def member_of(certificate: x509.Certificate) -> Member:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         uris = names.get_values_for_type(x509.UniformResourceIdentifier)
-    except (x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType, ValueError):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         uris = []
     return Member.from_uri(uris[0] if len(uris) == 1 else "")
 
@@ -96,7 +108,7 @@ def check_issued(certificate: x509.Certificate, authority: x509.Certificate) -> 
             raise ValueError("not a CA")
         certificate.verify_directly_issued_by(authority)
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (InvalidSignature, ValueError, TypeError, x509.DuplicateExtension, x509.ExtensionNotFound) as error:
+    except (InvalidSignature, TypeError, x509.ExtensionNotFound, *UNREADABLE) as error:
         raise IdentityError(
             "the certificate was issued by another consortium; use the admission of the consortium you enrolled with",
             code="identity.foreign",

@@ -10,8 +10,8 @@ import ssl
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
+from privacy.channel.certificate import UNREADABLE
 from privacy.channel.identity import Identity
 from privacy.channel.tls import host_and_port
 from privacy.errors import CollegiumError, IdentityError, Unreachable
@@ -205,7 +205,7 @@ def certificate(der: bytes | None) -> x509.Certificate:
     try:
         shown = x509.load_der_x509_certificate(der or b"")
         _ = (_issuer(shown), _names(shown), shown.not_valid_after_utc, shown.not_valid_before_utc)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except UNREADABLE as error:
         raise IdentityError(
             "what is shown there is a certificate that cannot be read; ask who runs what answers there",
             code="identity.malformed",
@@ -221,7 +221,7 @@ def _names(shown: x509.Certificate) -> str:
     try:
         found = shown.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = [*found.get_values_for_type(x509.DNSName), *map(str, found.get_values_for_type(x509.IPAddress))]
-    except (ValueError, x509.DuplicateExtension, x509.ExtensionNotFound, x509.UnsupportedGeneralNameType):
+    except (x509.ExtensionNotFound, *UNREADABLE):
         names = []
     return _printable(", ".join(names)) or "no name at all"
 

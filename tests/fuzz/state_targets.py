@@ -205,6 +205,12 @@ def catalogue(path: Path) -> object:
         return found.scan(), list(found.select(QUERY))
 
 
+def a_pull(folder: Path) -> None:
+    """A pull of the same query that has found a series."""
+    with closing(pulling._open(folder / "x", QUERY)) as state, state:
+        state.execute("INSERT INTO series VALUES ('1.2.3', '1.2', 7, 0)")
+
+
 def pull_state(path: Path) -> object:
     """How far a pull got."""
     with pulling._storage_errors(), closing(pulling._open(path, QUERY)) as state:
@@ -284,7 +290,7 @@ TARGETS = (
     ),
     Target("pseudonym-table", partial(in_file, pseudonyms, "x"), REFUSED_IMAGES, file_of("x", a_table), 16384),
     Target("catalogue", partial(in_file, catalogue, "x"), REFUSED_IMAGES, lambda: iter([b""]), 65536),
-    Target("pull-state", partial(in_file, pull_state, "x"), REFUSED_IMAGES, lambda: iter([b""]), 65536),
+    Target("pull-state", partial(in_file, pull_state, "x"), REFUSED_IMAGES, file_of("x", a_pull), 65536),
     Target(
         "review-index",
         placed(f"{review.SHEETS}/{review.INDEX}", sheets),

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from privacy.channel import envelope
+from privacy.channel.certificate import UNREADABLE
 from privacy.channel.envelope import Signed
 from privacy.channel.status import Told
 from privacy.digest import integer, protocol_hash
@@ -105,7 +106,7 @@ def read_head(data: bytes) -> Head:
     rest = proof_at + data[proof_at - 1]
     try:
         certificate = x509.load_der_x509_certificate(data[rest:])
-    except (ValueError, x509.InvalidVersion) as error:
+    except UNREADABLE as error:
         raise _malformed() from error
     number = int.from_bytes(data[number_at : proof_at - 1], "big")
     return Head(data[:FRESH_BYTES], number, certificate, data[proof_at:rest])
