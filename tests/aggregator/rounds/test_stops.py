@@ -14,7 +14,7 @@ from privacy.errors import ProtocolError
 from privacy.he import frames
 from privacy.wire.requests import Phase
 from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members
-from tests.aggregator.rounds.test_coordinator import Killed, killed_at
+from tests.aggregator.rounds.stopping import Killed, killed_at
 
 LOST, STAYING = 4, (1, 2, 3)
 STEPS = ("advertise", "share", "upload", "sign", "unmask", "close")

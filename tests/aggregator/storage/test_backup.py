@@ -25,7 +25,8 @@ from privacy.ledger.store import Ledger
 from privacy.wire.requests import Phase
 from tests import stored
 from tests.aggregator.hub import Hub, Members
-from tests.aggregator.rounds.test_coordinator import Silos, agree, finish
+from tests.aggregator.rounds.steps import agree, finish
+from tests.aggregator.rounds.stopping import Silos
 
 ALL = (1, 2, 3, 4)
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -18,7 +18,7 @@ from privacy.wire import bodies
 from privacy.wire.requests import Phase
 from tests import stored
 from tests.aggregator.hub import Hub
-from tests.aggregator.rounds.test_coordinator import finish
+from tests.aggregator.rounds.steps import finish
 
 OLD = ("keys", "snapshot", "rounds")
 SIGNED = bodies.encode_signed(Signed("sign", b"body", "north", b"\1" * 64))
