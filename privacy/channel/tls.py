@@ -191,31 +191,27 @@ class _Renewed:
 
     def __init__(self, identity: Identity, folder: Path | None) -> None:
         self._served, self._folder = identity.certificate_pem, folder
-        self._found: Identity | None = None
-        self._seen, self._told = b"", False
+        self._told: bytes | None = None
 
     def __call__(self) -> grpc.ServerCertificateConfiguration | None:
         if self._folder is None:
             return None
+        data = b""
         try:
             data = (self._folder / CERTIFICATE_FILE).read_bytes()
             if data == self._served:
                 return None
-            if data != self._seen:
-                self._seen, self._found, self._told = data, None, False
-                found = Identity.load(self._folder)
-                _require(found, Role.AGGREGATOR)
-                self._found = found
-            if self._found is None:
-                return None
-            self._found.check_dates()  # again each time: the clock may have been behind
+            found = Identity.load(self._folder)
+            _require(found, Role.AGGREGATOR)
+            found.check_dates()
         except (CollegiumError, OSError) as error:
-            if not self._told:
+            # Told once, and looked at again each time: the clock may be behind, or the key that fits on its way.
+            if data != self._told:
                 _log.error("the aggregator's new certificate is not used: %s", error)
-            self._told = True
+            self._told = data
             return None
-        self._served = data
-        return _configuration(self._found)
+        self._served, self._told = data, None
+        return _configuration(found)
 
 
 def _client_credentials(identity: Identity) -> grpc.ChannelCredentials:

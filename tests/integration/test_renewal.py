@@ -218,7 +218,9 @@ def test_it_is_due_at_two_thirds_of_its_life(silo: Silo) -> None:
     assert renewal.due(silo.before.certificate, begin + 2 * third)
 
 
-def test_a_server_takes_its_new_certificate_up_without_a_restart(federation: Federation, tmp_path: Path) -> None:
+def test_a_server_takes_its_new_certificate_up_without_a_restart(
+    federation: Federation, caplog: pytest.LogCaptureFixture
+) -> None:
     """And goes on with the old one when what is there cannot be used."""
     import ssl
     from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +241,13 @@ def test_a_server_takes_its_new_certificate_up_without_a_restart(federation: Fed
         renewed = federation.consortium.authority.renew(hub.member, datetime.now(UTC))
         (folder / CERTIFICATE_FILE).write_text(renewed.certificate)
         assert shown().strip() == renewed.certificate.strip() != hub.certificate_pem.decode().strip()
+        other = federation.consortium.authority.renew(hub.member, datetime.now(UTC), renewal.asked(folder, hub))
+        (folder / CERTIFICATE_FILE).write_text(other.certificate)
+        for _ in range(2):
+            assert shown().strip() == renewed.certificate.strip(), "the key that fits is not there yet"
+        (folder / NEXT_FOLDER / TLS_FILE).replace(folder / TLS_FILE)
+        assert shown().strip() == other.certificate.strip()
+        assert len(caplog.records) == 2, "each that cannot be used is told once"
     finally:
         server.stop(0).wait()
     assert (folder / TLS_FILE).exists()
