@@ -23,6 +23,7 @@ from imaging.labels.measurements import Evaluation, Measurement
 from imaging.labels.selection import ClassRule, Code
 from imaging.sources import folder
 from imaging.sources.archive import DicomWeb, Dimse, FetchFailed, RemoteSeries
+from imaging.sources.associations import Associations
 from imaging.sources.dicomweb import DicomWebArchive
 from imaging.sources.dimse import DimseArchive
 from imaging.sources.query import Query, SeriesFacts
@@ -130,12 +131,14 @@ def found(data: bytes) -> object:
                 answer = None
             yield status, answer
 
-    class Archive(DimseArchive):
+    class Finding(Associations):
         @contextmanager
-        def _finding(self) -> Iterator[Any]:
+        def finding(self) -> Iterator[Any]:
             yield Association()
 
-    archive = Archive(Dimse(host="localhost", port=104, called_ae="A", calling_ae="B", unencrypted=True), Path())
+    endpoint = Dimse(host="localhost", port=104, called_ae="A", calling_ae="B", unencrypted=True)
+    archive = DimseArchive(endpoint, Path())
+    archive._associations = Finding(endpoint, Path())
     return list(archive.find(QUERY)), archive.instances(SERIES)
 
 

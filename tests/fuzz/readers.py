@@ -129,6 +129,19 @@ FUZZED_BY: dict[str, str] = {
     "silo_node.witnessing.seen_heads:SeenHeads._load": "seen-heads",
 }
 
+BESIDE: dict[str, str] = {
+    "compliance.render:html": "report",
+    "imaging.deidentification.walk:clean_dataset": "deidentified",
+    "imaging.labels.contours:read": "contours",
+    "imaging.labels.measurements:_values": "structured-report",
+    "imaging.labels.segmentation:_affine": "segmentation",
+    "imaging.sources.dicomweb:_values": "dicomweb-search",
+    "imaging.sources.dimse:_text": "dimse-answer",
+    "imaging.sources.multipart:parts": "dicomweb-fetch",
+    "privacy.channel.one_way.records:read_status": "one-way-status",
+}
+"""Functions on the way of bytes that a library has read, which their targets must reach too."""
+
 NOT_FUZZED: dict[str, str] = {
     "aggregator.storage.backup:_copy_database": "copies a database that is in use; `backup-database` reads the copy",
     "compliance.app:export": AGAIN,

@@ -12,7 +12,7 @@ from tests.fuzz.document_targets import FILES
 from tests.fuzz.targets import TARGETS
 
 BY_TARGET = defaultdict(set)
-for _reader, _target in readers.FUZZED_BY.items():
+for _reader, _target in (readers.FUZZED_BY | readers.BESIDE).items():
     BY_TARGET[_target].add(_reader)
 
 
