@@ -1,17 +1,21 @@
 from collections.abc import Callable, Iterator
+from functools import cache
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from privacy.dp.audit import finding, membership
-from privacy.dp.audit.finding import Finding
+from privacy.dp.audit.finding import Finding, Plan
 from privacy.dp.gradients import model_vector
 from privacy.randomness import SecureStream
 from tests.privacy.dp.audit import broken
 from tests.privacy.dp.audit.studies import SHAPE, loss, network, privacy, training
 
-PLAN = finding.single_step(privacy(), training(), sampling_rate=1.0)
+
+@cache  # a second of calibration
+def plan() -> Plan:
+    return finding.single_step(privacy(), training(), sampling_rate=1.0)
 
 
 def images() -> Iterator[NDArray[np.float32]]:
@@ -21,7 +25,7 @@ def images() -> Iterator[NDArray[np.float32]]:
 
 
 def audit(trials: int) -> Finding:
-    return membership.audit(PLAN, network(), loss, images(), trials)
+    return membership.audit(plan(), network(), loss, images(), trials)
 
 
 def test_a_sound_mechanism_is_right_as_often_as_its_noise_allows() -> None:
@@ -48,10 +52,10 @@ def test_at_full_size(monkeypatch: pytest.MonkeyPatch, defect: Callable[[pytest.
 def test_the_network_is_as_before() -> None:
     model = network()
     before = model_vector(model)
-    membership.audit(PLAN, model, loss, images(), 16)
+    membership.audit(plan(), model, loss, images(), 16)
     np.testing.assert_array_equal(model_vector(model), before)
 
 
 def test_too_few_patients_are_a_mistake() -> None:
     with pytest.raises(ValueError, match="zip"):
-        membership.audit(PLAN, network(), loss, iter([next(images())]), 3)
+        membership.audit(plan(), network(), loss, iter([next(images())]), 3)

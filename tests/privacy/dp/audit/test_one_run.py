@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,12 +17,19 @@ from privacy.study import Privacy
 from tests.privacy.dp.audit import broken
 from tests.privacy.dp.audit.studies import privacy, training
 
-WHOLE = finding.single_step(privacy(), training(), sampling_rate=1.0)
-SAMPLED = finding.plan(privacy(), training(rounds=8, local_steps=2))
+
+@cache  # a second of calibration each
+def whole() -> Plan:
+    return finding.single_step(privacy(), training(), sampling_rate=1.0)
 
 
-def audit(plan: Plan = WHOLE, runs: int = 4) -> Finding:
-    return one_run.audit("here", plan, runs=runs)
+@cache
+def sampled() -> Plan:
+    return finding.plan(privacy(), training(rounds=8, local_steps=2))
+
+
+def audit(plan: Plan | None = None, runs: int = 4) -> Finding:
+    return one_run.audit("here", plan or whole(), runs=runs)
 
 
 class TestSound:
@@ -33,7 +41,7 @@ class TestSound:
         assert 0.57 < found.accuracy < 0.63  # of the best test between two Gaussians one clip apart: 0.598
 
     def test_with_sampling_and_local_steps(self) -> None:
-        found = audit(SAMPLED, runs=1)
+        found = audit(sampled(), runs=1)
         assert (found.rounds, found.local_steps, found.sampling_rate) == (8, 2, 0.25)
         assert found.outcome == "consistent"
         assert found.accuracy > 0.53
@@ -70,7 +78,7 @@ class TestBroken:
     @pytest.mark.slow
     @pytest.mark.parametrize("defect", [broken.halved_noise, broken.everyone_sampled])
     def test_with_sampling(self, monkeypatch: pytest.MonkeyPatch, defect: Callable[[pytest.MonkeyPatch], None]) -> None:
-        runs, plan = (16, finding.plan(privacy(), training(100))) if defect is broken.halved_noise else (2, SAMPLED)
+        runs, plan = (16, finding.plan(privacy(), training(100))) if defect is broken.halved_noise else (2, sampled())
         defect(monkeypatch)
         assert audit(plan, runs=runs).lower_bound > 2.0
 
@@ -80,7 +88,7 @@ class TestBroken:
                 quiet = privacy.model_copy(update={"noise_multiplier": privacy.noise_multiplier / 4})
                 super().__init__(model, loss, data, quiet, training, stream)
 
-        assert one_run.audit("here", WHOLE, runs=1, mechanism=Loud).outcome == "broken"
+        assert one_run.audit("here", whole(), runs=1, mechanism=Loud).outcome == "broken"
 
 
 class TestCanaries:
@@ -97,8 +105,8 @@ class TestCanaries:
 
     def test_what_leaves_is_the_coins_and_the_noise(self) -> None:
         present = np.arange(one_run.RUN) % 3 == 0
-        quiet = WHOLE.privacy.model_copy(update={"noise_multiplier": 1e-6})
-        seen = one_run._updates(Plan(quiet, WHOLE.training), present, PatientTrainer)
+        quiet = whole().privacy.model_copy(update={"noise_multiplier": 1e-6})
+        seen = one_run._updates(Plan(quiet, whole().training), present, PatientTrainer)
         np.testing.assert_allclose(seen, present[None], atol=1e-4)
 
     def test_global_generators_are_put_back(self) -> None:
@@ -111,17 +119,17 @@ class TestCanaries:
 
     def test_progress_is_told(self) -> None:
         told: list[tuple[int, int]] = []
-        one_run.audit("here", WHOLE, runs=2, progress=lambda done, of: told.append((done, of)))
+        one_run.audit("here", whole(), runs=2, progress=lambda done, of: told.append((done, of)))
         assert told == [(1, 2), (2, 2)]
 
 
 class TestPlan:
     def test_noise_is_made_anew_for_the_claim_and_the_rest_is_the_studys(self) -> None:
-        assert SAMPLED.privacy.noise_multiplier != privacy().noise_multiplier
-        assert (SAMPLED.privacy.epsilon, SAMPLED.privacy.delta) == (finding.CLAIM, finding.DELTA) == (2.0, 1e-5)
+        assert sampled().privacy.noise_multiplier != privacy().noise_multiplier
+        assert (sampled().privacy.epsilon, sampled().privacy.delta) == (finding.CLAIM, finding.DELTA) == (2.0, 1e-5)
         kept = {"clip", "sampling_rate", "lot_size"}
-        assert SAMPLED.privacy.model_dump(include=kept) == privacy().model_dump(include=kept)
-        assert SAMPLED.training == training(8, 2)
+        assert sampled().privacy.model_dump(include=kept) == privacy().model_dump(include=kept)
+        assert sampled().training == training(8, 2)
 
     @pytest.mark.parametrize(
         ("rounds", "local_steps", "planned"),
