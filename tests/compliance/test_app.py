@@ -13,7 +13,7 @@ from compliance import clauses, publication
 from compliance.app import app
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, CorruptState, StorageError
-from tests.compliance.conftest import SILOS, Consortium
+from tests.compliance.evidence import SILOS, Consortium
 
 ROOT = Path(__file__).parents[2]
 

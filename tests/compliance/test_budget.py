@@ -13,7 +13,7 @@ from privacy.dp import accounting
 from privacy.dp.events import DpEvent, DpSgdEvent, UnprotectedEvent
 from privacy.errors import CorruptState
 from privacy.ledger.budgets.caps import Cap, Request
-from tests.compliance.conftest import Consortium, cheap
+from tests.compliance.evidence import Consortium, cheap
 
 
 def budgets(consortium: Consortium, silo: str, accountant: Accountant | None = None) -> tuple[CohortBudget, ...]:

@@ -17,7 +17,7 @@ from compliance.signing import Meaning, Signer
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, CorruptState
 from privacy.ledger.facts import reporting
-from tests.compliance.conftest import SILOS, Consortium
+from tests.compliance.evidence import SILOS, Consortium
 
 AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 

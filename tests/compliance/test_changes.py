@@ -12,7 +12,7 @@ from compliance.studies import Accountants
 from privacy.digest import Json
 from privacy.errors import ConfigError
 from privacy.ledger.store import Ledger
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 from tests.compliance.test_bundle import AT
 
 

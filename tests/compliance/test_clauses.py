@@ -10,7 +10,7 @@ from compliance.evidence import gather
 from compliance.report import build
 from compliance.studies import Accountants
 from privacy.errors import ConfigError
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 from tests.compliance.test_bundle import AT
 
 TEMPLATES = Path(clauses.__file__).parent / "templates"

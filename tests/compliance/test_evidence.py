@@ -9,7 +9,7 @@ import pytest
 from compliance import evidence
 from compliance.evidence import gather
 from privacy.errors import ConfigError
-from tests.compliance.conftest import SILOS, Consortium
+from tests.compliance.evidence import SILOS, Consortium
 
 
 def test_ledgers_and_studies_are_found_and_verified(trained: Consortium) -> None:

@@ -19,7 +19,7 @@ from compliance.report import build
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, CorruptState
 from privacy.governance import Governance
-from tests.compliance.conftest import Consortium, cheap
+from tests.compliance.evidence import Consortium, cheap
 from tests.compliance.test_bundle import AT, make
 
 SCHEMA = Path(__file__).parents[3] / "shared/data/opendp_registry/deployments-schema.yaml"

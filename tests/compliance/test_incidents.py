@@ -1,7 +1,7 @@
 from compliance.assurance import audits, software
 from compliance.evidence import gather
 from compliance.incidents import occurrences
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 
 
 def test_alike_ones_are_one(trained: Consortium) -> None:

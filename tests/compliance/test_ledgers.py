@@ -10,7 +10,7 @@ from privacy.errors import CorruptState
 from privacy.ledger.reader import read
 from privacy.ledger.store import Ledger
 from privacy.ledger.tree import inclusion_proof, leaf_hash, root, verify_inclusion
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 
 
 @settings(deadline=None)

@@ -6,7 +6,7 @@ from compliance.budget import Accountant, cohorts
 from compliance.ledgers import Reader
 from compliance.limits import DELTAS, Limits, limits
 from privacy.dp.events import to_json
-from tests.compliance.conftest import Consortium, cheap
+from tests.compliance.evidence import Consortium, cheap
 
 
 def made(consortium: Consortium, silo: str = "alpha", *, found: bool = True) -> Limits:

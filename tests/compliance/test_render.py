@@ -12,7 +12,7 @@ from compliance.signing import Signature
 from compliance.studies import Accountants
 from compliance.summary import SiloView
 from privacy.ledger.store import Ledger
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 
 AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 VOID = {"meta", "br", "rect", "path", "use", "line", "circle", "ellipse", "polygon"}

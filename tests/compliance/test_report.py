@@ -12,7 +12,7 @@ from compliance.studies import Accountants
 from privacy.digest import Json
 from privacy.dp.events import DpSgdEvent
 from privacy.ledger.entry import UPLOAD_SLOT_MISSED
-from tests.compliance.conftest import Consortium, cheap
+from tests.compliance.evidence import Consortium, cheap
 
 AT = datetime(2026, 4, 1, 9, 30, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ from compliance.evidence import gather
 from compliance.report import build
 from compliance.studies import Accountants
 from privacy.errors import CorruptState
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 from tests.compliance.test_bundle import AT
 
 

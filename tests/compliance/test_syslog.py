@@ -25,7 +25,7 @@ from compliance.exports.dicom_audit import Message
 from compliance.exports.syslog import Repository, frame, send
 from compliance.studies import Accountants
 from privacy.errors import ConfigError, IdentityError, Unreachable
-from tests.compliance.conftest import Consortium
+from tests.compliance.evidence import Consortium
 from tests.compliance.test_bundle import make
 
 ONE = Message("2026-03-02T08:00:07.000000Z", "0", "<AuditMessage>\N{GREEK SMALL LETTER EPSILON}</AuditMessage>")

@@ -11,25 +11,11 @@ import pytest
 from compliance.checks.check import Outcome
 from compliance.verify import Anchors, verify
 from privacy.ledger.heads import note
-from tests.compliance.conftest import SILOS, Consortium
-from tests.compliance.test_verify import cosign, failed, history, make, quick
+from tests.compliance.evidence import SILOS, Consortium
+from tests.compliance.history import cosign, failed, make, quick
 
 BESIDE = Path("evidence", "gamma", "ledger")
 NAME = "cosignatures"
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Consortium, Path]:
-    """A consortium and its report; not to be changed."""
-    consortium = history(tmp_path_factory.mktemp("whole") / "evidence")
-    cosign(consortium)
-    return consortium, make(consortium, consortium.root.parent / "report")
-
-
-@pytest.fixture
-def report(whole: tuple[Consortium, Path], tmp_path: Path) -> Path:
-    """A copy to tamper with."""
-    return shutil.copytree(whole[1], tmp_path / "report")
 
 
 @pytest.fixture
