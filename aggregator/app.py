@@ -27,6 +27,7 @@ from aggregator.operations.doctor import doctor
 from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import Watched
 from aggregator.operations.readiness import Readiness
+from aggregator.operations.refusals import Refusals
 from aggregator.operations.status import status
 from aggregator.records import Records
 from aggregator.renewals import Renewals
@@ -83,6 +84,7 @@ class Program:
     store: StudyStore
     readiness: Readiness
     ledger: Ledger
+    refusals: Refusals
     port: int
     one_way: OneWayPort | None
 
@@ -153,7 +155,7 @@ def build(
         listed(member)
         roster.admit(member)
 
-    renewals = Renewals(state / "renewals", signed)
+    renewals, refusals = Renewals(state / "renewals", signed), Refusals()
     readiness = Readiness(state, lambda: coordinator.ending)
     healthy = Health(readiness.lacking, lambda: coordinator.view().halted)
     table = {**METHODS, **health.METHODS}
@@ -163,7 +165,7 @@ def build(
     handlers = (Service(coordinator, heads, renewals).handler(), healthy.handler())
     server = grpc.server(
         futures.ThreadPoolExecutor(threads_for(len(signed.roster.silos), config.allowance)),
-        interceptors=[Translation(), authorisation, limits],
+        interceptors=[Translation(refusals.count), authorisation, limits],
         options=tls.SERVER_OPTIONS,
     )
     server.add_generic_rpc_handlers(handlers)
@@ -171,9 +173,19 @@ def build(
     if one_way_listen is not None:
         folder = state / "identity"
         beside = OneWayPort(
-            signed, identity, config, one_way_listen, folder, table, authorisation, limits, handlers, ledger
+            signed,
+            identity,
+            config,
+            one_way_listen,
+            folder,
+            table,
+            authorisation,
+            limits,
+            handlers,
+            ledger,
+            refusals.count,
         )
-    return Program(server, coordinator, store, readiness, ledger, port, beside)
+    return Program(server, coordinator, store, readiness, ledger, refusals, port, beside)
 
 
 @app.command(
@@ -221,7 +233,7 @@ def serve(
                 print(f"one-way TLS lines on port {program.one_way.port}", flush=True)
             watched.start()
             if watch_at is not None:
-                seen = Watched(state, program.ledger, watched.look)
+                seen = Watched(state, program.ledger, watched.look, program.refusals.seen)
                 stack.callback(Endpoint(watch_at, seen.metrics, program.readiness.lacking).close)
             program.coordinator.work()
             events.say("stopped", program.coordinator.view().round)

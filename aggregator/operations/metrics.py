@@ -1,6 +1,6 @@
 """The metrics of a running aggregator."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,8 @@ AWAITED = Metric("collegium_silo_awaited", GAUGE, "1 for a silo that the phase w
 NEEDED = Metric("collegium_silos_needed", GAUGE, "How many silos a phase needs.")
 LEFT = Metric("collegium_phase_seconds_left", GAUGE, "Until the phase ends without those awaited.")
 ENDED = Metric("collegium_rounds_ended_total", COUNTER, "Rounds by how they ended.", "outcome")
-METRICS = (*metrics.EVERYBODY, AWAITED, NEEDED, LEFT, ENDED)
+REFUSED = Metric("collegium_calls_refused_total", COUNTER, "Calls that ended with an error, by its code.", "code")
+METRICS = (*metrics.EVERYBODY, AWAITED, NEEDED, LEFT, ENDED, REFUSED)
 """All of an aggregator's metrics."""
 
 
@@ -24,10 +25,17 @@ class Watched:
         state: its state directory.
         ledger: its ledger.
         look: the newest round, and since when it is in its phase.
+        refused: how many calls ended with which error.
     """
 
-    def __init__(self, state: Path, ledger: Ledger, look: Callable[[], tuple[View, datetime]]) -> None:
-        self._state, self._ledger, self._look = state, ledger, look
+    def __init__(
+        self,
+        state: Path,
+        ledger: Ledger,
+        look: Callable[[], tuple[View, datetime]],
+        refused: Callable[[], Mapping[str, int]],
+    ) -> None:
+        self._state, self._ledger, self._look, self._refused = state, ledger, look, refused
 
     def metrics(self) -> str:
         """The text of `/metrics`."""
@@ -48,3 +56,5 @@ class Watched:
             yield Sample(LEFT, seen.seconds_left)
         for outcome in ("closed", "abandoned"):
             yield Sample(ENDED, sum(e.kind == "closed" and e.body["outcome"] == outcome for e in entries), outcome)
+        for code, times in sorted(self._refused().items()):
+            yield Sample(REFUSED, times, code)

@@ -4,7 +4,7 @@ It has a server of its own, so that strangers, whom TLS does not keep out here, 
 mutual port. Handlers and shares are the same: a silo has one share, whichever port it calls at.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent import futures
 from functools import partial
 from pathlib import Path
@@ -32,6 +32,7 @@ class OneWayPort:
         folder: the identity's folder, for renewed certificates.
         table, authorisation, limits, handlers: those of the mutual port.
         ledger: told which silos used the port.
+        count: given the code of each error that ends a call.
 
     Raises:
         ConfigError: no silo may use it, or the address cannot be had.
@@ -49,6 +50,7 @@ class OneWayPort:
         limits: Limits,
         handlers: "Sequence[grpc.GenericRpcHandler[bytes, bytes]]",
         ledger: Ledger,
+        count: Callable[[str], None],
     ) -> None:
         named = {silo.name: bytes.fromhex(silo.identity) for silo in study.roster.silos}
         silos = {name: named[name] for name in config.one_way_tls if name in named}
@@ -61,7 +63,7 @@ class OneWayPort:
                     enter(silo)
                     told.add(silo)
 
-        front = OneWay(identity, Allowed(study.digest(), silos, table), authorisation, used)
+        front = OneWay(identity, Allowed(study.digest(), silos, table), authorisation, used, count)
         threads = threads_for(len(silos), config.allowance)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads),

@@ -7,7 +7,7 @@ server's log has beside the traceback. The client trusts neither length nor char
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NoReturn
@@ -55,7 +55,14 @@ class Told:
 
 
 class Translation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
-    """Ends each call that raised with the status of its error; must be the outermost interceptor."""
+    """Ends each call that raised with the status of its error; must be the outermost interceptor.
+
+    Args:
+        count: is given the code of each error, as `counted` has it.
+    """
+
+    def __init__(self, count: Callable[[str], None] = lambda code: None) -> None:
+        self._count = count
 
     def intercept_service(
         self,
@@ -64,7 +71,21 @@ class Translation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic 
     ) -> "Handler | None":
         """Wrap the handler of a method, if there is one."""
         handler = continuation(details)
-        return None if handler is None else guarded(handler, _translate)
+        return None if handler is None else guarded(handler, self._translate)
+
+    @contextmanager
+    def _translate(self, context: grpc.ServicerContext) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  # every kind of error ends the call, and `told` tells them apart
+            outcome = told(error)
+            self._count(counted(outcome))
+            end(context, outcome)
+
+
+def counted(outcome: Told) -> str:
+    """Under which code an error is counted; all that are defects of ours under one."""
+    return outcome.code if outcome.kind else "defect"
 
 
 @contextmanager
@@ -105,14 +126,6 @@ def from_rpc(error: grpc.RpcError, peer: str) -> CollegiumError:
     return ProtocolError(
         f"{peer} met a defect of its own{incident}; its operator finds it in its log", code="peer.defect"
     )
-
-
-@contextmanager
-def _translate(context: grpc.ServicerContext) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001  # every kind of error ends the call, and `told` tells them apart
-        end(context, told(error))
 
 
 def told(error: Exception) -> Told:

@@ -156,6 +156,7 @@ def test_a_certificate_is_renewed_over_a_one_way_line_and_the_old_one_refused_th
             old.board(1, Phase.ADVERTISED)
         assert caught.value.code == "identity.superseded"
         old.close()
+        assert program.refusals.seen()["identity.superseded"] == 1
 
 
 def test_the_port_and_the_names_come_together(tmp_path: Path) -> None:

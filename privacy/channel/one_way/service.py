@@ -56,12 +56,19 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
         allowed: who may call what.
         authorisation: the checks of the mutual port.
         used: told the name of each silo at each call that is let in, before the call is served.
+        count: is given the code of each error that ends a call, as for `status.Translation`.
     """
 
     def __init__(
-        self, identity: Identity, allowed: Allowed, authorisation: Authorisation, used: Callable[[str], None]
+        self,
+        identity: Identity,
+        allowed: Allowed,
+        authorisation: Authorisation,
+        used: Callable[[str], None],
+        count: Callable[[str], None] = lambda code: None,
     ) -> None:
-        self._identity, self._allowed, self._authorisation, self._used = identity, allowed, authorisation, used
+        self._identity, self._allowed, self._authorisation = identity, allowed, authorisation
+        self._used, self._count = used, count
         self._fresh = secrets.token_bytes(FRESH_BYTES)
         self._windows = {name: Window() for name in allowed.silos}
         self._lock = threading.Lock()
@@ -145,6 +152,7 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
 
     def _refuse(self, context: grpc.ServicerContext, call: Call, place: int, error: Exception) -> NoReturn:
         outcome = status.told(error)
+        self._count(status.counted(outcome))
         status.end(context, outcome, self._status(call, place, outcome))
 
     def _status(self, call: Call, place: int, outcome: Told) -> tuple[str, bytes]:

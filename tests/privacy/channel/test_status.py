@@ -7,8 +7,9 @@ import pytest
 from privacy import errors
 from privacy.channel import tls
 from privacy.channel.identity import Identity
-from privacy.channel.status import MAX_TEXT, calling
+from privacy.channel.status import MAX_TEXT, Translation, calling
 from privacy.errors import CollegiumError, ProtocolError, Unreachable
+from tests.privacy.channel import serving as served
 from tests.privacy.channel.serving import serving
 
 KINDS = [
@@ -45,6 +46,15 @@ def test_errors_cross_all_kinds_of_calls(hub: Identity, silo: Identity, kind: st
     with pytest.raises(errors.RoundAbandoned) as caught:
         call(hub, silo, errors.RoundAbandoned("too few silos"), kind)
     assert caught.value.code == "round.abandoned"
+
+
+def test_what_is_refused_is_counted_by_its_code(monkeypatch: pytest.MonkeyPatch, hub: Identity, silo: Identity) -> None:
+    counts: list[str] = []
+    monkeypatch.setattr(served, "Translation", lambda: Translation(counts.append))
+    for error in (ProtocolError("no", code="area.what"), ValueError("a defect")):
+        with pytest.raises(ProtocolError):
+            call(hub, silo, error)
+    assert counts == ["area.what", "defect"]
 
 
 def test_a_derived_error_crosses_as_its_documented_base(hub: Identity, silo: Identity) -> None:
