@@ -1,7 +1,7 @@
 """The port of a signing key: what signs for a party, wherever the key lies.
 
 A key out of a file (`cryptography`'s `Ed25519PrivateKey`) fits as it is, and so does one that never leaves its token
-(`privacy.channel.token`). Whoever takes a `Signer` can sign and name the public key, and cannot export anything.
+(`privacy.token`). Whoever takes a `Signer` can sign and name the public key, and cannot export anything.
 """
 
 from typing import Protocol

@@ -1,156 +1,33 @@
-import copy
-from collections.abc import Callable, Iterable
+"""Private training: what is drawn, clipped, noised and charged is what the study says."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.networks.nets import DenseNet
 from scipy import stats
 from torch import Tensor, nn
 
-from privacy.dp import gradients as module
 from privacy.dp import training
 from privacy.dp.events import DpSgdEvent, UnprotectedEvent
-from privacy.dp.gradients import Example, PatientGradients, model_vector, set_vector, tensor_shapes
+from privacy.dp.gradients import PatientGradients, model_vector, set_vector
 from privacy.dp.patients import PatientData
-from privacy.dp.training import PatientTrainer, SecureDPOptimizer, check_network, private_step
-from privacy.errors import ConfigError, DataError, PreflightFailed
+from privacy.dp.training import SecureDPOptimizer, check_network, private_step
+from privacy.errors import ConfigError, PreflightFailed
 from privacy.randomness import SecureStream
-from privacy.study import Privacy, Training
-
-SHAPE = (1, 8, 8)
-
-
-def loss(logits: Tensor, targets: Tensor) -> Tensor:
-    return nn.functional.binary_cross_entropy_with_logits(logits[:, 0], targets)
-
-
-def network() -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        return nn.Sequential(
-            nn.Conv2d(1, 4, 3, padding=1),
-            nn.GroupNorm(2, 4),
-            nn.ReLU(),
-            nn.Conv2d(4, 4, 3, stride=2),
-            nn.ReLU(),
-            nn.Flatten(),
-            nn.Linear(36, 1),
-        )
-
-
-def stacked(lot: Iterable[Example]) -> tuple[Tensor, Tensor]:
-    images, targets = [torch.empty(0)], [torch.empty(0)]
-    for image, target in lot:
-        images.append(image[None])
-        targets.append(target[None])
-    return torch.cat(images[1:] or images), torch.cat(targets)
-
-
-def cohort(patients: int, seed: int = 0) -> PatientData:
-    generator = torch.Generator().manual_seed(seed)
-    images = tuple(torch.randn(1 + i % 3, *SHAPE, generator=generator) for i in range(patients))
-    return PatientData(images, torch.arange(patients) % 2 * 1.0)
-
-
-def dp_sgd(rate: float = 1.0, noise: float | None = 1.0, clip: float = 0.5, lot: int = 8) -> Privacy:
-    return Privacy(
-        mechanism="dp_sgd",
-        epsilon=8.0,
-        delta=1e-4,
-        clip=clip,
-        sampling_rate=rate,
-        lot_size=lot,
-        noise_multiplier=noise,
-    )
-
-
-def no_dp(rate: float = 1.0, clip: float = 0.5, lot: int = 8) -> Privacy:
-    return Privacy(mechanism="none", clip=clip, sampling_rate=rate, lot_size=lot)
-
-
-def trainer(
-    data: PatientData, privacy: Privacy, steps: int = 1, rate: float = 1.0, model: nn.Module | None = None
-) -> PatientTrainer:
-    plan = Training(rounds=1, local_steps=steps, learning_rate=rate)
-    return PatientTrainer(model or network(), loss, data, privacy, plan, SecureStream())
-
-
-def update(data: PatientData, privacy: Privacy, steps: int = 1, rate: float = 1.0) -> np.ndarray:
-    return trainer(data, privacy, steps, rate).train_round(model_vector(network()), 1).consume()
-
-
-def one_image_each(data: PatientData) -> PatientData:
-    return PatientData(tuple(images[:1] for images in data.images), data.targets)
-
-
-def clipped_mean(model: nn.Module, data: PatientData, clip: float, lot: int) -> np.ndarray:
-    """The truth, patient by patient with plain autograd in float64."""
-    model = copy.deepcopy(model).double()
-    total = np.zeros(model_vector(model).size)
-    for images, target in zip(data.images, data.targets.double(), strict=True):
-        gradient = torch.autograd.grad(loss(model(images[:1].double()), target[None]), list(model.parameters()))
-        flat = torch.cat([part.flatten() for part in gradient]).numpy()
-        total += flat * min(1.0, clip / np.linalg.norm(flat))
-    return total / lot
-
-
-class TestGradients:
-    @pytest.mark.parametrize(
-        "build", [network, lambda: DenseNet(2, 1, 1, 4, 4, (1, 1), norm=("group", {"num_groups": 2}))]
-    )
-    def test_each_is_that_of_a_batch_of_one(self, build: Callable[[], nn.Module]) -> None:
-        model = build().double()
-        images = torch.randn(5, 1, 32, 32, dtype=torch.float64) if isinstance(model, DenseNet) else None
-        images = torch.randn(5, *SHAPE, dtype=torch.float64) if images is None else images
-        targets = torch.arange(5).double() % 2
-        together = PatientGradients(model, loss)(images, targets)
-        for i in range(5):
-            alone = torch.autograd.grad(loss(model(images[i : i + 1]), targets[i : i + 1]), list(model.parameters()))
-            for found, truth in zip(together, alone, strict=True):
-                torch.testing.assert_close(found[i], truth, rtol=1e-9, atol=1e-12)
-
-    @pytest.mark.parametrize("poison", [float("nan"), float("inf"), float("-inf"), 1e38])
-    def test_one_that_is_not_finite_is_zero_and_the_others_stay(self, poison: float) -> None:
-        gradients = PatientGradients(network(), loss)
-        images, targets = torch.randn(4, *SHAPE), torch.ones(4)
-        clean = gradients(images, targets)
-        images[2, 0, 3, 3] = poison
-        found = gradients(images, targets)
-        for good, bad in zip(clean, found, strict=True):
-            assert bad.isfinite().all()
-            assert torch.equal(good[[0, 1, 3]], bad[[0, 1, 3]])
-        if poison != 1e38:
-            assert all((part[2] == 0).all() for part in found)
-
-    def test_a_target_that_is_not_finite_is_zero(self) -> None:
-        found = PatientGradients(network(), loss)(torch.randn(2, *SHAPE), torch.tensor([float("nan"), 1.0]))
-        assert all((part[0] == 0).all() for part in found)
-        assert any((part[1] != 0).any() for part in found)
-
-    def test_a_network_that_draws_random_numbers_fails(self) -> None:
-        class Random(nn.Linear):
-            def forward(self, x: Tensor) -> Tensor:
-                return super().forward(nn.functional.dropout(x.flatten(1), 0.5))
-
-        with pytest.raises(RuntimeError):
-            PatientGradients(Random(64, 1), loss)(torch.randn(2, *SHAPE), torch.ones(2))
-
-    def test_chunks_follow_public_sizes(self) -> None:
-        gradients = PatientGradients(network(), loss)
-        assert gradients.chunk(torch.empty(1, 1, 64, 64)) == module.CHUNK
-        assert gradients.chunk(torch.empty(1, 1, 1024, 1024)) == 4
-        assert gradients.chunk(torch.empty(1, 1, 4096, 4096)) == 1
-        assert PatientGradients(nn.Linear(20_000_000, 1), loss).chunk(torch.empty(1, 1)) == 1
-
-    @pytest.mark.parametrize("chunk", [1, 3, 7, 64])
-    def test_the_chunk_does_not_change_the_sum(self, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-        monkeypatch.setattr(module, "CHUNK", chunk)
-        data = one_image_each(cohort(9))
-        expected = -clipped_mean(network(), data, 0.5, 8)
-        np.testing.assert_allclose(update(data, no_dp()), expected, atol=1e-6)
+from tests.privacy.dp.small import (
+    SHAPE,
+    clipped_mean,
+    cohort,
+    dp_sgd,
+    loss,
+    network,
+    no_dp,
+    one_image_each,
+    stacked,
+    trainer,
+    update,
+)
 
 
 class TestOptimizer:
@@ -385,45 +262,6 @@ class TestNetworkCheck:
 
     def test_layers_without_batch_statistics_pass(self) -> None:
         check_network(nn.Sequential(nn.GroupNorm(1, 2), nn.LayerNorm(3), nn.InstanceNorm2d(2), nn.Dropout(0.0)))
-
-
-class TestVectors:
-    def test_a_vector_and_its_shapes_are_those_of_the_trainable_parameters(self) -> None:
-        model = network()
-        shapes = tensor_shapes(model)
-        assert shapes[0] == ("0.weight", (4, 1, 3, 3))
-        vector = np.random.default_rng(0).normal(size=sum(int(np.prod(shape)) for _, shape in shapes))
-        set_vector(model, vector)
-        np.testing.assert_array_equal(model_vector(model), vector.astype(np.float32).astype(np.float64))
-
-    @pytest.mark.parametrize(
-        "vector",
-        [np.zeros(3), np.zeros(2, np.float32), np.array([0.0, np.nan]), np.array([0.0, np.inf]), np.zeros((2, 1))],
-    )
-    def test_a_vector_that_does_not_fit_is_refused(self, vector: np.ndarray) -> None:
-        model = nn.Linear(2, 1, bias=False)
-        before = model_vector(model)
-        with pytest.raises(ValueError, match="finite float64"):
-            set_vector(model, vector)
-        np.testing.assert_array_equal(model_vector(model), before)
-
-
-class TestPatientData:
-    @pytest.mark.parametrize(
-        ("images", "targets"),
-        [
-            ((torch.zeros(1, 1, 4, 4),), torch.zeros(2)),
-            ((torch.zeros(0, 1, 4, 4),), torch.zeros(1)),
-            ((torch.zeros(1, 4, 4),), torch.zeros(1)),
-            ((torch.zeros(1, 1, 4, 4).double(),), torch.zeros(1)),
-            ((torch.zeros(1, 1, 4, 4),), torch.zeros(1, dtype=torch.float64)),
-            ((torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 4, 5)), torch.zeros(2)),
-            ((torch.zeros(1, 1, 4, 4),), torch.zeros(())),
-        ],
-    )
-    def test_what_does_not_fit_together_is_refused(self, images: tuple[Tensor, ...], targets: Tensor) -> None:
-        with pytest.raises(DataError):
-            PatientData(images, targets)
 
 
 def test_an_empty_lot_needs_no_gradients() -> None:
