@@ -1,5 +1,6 @@
 """What a peer gets of a server and no more, over real TLS; bombs are hand-made HTTP/2."""
 
+import gzip
 import threading
 import time
 from collections.abc import Iterator
@@ -166,9 +167,25 @@ def test_a_call_with_much_metadata_is_refused_and_kept_by_nobody(any_line: None,
     process = psutil.Process()
     with serving(hub) as (port, echo), connected(silo, port) as line:
         before = process.memory_info().rss
-        for _ in range(10):
+        for _ in range(2):
             line.call_with("/t.Echo/Unary", "x-a", "v", 100_000)
             assert line.read(b"grpc-status\x018")
+        assert process.memory_info().rss - before < 20 * MEBIBYTE
+        assert echo.calls == 0
+
+
+def test_a_message_that_is_small_only_while_it_is_compressed_is_refused(
+    any_line: None, hub: Identity, silo: Identity
+) -> None:
+    """gRPC opens what is compressed by itself: as far as the largest message, and no further."""
+    bomb = gzip.compress(bytes(64 * MEBIBYTE), 1)
+    sent = b"\1" + len(bomb).to_bytes(4, "big") + bomb
+    process = psutil.Process()
+    with serving(hub) as (port, echo), connected(silo, port) as line:
+        before = process.memory_info().rss
+        stream = line.call_with("/t.Echo/Unary", "grpc-encoding", "gzip", 1)
+        line.send(stream, *(sent[at : at + 16_000] for at in range(0, len(sent), 16_000)))
+        assert line.read(b"grpc-status\x018")
         assert process.memory_info().rss - before < 20 * MEBIBYTE
         assert echo.calls == 0
 
