@@ -26,6 +26,7 @@ USAGE: dict[Role, ObjectIdentifier] = {
 
 
 UNREADABLE = (
+    TypeError,
     UnsupportedAlgorithm,
     ValueError,
     x509.DuplicateExtension,
@@ -108,7 +109,7 @@ def check_issued(certificate: x509.Certificate, authority: x509.Certificate) -> 
             raise ValueError("not a CA")
         certificate.verify_directly_issued_by(authority)
         usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except (InvalidSignature, TypeError, x509.ExtensionNotFound, *UNREADABLE) as error:
+    except (InvalidSignature, x509.ExtensionNotFound, *UNREADABLE) as error:
         raise IdentityError(
             "the certificate was issued by another consortium; use the admission of the consortium you enrolled with",
             code="identity.foreign",
