@@ -3,46 +3,32 @@
 Reads what the running aggregator wrote, its ledger and its certificate, and disturbs nothing: no lock, no call.
 """
 
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from privacy import console
 from privacy.channel.identity import Identity
 from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
 from privacy.ledger.reader import read as read_ledger
 from privacy.operations import live
-
-WATCH_SECONDS = 2.0
+from privacy.operations.watching import Watch, duration, show
 
 
 def status(
     state: Annotated[Path, typer.Option("--state", help="State directory of this aggregator.")],
-    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+    watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
     """How far the study is, who is awaited, who dropped out. Does not disturb the running program.
 
     Example: collegium-aggregator status --state /var/lib/collegium --watch
     """
-    while True:
-        shown = collect(state, datetime.now(UTC))
-        if watch and not as_json:
-            Console().clear()
-        if as_json:
-            console.emit(shown, as_json=True)
-        else:
-            print(text(shown), flush=True)
-        if not watch:
-            return
-        time.sleep(WATCH_SECONDS)
+    show(lambda: collect(state, datetime.now(UTC)), text, watch=watch, as_json=as_json)
 
 
 def collect(state: Path, now: datetime) -> dict[str, Json]:
@@ -112,11 +98,11 @@ def text(shown: Mapping[str, Json]) -> str:
     if "phase" in shown:
         lines += [
             f"study         {shown['study']}, round {shown['round']} of {shown['rounds']}",
-            f"phase         {shown['phase']}, for {_duration(shown['seconds_in_phase'])}"
-            + _ends(shown["seconds_left"]),
+            f"phase         {shown['phase']}, for {duration(shown['seconds_in_phase'])}" + _ends(shown["seconds_left"]),
             f"done          {_names(shown['done'])}",
             f"sending       {_names(shown['begun'])}",
-            f"awaited       {_names(shown['awaited'])} ({shown['needed']} silos are needed)",
+            f"awaited       {_names(shown['awaited'])}"
+            + (f" ({shown['needed']} silos are needed)" if shown["awaited"] else ""),
         ]
         if shown.get("halted"):
             lines.append(f"HALTED        {shown['halted']}")
@@ -144,13 +130,4 @@ def _names(names: Json) -> str:
 
 
 def _ends(left: Json) -> str:
-    return f", ends in {_duration(left)} at the latest" if left is not None else ""
-
-
-def _duration(seconds: Json) -> str:
-    if not isinstance(seconds, int | float):
-        return "an unknown time"
-    whole = int(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    return f"{whole // 60} min" if whole < 7200 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f", ends in {duration(left)} at the latest" if left is not None else ""

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from privacy import console
 from privacy import study as studies
 from privacy.console import AsJson
 from privacy.digest import Json
@@ -20,6 +19,7 @@ from privacy.ledger.entry import Entry
 from privacy.ledger.facts.closing import closed
 from privacy.ledger.reader import read as read_ledger
 from privacy.operations import live
+from privacy.operations.watching import Watch, duration, show
 from silo_node import configuration
 from silo_node.rounds import participation
 from silo_node.state import StateDirectory, StudyDirectory
@@ -40,17 +40,14 @@ AWAITED: Mapping[str, str] = {
 
 def status(
     state: Annotated[Path, typer.Option("--state", help="State directory of this silo.")],
+    watch: Watch = False,
     as_json: AsJson = False,
 ) -> None:
     """How far this silo is, what it waits for, and what is left of budget and certificate. Does not disturb it.
 
-    Example: collegium-silo status --state /var/lib/collegium
+    Example: collegium-silo status --state /var/lib/collegium --watch
     """
-    shown = collect(StateDirectory(state), datetime.now(UTC))
-    if as_json:
-        console.emit(shown, as_json=True)
-    else:
-        print(text(shown))
+    show(lambda: collect(StateDirectory(state), datetime.now(UTC)), text, watch=watch, as_json=as_json)
 
 
 def collect(directory: StateDirectory, now: datetime) -> dict[str, Json]:
@@ -131,8 +128,8 @@ def text(shown: Mapping[str, Json]) -> str:
     lines = [f"silo          {shown['silo']}, " + ("running" if shown["running"] else "NOT running")]
     if "phase" in shown:
         lines.append(f"study         {shown['study']}, round {shown['round']} of {shown['rounds']}")
-        lines.append(f"phase         {shown['phase']}, for {shown['seconds_in_phase']} s")
-        lines.append(f"awaited       {shown['awaited'] or 'nothing: this silo is busy'}")
+        lines.append(f"phase         {shown['phase']}, for {duration(shown['seconds_in_phase'])}")
+        lines.append(f"awaited       {_awaited(shown)}")
     for one in _dicts(shown["studies"]):
         words = [f"round {one['newest_round']} was the newest, {one['rounds_abandoned']} abandoned"]
         if isinstance(missing := one["missing_in_last_sum"], list) and missing:
@@ -146,6 +143,14 @@ def text(shown: Mapping[str, Json]) -> str:
         lines.append(f"budget        cohort {one['cohort']}: epsilon {spent} of {one['cap']} spent{ended}")
     lines.append(f"certificate   {shown['certificate_days_left']} days left")
     return "\n".join(lines)
+
+
+def _awaited(shown: Mapping[str, Json]) -> str:
+    if shown["phase"] == "finished":
+        return "nothing: the study has ended"
+    if not shown["running"]:
+        return "a start: the silo's process has ended ('collegium-silo run')"
+    return str(shown["awaited"] or "nothing: this silo is busy")
 
 
 def _dicts(values: Json) -> list[dict[str, Json]]:

@@ -1,8 +1,10 @@
 """`collegium-silo status`: what the running silo said, what its ledger knows, and what is left."""
 
+import json
+
 import pytest
 
-from privacy.operations.live import LiveFile
+from privacy.operations.live import FILE, LiveFile
 from silo_node.operations.status import AWAITED
 from silo_node.rounds.progress import Progress
 from tests.silo_node.operations.site import COHORT, Site
@@ -26,6 +28,17 @@ def test_what_a_running_silo_says(site: Site) -> None:
     assert "other silos' uploads" in site.run("status").output
     progress.say("finished", 21)
     assert site.data("status")["phase"] == "finished"
+    assert "the study has ended" in site.run("status").output
+
+
+def test_a_silo_whose_process_ended_waits_for_nobody_but_a_person(site: Site) -> None:
+    Progress(None, 20, site.study.name, LiveFile(site.state)).say("phase", 3, phase="waiting")
+    path = site.state / FILE
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"process": {"pid": 2**22, "started": "0"}}))
+    found = site.run("status").output
+    assert "NOT running" in found
+    assert "collegium-silo run" in found
 
 
 def test_a_halted_study_is_told(site: Site) -> None:
