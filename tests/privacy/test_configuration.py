@@ -151,3 +151,11 @@ def test_a_missing_file_is_named_without_its_folder(tmp_path: Path) -> None:
 def test_models_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Inner(rate=1.0).rate = 2.0  # type: ignore[misc]
+
+
+def test_a_file_of_any_size_is_read_up_to_the_limit(tmp_path: Path) -> None:
+    path = tmp_path / "silo.yaml"
+    with path.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ConfigError, match="larger than"):
+        load(path, Outer)
