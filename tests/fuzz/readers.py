@@ -138,7 +138,9 @@ BESIDE: dict[str, str] = {
     "imaging.sources.dicomweb:_values": "dicomweb-search",
     "imaging.sources.dimse:_text": "dimse-answer",
     "imaging.sources.multipart:parts": "dicomweb-fetch",
+    "privacy.channel.one_way.records:read_fresh": "one-way-fresh",
     "privacy.channel.one_way.records:read_status": "one-way-status",
+    "privacy.channel.status:from_rpc": "call-ended",
 }
 """Functions on the way of bytes that a library has read, which their targets must reach too."""
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import grpc
@@ -24,7 +25,7 @@ from privacy.channel.envelope import sign
 from privacy.channel.member import Member, Role
 from privacy.channel.one_way import records
 from privacy.channel.roster_statement import RosterStatement
-from privacy.channel.status import Told
+from privacy.channel.status import CODE_KEY, KIND_KEY, Told, from_rpc
 from privacy.configuration import parse
 from privacy.errors import CollegiumError
 from privacy.he import frames
@@ -152,6 +153,25 @@ def statuses() -> Iterator[bytes]:
     yield records.status_bytes(Told(grpc.StatusCode.UNAVAILABLE, "later", "Unreachable", "peer.busy"))
 
 
+def ended(data: bytes) -> None:
+    """How a call ended, in the words of the other end: kind, code and sentence."""
+    kind, code, text = (*data.decode("utf-8", "replace").split("\0", 2), "", "")[:3]
+
+    class Ended(grpc.RpcError):
+        def code(self) -> grpc.StatusCode:
+            return grpc.StatusCode.UNKNOWN
+
+        def details(self) -> str:
+            return text
+
+        def trailing_metadata(self) -> list[SimpleNamespace]:
+            return [SimpleNamespace(key=KIND_KEY, value=kind), SimpleNamespace(key=CODE_KEY, value=code)]
+
+    error = from_rpc(Ended(), "the aggregator")
+    if not str(error).isprintable() or not error.code.isprintable():
+        raise RuntimeError("a peer's words go to the terminal as they are")
+
+
 TARGETS = (
     *(Target(f"call-{name}", read, REFUSES, some_of(strategy, encode)) for name, read, strategy, encode in CALLS),
     *map(of_body, get_args(bodies.Body)),
@@ -160,5 +180,12 @@ TARGETS = (
     Target("admission-request", admission, REFUSES, requests),
     Target("renewal-request", renewal_request, REFUSES, requests),
     Target("one-way-head", records.read_head, REFUSES, one_way_heads),
+    Target(
+        "one-way-fresh",
+        lambda data: records.read_fresh(data.decode("utf-8", "replace")),
+        REFUSES,
+        lambda: iter([records.fresh_text(bytes(records.FRESH_BYTES), 3).encode()]),
+    ),
+    Target("call-ended", ended, REFUSES, lambda: iter([b"Unreachable\0peer.busy\0later"])),
     Target("one-way-status", records.read_status, REFUSES, statuses),
 )
