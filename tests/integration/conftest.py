@@ -1,0 +1,3 @@
+from tests.disk import unwaited, without_fsync
+
+__all__ = ["unwaited", "without_fsync"]
