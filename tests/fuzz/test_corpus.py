@@ -17,6 +17,8 @@ from tests.fuzz.targets import TARGETS
 
 MUTANTS = 12
 SECONDS = 5.0
+SLOW = {"report"}
+"""Targets that take as long as all others together."""
 
 
 def mutants(target: Target) -> Iterator[bytes]:
@@ -40,7 +42,9 @@ def mutants(target: Target) -> Iterator[bytes]:
             yield bytes(data[: target.longest])
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in TARGETS]
+)
 def test_what_is_kept_and_mutants_are_parsed_or_refused(name: str) -> None:
     target = TARGETS[name]
     for data in (*(path.read_bytes() for path in target.kept()), *mutants(target)):
