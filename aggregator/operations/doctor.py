@@ -14,7 +14,7 @@ from privacy.channel.statement_memory import StatementMemory
 from privacy.configuration import load
 from privacy.console import AsJson
 from privacy.errors import ConfigError
-from privacy.operations import findings, machine, reach, secret_files
+from privacy.operations import findings, machine, route, secret_files
 from privacy.operations.findings import Check
 
 
@@ -39,7 +39,7 @@ def doctor(
         ("status", partial(_status, state)),
     ]
     if at is not None:
-        checks += findings.begun("connection", lambda: reach.checks(Identity.load(state / "identity"), at))
+        checks += findings.begun("connection", lambda: route.checks(Identity.load(state / "identity"), at))
     findings.show(findings.examine(checks), as_json=as_json)
 
 

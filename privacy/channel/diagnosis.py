@@ -1,6 +1,6 @@
 """Why the aggregator cannot be reached: gRPC says "Socket closed" to everything, this says what to do.
 
-The steps of `privacy.operations.reach` one after the other, after a call failed; when they find nothing wrong, our
+The steps of `privacy.operations.route` one after the other, after a call failed; when they find nothing wrong, our
 certificate is shown once more in a TLS handshake. No message is sent.
 """
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from privacy.channel.identity import Identity
 from privacy.channel.tls import host_and_port
 from privacy.errors import CollegiumError
-from privacy.operations import handshake, reach
+from privacy.operations import handshake, reach, route
 from privacy.operations.findings import Doubtful
 from privacy.token.keys import prove
 
@@ -33,7 +33,7 @@ def diagnose(identity: Identity, target: str, proxy: str | None = None, trusted:
     proxy = proxy or reach.proxy_for(host)
     try:
         prove(identity.keys.identity, identity.keys.tls)
-        for _, look in reach.checks(identity, target, proxy, trusted):
+        for _, look in route.checks(identity, target, proxy, trusted):
             with suppress(Doubtful):
                 look()
         return handshake.why_closed(identity, target, proxy, trusted)

@@ -33,7 +33,7 @@ class Asking:
     """One connection to the aggregator, and what it said there.
 
     Args:
-        identity, target, proxy, trusted: as for `reach.checks`.
+        identity, target, proxy, trusted: as for `route.checks`.
         opened: opens the channel, which counts what leaves. What it raises is what the check found.
     """
 

@@ -1,44 +1,16 @@
-"""Checks of the way to the aggregator, a step each: proxy or DNS, connection, and TLS (`privacy.operations.handshake`).
-
-gRPC says "Socket closed" to all of it. No message is sent here, and our certificate is not shown.
-"""
+"""Dials the aggregator, by a proxy where there is one, and says why that fails. Only the proxy is sent anything."""
 
 import base64
 import os
 import socket
-from collections.abc import Iterator
-from functools import partial
 from urllib.parse import unquote, urlsplit
 
-from privacy.channel.identity import Identity
 from privacy.channel.tls import check_proxy, host_and_port, is_loopback
 from privacy.errors import Unreachable
-from privacy.operations.findings import Check, Doubtful
 
 SECONDS = 5.0
 _VARIABLES = ("grpc_proxy", "https_proxy", "http_proxy")
-_UNREAD = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy")
-"""What other programs read, and gRPC does not."""
 _LONGEST_ANSWER = 16 * 1024
-
-
-def checks(identity: Identity, target: str, proxy: str | None = None, trusted: bytes | None = None) -> Iterator[Check]:
-    """All of them, for `HOST:PORT` by an HTTP proxy (that of the environment when left out). Raises ConfigError.
-
-    `trusted`: PEM of the certificates that vouch for a one-way line, where the proxy opens TLS.
-    """
-    from privacy.operations import handshake  # which dials by this module
-
-    host, port = host_and_port(target)
-    proxy = proxy or proxy_for(host)
-    if proxy is None:
-        if not is_loopback(host) and any(os.environ.get(name) for name in _UNREAD):
-            yield "proxy", _unread
-        yield "DNS", partial(resolve, host)
-    else:
-        yield "proxy", partial(through, proxy, host, port)
-    yield "connection", partial(connect, target, proxy)
-    yield "TLS", partial(handshake.look, identity, target, proxy, trusted)
 
 
 def proxy_for(host: str) -> str | None:
@@ -49,13 +21,6 @@ def proxy_for(host: str) -> str | None:
     if any(host == name or host.endswith(f".{name}") for name in without):
         return None
     return next((os.environ[name] for name in _VARIABLES if os.environ.get(name)), None)
-
-
-def _unread() -> str:
-    named = next(name for name in _UNREAD if os.environ.get(name))
-    raise Doubtful(
-        f"none is used, and {named} is not read; if the way out is a proxy, write it into proxy.url, or set https_proxy"
-    )
 
 
 def resolve(host: str) -> str:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from privacy.channel.one_way.line import Way
 from privacy.channel.tls import host_and_port
 from privacy.errors import ConfigError, StudyError
-from privacy.operations import reach
+from privacy.operations import reach, route
 from privacy.operations.asking import Asking, serves
 from privacy.operations.findings import Check, NotChecked
 from privacy.study import Study
@@ -40,7 +40,7 @@ class ToAggregator:
 
     def checks(self) -> Iterator[Check]:
         """Each is to be done only if those before it went well."""
-        yield from reach.checks(self._identity, self._target, self._proxy, self._trusted)
+        yield from route.checks(self._identity, self._target, self._proxy, self._trusted)
         yield from Asking(self._identity, self._target, self._proxy, self._trusted, self._opened).checks()
         yield "study", self.study
 

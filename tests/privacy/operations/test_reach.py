@@ -15,7 +15,7 @@ import pytest
 
 from privacy.channel.member import Role
 from privacy.errors import CollegiumError, ConfigError, IdentityError, Unreachable
-from privacy.operations import findings, reach
+from privacy.operations import findings, reach, route
 from tests.consortium import Consortium
 from tests.privacy.channel.breaking_proxy import BreakingProxy
 from tests.privacy.channel.serving import serving
@@ -39,7 +39,7 @@ def ours(consortium: Consortium) -> tuple[object, object]:
 
 @pytest.fixture(autouse=True)
 def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", *reach._UNREAD):
+    for name in ("grpc_proxy", "https_proxy", "http_proxy", "no_proxy", *route.UNREAD):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(reach, "SECONDS", 1.0)
 
@@ -56,7 +56,7 @@ def proxying(password: str, status: bytes = b"200") -> Callable[[socket.socket],
 
 
 def told(identity: object, target: str) -> dict[str, findings.Finding]:
-    checks = reach.checks(identity, target)  # type: ignore[arg-type]
+    checks = route.checks(identity, target)  # type: ignore[arg-type]
     return {one.check: one for one in findings.examine(findings.in_order(checks))}
 
 
@@ -81,13 +81,13 @@ def test_a_device_that_opens_tls_is_named(ours, tmp_path: Path) -> None:  # type
 def test_a_one_way_line_is_vouched_for_by_the_proxys_ca(ours) -> None:  # type: ignore[no-untyped-def]
     proxy = BreakingProxy(1, ours[0].authority_pem)
     with proxy.running() as port:
-        checks = list(reach.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
+        checks = list(route.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
         found = {one.check: one for one in findings.examine(checks)}["TLS"]
         assert (found.state, found.error) == (findings.WELL, None)
         assert "one-way line" in found.found
         assert "hospital proxy CA" in found.found
     with serving(ours[0]) as (port, _):
-        checks = list(reach.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
+        checks = list(route.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
         found = {one.check: one for one in findings.examine(checks)}["TLS"]
     assert found.error is not None
     assert "proxy-ca.pem" in found.mend
@@ -104,7 +104,7 @@ def test_a_proxy_without_http2_is_told(ours, tmp_path: Path) -> None:  # type: i
             line.recv(1)
 
     with answering(answer) as port:
-        checks = list(reach.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
+        checks = list(route.checks(ours[1], f"localhost:{port}", trusted=proxy.trusted))
         found = {one.check: one for one in findings.examine(checks)}["TLS"]
     assert found.error is not None
     assert found.error.code == "peer.http2"
@@ -236,7 +236,7 @@ def test_no_proxy_is_heeded_as_grpc_does(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize("target", ["aggregator", "https://aggregator:1", "a:99999"])
 def test_a_target_that_is_none(ours, target: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ConfigError):
-        list(reach.checks(ours[1], target))
+        list(route.checks(ours[1], target))
 
 
 def test_the_exit_code_is_that_of_the_first_failure(capsys: pytest.CaptureFixture[str]) -> None:
