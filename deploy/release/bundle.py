@@ -41,7 +41,15 @@ from silo_node import PACKAGES as SILO
 ROOT = Path(__file__).parents[2]
 PROGRAMS: Mapping[str, tuple[str, ...]] = {"aggregator": AGGREGATOR, "silo": SILO}
 """The packages of each program, as it enters them into its ledger."""
-FOLDERS = ("deploy/compose", "deploy/grafana", "deploy/helm", "deploy/kubernetes", "deploy/samples", "deploy/systemd")
+FOLDERS = (
+    "deploy/compose",
+    "deploy/firewall",
+    "deploy/grafana",
+    "deploy/helm",
+    "deploy/kubernetes",
+    "deploy/samples",
+    "deploy/systemd",
+)
 SUMS = "SHA256SUMS"
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="The offline bundle of a release.")
