@@ -53,9 +53,9 @@ def missing() -> str | None:
 
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
 def test_the_ninth_connection_of_one_address_is_refused_and_nobody_elses() -> None:
-    load = f'ip link set lo up && nft --file {RULES} && nft --file {RULES} && exec "$@"'
+    load = 'ip link set lo up && nft --file "$0" && nft --file "$0" && exec "$@"'
     done = subprocess.run(
-        ["unshare", "-rn", "sh", "-c", load, "sh", sys.executable, "-c", PROGRAM],
+        ["unshare", "-rn", "sh", "-c", load, str(RULES), sys.executable, "-c", PROGRAM],
         capture_output=True,
         text=True,
         timeout=60,
