@@ -59,7 +59,7 @@ def test_an_aggregator_that_is_not_reachable_is_said_so(approved: Scene, copied:
     scene = copied(approved)
     before = kinds(scene.entries(NORTH))
     began = time.monotonic()
-    take_part(scene).refused(Unreachable, "peer.unreachable", "start the aggregator, or check the address")
+    take_part(scene).refused(Unreachable, "peer.unreachable", "start the aggregator, or check the port")
     assert time.monotonic() - began < 120
     assert kinds(scene.entries(NORTH)) == [*before, "software"]  # no key is made, nothing is reserved or read
 
