@@ -10,6 +10,7 @@ import os
 import pwd
 import sys
 import traceback
+import warnings
 from collections.abc import Mapping
 from typing import Annotated
 
@@ -30,9 +31,15 @@ EX_INTERRUPTED = 130
 
 
 def run(app: typer.Typer) -> None:
-    """Run a Typer application and exit with a documented code."""
+    """Run a Typer application and exit with a documented code.
+
+    Warnings of libraries, which quote what they read, are shown only where Python is told to (`-W`, PYTHONWARNINGS).
+    """
     try:
-        app()
+        with warnings.catch_warnings():
+            if not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            app()
     except CollegiumError as error:
         print(f"error: {error} [{error.code}]", file=sys.stderr)
         sys.exit(error.exit_code)

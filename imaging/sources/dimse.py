@@ -85,11 +85,10 @@ class DimseArchive:
         take: Callable[[Received], None],
     ) -> int | None:
         """See `Archive.fetch`."""
-        place = Dataset()
-        place.QueryRetrieveLevel = "SERIES" if instance is None else "IMAGE"
-        place.StudyInstanceUID, place.SeriesInstanceUID = series.study, series.series
-        if instance is not None:
-            place.SOPInstanceUID = instance
+        wanted = {"StudyInstanceUID": series.study, "SeriesInstanceUID": series.series}
+        place = (
+            _request("SERIES", wanted) if instance is None else _request("IMAGE", wanted | {"SOPInstanceUID": instance})
+        )
         keeper = _Keeper(take)
         with self._associations.receiving(classes, keeper.store) as association:
             if self._endpoint.retrieve == "get":
@@ -131,7 +130,7 @@ class _Keeper:
 def _tried(answers: Iterator[tuple[Dataset, Any]], keeper: _Keeper) -> int | None:
     """Follow a C-GET or C-MOVE to its end; how many images the archive tried to send."""
     status = Dataset()
-    for answered, _ in answers:
+    for answered, _ in _quietly(answers):
         status = answered
         if keeper.failure is not None:
             raise keeper.failure
@@ -159,15 +158,32 @@ def _keys(query: Query) -> list[dict[str, str]]:
 
 def _answers(association: Any, level: str, wanted: Mapping[str, str]) -> Iterator[Dataset]:
     """The answers to a C-FIND. Raises FetchFailed where the archive does not go through with it."""
-    keys = Dataset()
-    keys.QueryRetrieveLevel = level
-    for keyword, value in wanted.items():
-        setattr(keys, keyword, value)
-    for status, answer in association.send_c_find(keys, StudyRootQueryRetrieveInformationModelFind):
+    keys = _request(level, wanted)
+    for status, answer in _quietly(association.send_c_find(keys, StudyRootQueryRetrieveInformationModelFind)):
         if "Status" not in status or status.Status not in _PENDING | {_SUCCESS}:
             _checked(status)
         if answer is not None:
             yield answer
+
+
+def _request(level: str, wanted: Mapping[str, str]) -> Dataset:
+    """The identifier of a request: what to match by, or to retrieve. A UID may be one that the standard forbids."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    with foreign.silenced():
+        for keyword, value in wanted.items():
+            setattr(identifier, keyword, value)
+    return identifier
+
+
+def _quietly(answers: Iterator[tuple[Dataset, Any]]) -> Iterator[tuple[Dataset, Any]]:
+    """The same answers without warnings, which quote values: each is decoded when it is asked for."""
+    while True:
+        with foreign.silenced():
+            answer = next(answers, None)
+        if answer is None:
+            return
+        yield answer
 
 
 def _checked(status: Dataset) -> None:

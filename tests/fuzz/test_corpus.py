@@ -7,6 +7,7 @@ what it is there for.
 import random
 import time
 import tracemalloc
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -50,9 +51,12 @@ def test_what_is_kept_and_mutants_are_parsed_or_refused(name: str) -> None:
     for data in (*(path.read_bytes() for path in target.kept()), *mutants(target)):
         tracemalloc.start()
         began = time.monotonic()
-        target.run(data)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            target.run(data)
         seconds, (_, peak) = time.monotonic() - began, tracemalloc.get_traced_memory()
         tracemalloc.stop()
+        assert not said, "warnings quote values, and standard error is no place for these"
         assert seconds < SECONDS, data
         assert peak < target.megabytes * 2**20, data
 

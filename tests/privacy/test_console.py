@@ -2,6 +2,8 @@
 
 import inspect
 import json
+import sys
+import warnings
 
 import pytest
 import typer
@@ -33,6 +35,26 @@ def test_every_error_is_one_sentence_and_its_exit_code(
     code, shown = exit_of(kind("it is so; do this", code="area.what"), capsys)
     assert code == kind.exit_code
     assert shown == "error: it is so; do this [area.what]\n"
+
+
+@pytest.mark.parametrize("options", [[], ["default"]])
+def test_what_libraries_warn_of_is_shown_to_who_asks(
+    options: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def command() -> None:
+        warnings.warn("Invalid value for VR PN: 'Roe^Ada'", stacklevel=1)
+
+    monkeypatch.setattr("sys.argv", ["command"])
+    monkeypatch.setattr("sys.warnoptions", options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.showwarning = lambda message, *_: print(message, file=sys.stderr)
+        with pytest.raises(SystemExit):
+            console.run(app)
+    assert ("Roe" in capsys.readouterr().err) == bool(options)
 
 
 def test_exit_codes_are_distinct_and_fit_a_shell() -> None:

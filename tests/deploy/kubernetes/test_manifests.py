@@ -17,7 +17,7 @@ import yaml
 
 from privacy import durable
 from privacy.channel.tls import host_and_port
-from privacy.operations import machine
+from privacy.operations import secret_files
 from silo_node.rounds.round_vault import MEMORY
 from tests.deploy.kubernetes.rules import containers, violations
 from tests.deploy.systemd import units
@@ -148,7 +148,7 @@ def test_keys_on_a_volume_of_fs_group_are_their_owners_alone(tmp_path: Path) -> 
     state = tmp_path / "silo"
     durable.make_folder(state)
     durable.write(state / "one.key", b"secret")
-    assert machine.permissions(state) == "1 key files are their owner's alone"
+    assert secret_files.check(state, ("*.key",)) == "1 secret files are their owner's alone"
 
 
 def test_the_desk_waits_and_ends_when_told() -> None:
