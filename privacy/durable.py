@@ -198,8 +198,12 @@ def hold(descriptor: int) -> None:
 
 def release(descriptor: int) -> None:
     """Close a descriptor and give its lock back, if it has one."""
-    _held.discard(descriptor)
-    os.close(descriptor)
+    try:
+        if descriptor in _held:
+            _held.discard(descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child forked this instant may have it open still
+    finally:
+        os.close(descriptor)
 
 
 def _drop_in_child() -> None:

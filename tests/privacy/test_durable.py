@@ -193,6 +193,17 @@ def test_a_forked_child_keeps_nobody_out(tmp_path: Path) -> None:
             assert len(ledger.entries) == 1
 
 
+def test_a_child_that_has_not_come_to_drop_it_keeps_nobody_out(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    childs = os.dup(descriptor)  # as after a fork: the same open file
+    durable.hold(descriptor)
+    durable.release(descriptor)
+    with durable.lock(tmp_path):
+        os.close(childs)
+        with pytest.raises(AlreadyRunning), durable.lock(tmp_path):
+            pass
+
+
 def test_what_is_destroyed_was_overwritten_before_its_name_went(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
