@@ -47,10 +47,10 @@ demo: $(VENV)/.installed ## three hospitals and an aggregator train together on 
 	@$(BIN)/collegium-sandbox run --out demo
 
 test: $(VENV)/.installed ## all tests that take seconds
-	@$(BIN)/python -m pytest -q -n $(WORKERS) -m 'not slow'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m 'not slow'
 
 test-all: $(VENV)/.installed ## all tests, also those that take minutes
-	@$(BIN)/python -m pytest -q -n $(WORKERS)
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
 
 preflight: $(VENV)/.installed ## the four preflight checks of every network and loss that studies may name
 	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/silo_node/learning/test_preflight_allow_list.py

@@ -17,6 +17,14 @@ from tests.e2e.relay import Relay
 from tests.e2e.scene import SILOS, Copied, Scene, end, ledger, leftovers
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of the shared consortium go to one worker (`--dist loadgroup`): another would wait until it is made."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("consortium"))
+
+
 def made_once(base: Path, name: str, build: Callable[[Path], None], silos: tuple[str, ...] = SILOS) -> Scene:
     """The folder `name` of `base`, built by the first worker that comes."""
     folder, done = base / name, base / f"{name}.done"
