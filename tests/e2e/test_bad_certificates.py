@@ -63,7 +63,7 @@ def test_an_aggregator_of_another_consortium_is_not_talked_to(approved: Scene, c
     wear_foreign_certificate(scene, tmp_path)
     with scene.serving() as server:
         ended = take_part(scene, server.port)
-    ended.refused(IdentityError, "identity.foreign", "is not of your consortium; check the address")
+    ended.refused(IdentityError, "identity.foreign", "ask the consortium what answers there")
     assert "round_opened" not in kinds(scene.entries(NORTH))
     assert "key_material" not in kinds(ledger(scene.aggregator))
 
