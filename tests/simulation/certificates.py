@@ -62,14 +62,18 @@ class ServerCertificate:
         try:
             self._take(now)
         except IdentityError as error:
-            self.mend(error)
+            self._set_clock(error)
             self._take(now)
 
     def mend(self, error: CollegiumError) -> None:
         """What a person does whom the aggregator tells that its certificate does not fit its clock."""
         if error.code == "identity.expired":
             self.renew()
-        elif self._hub.offset:
+        else:
+            self._set_clock(error)
+
+    def _set_clock(self, error: CollegiumError) -> None:
+        if self._hub.offset:
             self._hub.say(f"its clock is set: {error} [{error.code}]")
             self._hub.offset = timedelta()
 

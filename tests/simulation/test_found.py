@@ -169,3 +169,10 @@ def test_a_certificate_that_the_aggregators_clock_refused_is_served_once_the_clo
     history = (Expire(party=0, at=17, renewed=90), Kill(party=0, step=1, after=0), slow, *clocks)
     world = meeting(stage(4, 2, False, 5), [history], "its clock is set")
     assert all(reasons[-1] == "finished" for reasons in world.reasons.values())
+
+
+def test_a_certificate_that_is_over_by_the_aggregators_clock_alone_is_taken_once_the_clock_is_set(stage: Stage) -> None:
+    """The simulated person tried the same renewal again, for ever."""
+    history = (Expire(party=0, at=6, renewed=46), Jump(party=0, at=0, hours=958))
+    world = meeting(stage(4, 1), [history], "its clock is set")
+    assert all(reasons == ["finished"] for reasons in world.reasons.values())
