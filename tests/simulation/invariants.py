@@ -99,7 +99,7 @@ def _ends(world: World) -> Iterator[str]:
             (last == "gone" and any(isinstance(op, Leave) for op in own))
             or (last == "identity.revoked" and silo in world.revoked)
             or any(isinstance(op, Restore) and op.party in (0, silo) for op in world.operations)  # a person has to look
-            or (last == "round.split_view" and _two_keys(world))
+            or (last == "round.split_view" and (_two_keys(world) or _lost_key(world)))
             or (last == "round.abandoned" and _able(world) < world.cast.study.roster.threshold)
             or (last.startswith("roster.") and any(isinstance(op, Jump) for op in world.operations))
             or (
@@ -140,6 +140,15 @@ def _two_keys(world: World) -> bool:
     """Whether the steward, put back with the aggregator to before its key, made another: silos see that and stop."""
     keys = {entry.body["key_id"] for silo in world.silos for entry in _entries(world, silo, "key_granted")}
     return len(keys) > 1 and {0, STEWARD} <= _put_back(world)
+
+
+def _lost_key(world: World) -> bool:
+    """Whether the steward, put back, lost a key that it had used and handed to nobody, before anybody else trained.
+
+    What it said of round 1 under that key stays with the aggregator: silos see it and stop.
+    """
+    others = {silo for silo, _ in world.trained} - {STEWARD}
+    return STEWARD in _put_back(world) and not others and not world.opened
 
 
 def _forgot(world: World) -> bool:

@@ -176,3 +176,13 @@ def test_a_certificate_that_is_over_by_the_aggregators_clock_alone_is_taken_once
     history = (Expire(party=0, at=6, renewed=46), Jump(party=0, at=0, hours=958))
     world = meeting(stage(4, 1), [history], "its clock is set")
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
+
+
+def test_a_steward_put_back_to_before_a_key_that_it_handed_to_nobody_stops_the_study_before_it_begins(
+    stage: Stage,
+) -> None:
+    """Not mended: a person signs the study again. Nobody trained, and what the steward may have spent is charged."""
+    world = meeting(stage(4, 1), ((Restore(1, 1, step),) for step in range(44, 56)), "round.split_view")
+    assert not world.trained
+    assert not world.opened
+    assert [entry.body["round"] for entry in world.entries(1) if entry.kind == "reserved"] == [1]
