@@ -178,7 +178,6 @@ def build(
             config,
             one_way_listen,
             folder,
-            table,
             authorisation,
             limits,
             handlers,

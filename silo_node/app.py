@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from privacy import console, durable
+from privacy import attribution, console, durable
 from privacy import study as studies
 from privacy.console import AsJson, LogJson, WatchAt
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
@@ -72,6 +72,7 @@ def approve(
     """
     from silo_node.approvals import approval, checks, costs, explanation
 
+    by = attribution.text("--by", by)
     directory = StateDirectory(state)
     identity = directory.identity()
     policy = configuration.read(state).policy

@@ -14,7 +14,7 @@ import grpc
 
 from aggregator.configuration import AggregatorConfig
 from privacy.channel import tls
-from privacy.channel.authorisation import Authorisation, MethodTable
+from privacy.channel.authorisation import Authorisation
 from privacy.channel.identity import Identity
 from privacy.channel.limits import Limits, threads_for
 from privacy.channel.one_way.service import Allowed, OneWay
@@ -30,7 +30,7 @@ class OneWayPort:
     Args:
         listen: HOST:PORT.
         folder: the identity's folder, for renewed certificates.
-        table, authorisation, limits, handlers: those of the mutual port.
+        authorisation, limits, handlers: those of the mutual port.
         ledger: told which silos used the port.
         count: given the code of each error that ends a call.
 
@@ -45,7 +45,6 @@ class OneWayPort:
         config: AggregatorConfig,
         listen: str,
         folder: Path,
-        table: MethodTable,
         authorisation: Authorisation,
         limits: Limits,
         handlers: "Sequence[grpc.GenericRpcHandler[bytes, bytes]]",
@@ -63,7 +62,7 @@ class OneWayPort:
                     enter(silo)
                     told.add(silo)
 
-        front = OneWay(identity, Allowed(study.digest(), silos, table), authorisation, used, count)
+        front = OneWay(identity, Allowed(study.digest(), silos), authorisation, used, count)
         threads = threads_for(len(silos), config.allowance)
         self._server = grpc.server(
             futures.ThreadPoolExecutor(threads),

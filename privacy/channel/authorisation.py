@@ -61,12 +61,16 @@ class Authorisation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generi
     ) -> "Handler | None":
         """Wrap the handler of a method, if there is one, in the checks of this object."""
         handler = continuation(details)
-        allowed = self._table.get(details.method, frozenset())
+        allowed = self.roles(details.method)
 
         def check(context: grpc.ServicerContext) -> None:
             self.authorise(context, allowed)
 
         return None if handler is None else checked(handler, check)
+
+    def roles(self, method: str) -> frozenset[Role]:
+        """Who may call a method: nobody, if the table does not have it."""
+        return self._table.get(method, frozenset())
 
     def authorise(self, context: grpc.ServicerContext, allowed: frozenset[Role]) -> Member:
         """The verified caller.

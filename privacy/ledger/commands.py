@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from privacy import console, durable
+from privacy import attribution, console, durable
+from privacy.attribution import By, Reason
 from privacy.channel.identity import CONSORTIUM_FILE, IDENTITY_FILE, Identity
 from privacy.channel.parties import parties_of
 from privacy.console import AsJson
@@ -29,10 +30,7 @@ from privacy.ledger.store import Ledger, utc_now
 from privacy.study import load_signed
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this party.")]
-By = Annotated[str | None, typer.Option(help="Who does this, for the ledger.", show_default="your user name")]
 FOLDER = "ledger"
-LONGEST = 500
-"""Characters of a name."""
 
 
 def group(program: str) -> typer.Typer:
@@ -172,9 +170,7 @@ def report(
     by: By = None,
 ) -> None:
     """Enter that a report was made: its digest, the studies in it, and who made it. Stop a running program first."""
-    who = (by if by is not None else console.user_name()).strip()
-    if not who or len(who) > LONGEST:
-        raise ConfigError(f"--by needs 1 to {LONGEST} characters")
+    who = attribution.who(by)
     made = read_report(folder)
     identity = Identity.load(state / "identity")
     with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
@@ -184,16 +180,17 @@ def report(
 
 def erase(
     sequence: Annotated[int, typer.Argument(help="Number of the entry.", min=0)],
-    reason: Annotated[str, typer.Option(help="Why, for the ledger.")],
+    reason: Reason,
     state: State,
     by: By = None,
 ) -> None:
     """Erase what the side store holds about an entry. The entry itself, and every proof of it, stay valid."""
+    who, why = attribution.checked(by, reason)
     identity = Identity.load(state / "identity")
     with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
         if sequence >= len(ledger.entries) or DETAILS not in ledger.entries[sequence].body:
             raise ConfigError(f"entry {sequence} has no details in the side store")
-        ledger.erase_details(sequence, reason, by or console.user_name())
+        ledger.erase_details(sequence, why, who)
     print(f"the details of entry {sequence} are erased here; backups have copies of their own")
 
 
@@ -206,7 +203,7 @@ class _Read:
 
 def _reading(state: Path, what: str, by: str | None) -> _Read:
     """Enter the reading, or note it, and only then give the ledger."""
-    folder, who = state / FOLDER, by or console.user_name()
+    folder, who = state / FOLDER, attribution.who(by)
     identity = Identity.load(state / "identity")
     try:
         with Ledger.open(folder, identity.keys.identity) as ledger:

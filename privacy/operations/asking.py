@@ -45,7 +45,7 @@ class Asking:
     _ahead: timedelta | None = field(default=None, init=False)
 
     def checks(self) -> Iterator[Check]:
-        """To be done after those of `reach`, if these went well."""
+        """To be done after those of `route`, if these went well."""
         yield "aggregator", self.ask
         yield "aggregator's clock", self.clock
 

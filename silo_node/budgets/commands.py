@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from privacy import console, durable
+from privacy import attribution, console, durable
 from privacy.channel import passphrase
 from privacy.console import AsJson
 from privacy.errors import ConfigError, IdentityError, PolicyRefused
@@ -29,8 +29,6 @@ State = Annotated[Path, typer.Option("--state", help="State directory of this si
 PassphraseFile = Annotated[
     Path | None, typer.Option("--passphrase-file", help="File that holds the key's passphrase.", show_default="ask")
 ]
-LONGEST = 500
-"""Characters of a reason or a name."""
 
 
 @app.command("set")
@@ -57,7 +55,8 @@ def set_cap(
     directory = StateDirectory(state)
     identity = directory.identity()
     policy = configuration.read(state).policy
-    request = Request(cohort, _cap(epsilon, delta), _text(reason, "--reason"), _text(by, "--by"))
+    who, why = attribution.checked(by, reason)
+    request = Request(cohort, _cap(epsilon, delta), reason=why, by=who)
     with durable.lock(state), directory.open_ledger(identity) as ledger:
         _known(ledger.entries, cohort)
         guard = costs.budget_filter(policy)
@@ -164,9 +163,3 @@ def _cap(epsilon: float, delta: float) -> Cap:
     if not (math.isfinite(epsilon) and 0 < epsilon <= 100 and 0 < delta < 0.1):
         raise ConfigError("a cap has an epsilon above 0 and up to 100 and a delta above 0 and below 0.1")
     return Cap(epsilon, delta)
-
-
-def _text(value: str, option: str) -> str:
-    if not value.strip() or len(value) > LONGEST:
-        raise ConfigError(f"{option} is empty or longer than {LONGEST} characters")
-    return value.strip()

@@ -12,12 +12,12 @@ from rich.console import Console
 
 from privacy import console, durable
 from privacy import study as studies
+from privacy.attribution import By, Reason, checked
 from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.errors import DataError
 from privacy.ledger.facts import closing
 from silo_node.cohorts import private_folder
-from silo_node.operations.words import By, Reason, checked
 from silo_node.state import StateDirectory
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Annotated
 import typer
 
 from privacy import durable
+from privacy.attribution import By, Reason, checked
 from privacy.channel import identity as keys
 from privacy.errors import IdentityError, PolicyRefused
 from privacy.token.keys import TokenSigner
-from silo_node.operations.words import By, Reason, checked
 from silo_node.rounds.round_vault import RoundVault, default_folder
 from silo_node.state import StateDirectory
 

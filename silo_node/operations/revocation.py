@@ -11,9 +11,9 @@ from typing import Annotated
 import typer
 
 from privacy import durable
+from privacy.attribution import By, Reason, checked
 from privacy.errors import PolicyRefused
 from privacy.ledger.entry import Entry
-from silo_node.operations.words import By, Reason, checked
 from silo_node.state import StateDirectory
 
 

@@ -13,11 +13,11 @@ from typing import Annotated
 import typer
 
 from privacy import durable
+from privacy.attribution import By, Reason, checked
 from privacy.digest import Json
 from privacy.errors import ConfigError, CorruptState
 from privacy.ledger.store import Ledger
 from privacy.operations import live
-from silo_node.operations.words import By, Reason, checked
 from silo_node.state import StateDirectory
 
 FILE = "stop-request.json"

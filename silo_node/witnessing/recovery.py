@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from privacy import attribution
 from privacy.digest import Json
 from privacy.dp.events import to_json
 from privacy.errors import ConfigError, PolicyRefused
@@ -21,9 +22,6 @@ from silo_node.rounds.round_vault import RoundVault
 from silo_node.rounds.stored_upload import StoredUpload
 from silo_node.state import StateDirectory, StudyDirectory
 from silo_node.witnessing.known_heads import Known
-
-LONGEST = 500
-"""Characters of a reason or a name."""
 
 
 def recover(
@@ -44,8 +42,7 @@ def recover(
         PolicyRefused: the person declined; nothing was changed.
         CorruptState, StorageError: as `Ledger.open` and `Known.load`.
     """
-    if not by.strip() or not reason.strip() or max(len(by), len(reason)) > LONGEST:
-        raise ConfigError(f"--by and --reason need 1 to {LONGEST} characters each")
+    by, reason = attribution.checked(by, reason)
     identity, folder = directory.identity(), directory.study(name)
     with directory.open_ledger(identity) as ledger:
         if not folder.rolled_back.exists():

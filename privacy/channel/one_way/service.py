@@ -20,7 +20,7 @@ from cryptography import x509
 
 from privacy.channel import certificate as profile
 from privacy.channel import status
-from privacy.channel.authorisation import Authorisation, MethodTable, Proven, check_version
+from privacy.channel.authorisation import Authorisation, Proven, check_version
 from privacy.channel.identity import Identity
 from privacy.channel.interception import Continuation, Handler
 from privacy.channel.member import Member, Role
@@ -40,12 +40,10 @@ class Allowed:
     Attributes:
         study: digest of the study that is served.
         silos: identity key (32 bytes) of each silo that may, by name.
-        table: who may call which method.
     """
 
     study: bytes
     silos: dict[str, bytes]
-    table: MethodTable
 
 
 class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs alone
@@ -53,8 +51,8 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
 
     Args:
         identity: the aggregator's; its identity key signs the answers.
-        allowed: who may call what.
-        authorisation: the checks of the mutual port.
+        allowed: who may call.
+        authorisation: the checks of the mutual port, and who may call what.
         used: told the name of each silo at each call that is let in, before the call is served.
         count: is given the code of each error that ends a call, as for `status.Translation`.
     """
@@ -132,7 +130,7 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
 
     def _check(self, member: Member, certificate: x509.Certificate, method: str) -> None:
         """Whether a caller that was proven may call now; asked again at each message of a call."""
-        allowed = frozenset({Role.SILO}) if method == BEGIN else self._allowed.table.get(method, frozenset())
+        allowed = frozenset({Role.SILO}) if method == BEGIN else self._authorisation.roles(method)
         self._authorisation.check(member, certificate, allowed)
         if member.name not in self._allowed.silos:
             raise IdentityError(

@@ -102,7 +102,7 @@ def serving_one_way(
 ) -> Iterator[tuple[int, Echo]]:
     """As `serving`, but a port of one-way lines for these silos."""
     echo = Echo(lambda context: caller(context).uri.encode())
-    allowed = Allowed(study, {silo.member.name: silo.keys.public_identity for silo in silos}, Echo.TABLE)
+    allowed = Allowed(study, {silo.member.name: silo.keys.public_identity for silo in silos})
     front = OneWay(identity, allowed, Authorisation(identity.member.consortium, Echo.TABLE, admit, clock, known), used)
     server = grpc.server(ThreadPoolExecutor(8), interceptors=(front, Limits(Allowance())), options=tls.SERVER_OPTIONS)
     server.add_generic_rpc_handlers((echo.handlers(),))

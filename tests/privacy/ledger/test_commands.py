@@ -209,6 +209,17 @@ def test_a_report_is_not_entered_beside_a_running_writer(state: Path, tmp_path: 
         run("report", made, "--state", state)
 
 
+@pytest.mark.parametrize(
+    "given",
+    [("erase", 1, "--reason", " "), ("erase", 1, "--reason", "x", "--by", ""), ("show", "--by", "x" * 501)],
+)
+def test_who_and_why_are_said_or_nothing_happens(state: Path, given: tuple[object, ...]) -> None:
+    before = {path: path.read_bytes() for path in state.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match="needs 1 to 500 characters"):
+        run(*given, "--state", state)
+    assert {path: path.read_bytes() for path in state.rglob("*") if path.is_file()} == before
+
+
 def test_erase_leaves_the_entry_and_says_why(state: Path) -> None:
     before = read(state / "ledger").entries
     run("erase", 1, "--reason", "left the hospital", "--by", "dpo", "--state", state)

@@ -46,7 +46,7 @@ def test_what_is_no_cap_is_refused(hospital: Hospital, wrong: dict[str, Any]) ->
     hospital.ingest("chest", "P-1")
     size = len(hospital.entries)
     refused(hospital.set_cap(**{"epsilon": 3.0, **wrong}), ConfigError, "")
-    refused(hospital.set_cap(3.0, "--reason", "  "), ConfigError, "--reason is empty")
+    refused(hospital.set_cap(3.0, "--reason", "  "), ConfigError, "--reason needs")
     assert len(hospital.entries) == size
 
 
