@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 from tests.disk import without_fsync
 
 __all__ = ["without_fsync"]

@@ -4,17 +4,15 @@ Time stands still unless a test moves it, and rounds go on only when a test says
 encoders on both sides, so what a test sends is what a peer could send.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import grpc
-import numpy as np
 
 from aggregator.boards.head_board import HeadBoard
 from aggregator.records import Records
@@ -26,24 +24,21 @@ from privacy.channel import tls
 from privacy.channel.authorisation import Authorisation, on_roster
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.envelope import Signed
-from privacy.channel.identity import Identity
 from privacy.channel.limits import Allowance, Limits, threads_for
 from privacy.channel.status import Translation
 from privacy.digest import protocol_hash
-from privacy.he import frames
-from privacy.he.params import SEED_BYTES, CiphertextParams
+from privacy.he.params import CiphertextParams
 from privacy.ledger.store import Ledger
-from privacy.study import Study
 from privacy.wire import bodies, convert, exchange
 from privacy.wire.heads import HeadQuery, HeadsGiven, HeadsShown
 from privacy.wire.limits import BOX_C_BYTES, BOX_S_BYTES, KEM_PUBLIC_BYTES
 from privacy.wire.messages import Advertise, Close, ShareBox, Shares, Sign, Unmask, Unopenable, UploadHeader
-from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, Piece, SumRequest
-from privacy.wire.sets import advertise_set_digest, share_set_digest, unmask_set_digest
+from privacy.wire.requests import AwaitRequest, Board, FrameRequest, Phase, SumRequest
+from privacy.wire.sets import advertise_set_digest, unmask_set_digest
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame
 from tests import stored
-from tests.consortium import Consortium
-from tests.integration.federation import make_study
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import Members, context
 
 
 class Caller:
@@ -62,85 +57,9 @@ class Caller:
         return {"peer_spiffe_id": [self._uri.encode()]}
 
 
-@dataclass(frozen=True)
-class Members:
-    """A consortium's aggregator and silos, with a study for them."""
-
-    hub: Identity
-    silos: tuple[Identity, ...]
-    study: Study
-    consortium: Consortium
-    statement: Signed
-
-    @classmethod
-    def enrol(cls, root: Path, names: Sequence[str] = ("north", "south", "east")) -> "Members":
-        consortium = Consortium(root)
-        hub, silos = consortium.aggregator(), tuple(consortium.silo(name) for name in names)
-        return cls(hub, silos, make_study(hub, list(silos)), consortium, consortium.roster_statement())
-
-    def with_length(self, length: int) -> "Members":
-        """The same members with a study of longer uploads."""
-        encryption = self.study.encryption.model_copy(update={"length": length})
-        return replace(self, study=self.study.model_copy(update={"encryption": encryption}))
-
-    def of(self, index: int) -> Identity:
-        return self.silos[index - 1]
-
-    def seal(self, index: int, body: bodies.Body) -> Signed:
-        identity = self.of(index)
-        return bodies.seal(body, identity.member.name, identity.keys.identity)
-
-
-@dataclass(frozen=True)
-class MadeUpUpload:
-    """An upload of random words, or what a test made of one."""
-
-    header: UploadHeader
-    frames: tuple[bytes, ...]
-    seeds: bytes
-
-    @classmethod
-    def random(cls, hub: "Hub", silo: int, number: int = 1, length: int = 0, seed: int = 0) -> "MadeUpUpload":
-        generator = np.random.default_rng([silo, number, seed])
-        params = hub.params
-        counts = params.frame_ciphertexts(length or hub.members.study.upload_length)
-        made = []
-        for count in counts:
-            words = generator.integers(0, params.primes[0], (count, 1, params.degree), np.uint64)
-            made.append(frames.encode(words, params))
-        return cls.of(hub, silo, number, tuple(made), generator.bytes(SEED_BYTES * sum(counts)))
-
-    @classmethod
-    def of(cls, hub: "Hub", silo: int, number: int, made: tuple[bytes, ...], seeds: bytes) -> "MadeUpUpload":
-        shared = hub.board(number, Phase.SHARED).messages
-        header = UploadHeader(
-            ctx=context(number),
-            round_number=number,
-            silo_index=silo,
-            frame_bytes=tuple(len(frame) for frame in made),
-            frame_sha256=tuple(hashlib.sha256(frame).digest() for frame in made),
-            seeds_sha256=hashlib.sha256(seeds).digest(),
-            share_set=share_set_digest(shared) if shared else b"",
-        )
-        return cls(header, made, seeds)
-
-    def with_header(self, **changes: object) -> "MadeUpUpload":
-        return replace(self, header=replace(self.header, **changes))  # type: ignore[arg-type]
-
-    def parts(self, signed: Signed) -> list[bytes]:
-        return [
-            convert.encode_header_part(signed),
-            *(convert.encode_piece(Piece(number, data)) for number, data in enumerate((self.seeds, *self.frames))),
-        ]
-
-
 PATIENCE, DEADLINE = 20.0, 60.0
 """What the made-up studies allow, in seconds, for an exchange of small messages and for training and uploading."""
-
-
-def context(number: int) -> bytes:
-    """A round's context as all made-up silos agree on it."""
-    return protocol_hash("test-ctx", bytes([number]))
+PATIENCE, DEADLINE = 20.0, 60.0
 
 
 @dataclass

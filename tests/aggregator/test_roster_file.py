@@ -16,7 +16,8 @@ from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon
 from privacy.wire.requests import Phase
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 from tests.consortium import Consortium
 from tests.integration.federation import make_study
 

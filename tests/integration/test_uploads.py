@@ -24,7 +24,9 @@ from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
 from silo_node.rounds.stored_upload import StoredUpload
 from tests import stored
-from tests.aggregator.hub import Hub, MadeUpUpload, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import Members
 from tests.e2e.relay import Relay
 from tests.privacy.channel.test_connection_age import shortened
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.silo_node.direct import World
 
 

@@ -36,7 +36,8 @@ from silo_node.rounds.progress import Progress
 from silo_node.rounds.roster_watch import RosterWatch
 from silo_node.rounds.stored_upload import StoredUpload
 from silo_node.state import StateDirectory
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 from tests.integration.federation import MadeUpLearner
 
 POLL_MILLISECONDS = 50

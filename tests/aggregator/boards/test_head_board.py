@@ -16,7 +16,8 @@ from privacy.ledger.heads.cosigner import state
 from privacy.ledger.heads.watch import Watch
 from privacy.ledger.tree import consistency_proof, leaf_hash, root
 from privacy.wire.heads import ConsistencyProof, CosignedHead, HeadsGiven, HeadsShown, HeldHead
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 
 LEAVES = [leaf_hash(bytes([number])) for number in range(40)]
 OTHER = [leaf_hash(b"other"), *LEAVES[1:]]

@@ -10,7 +10,8 @@ from aggregator.rounds.intake import REPLAYED_ROUNDS
 from privacy.errors import ProtocolError
 from privacy.wire.requests import Board, Phase
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotFrame, SnapshotOffer, SnapshotRequest
-from tests.aggregator.hub import Hub, Members, context
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members, context
 
 CHAIN, STATE = b"\7" * 32, b"\6" * 32
 FRAMES = (b"a" * FRAME_BYTES, b"b" * FRAME_BYTES, b"c" * 100)

@@ -18,7 +18,8 @@ from privacy.channel import roster_statement
 from privacy.channel.files import publish
 from privacy.operations import live
 from privacy.study import dump, sign
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 from tests.e2e import commands
 from tests.e2e.scene import end, wait
 

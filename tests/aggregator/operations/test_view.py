@@ -40,7 +40,7 @@ def test_a_round_from_its_first_key_to_its_end(hub: Hub) -> None:
 
 
 def test_a_silo_that_sends_is_told_from_one_that_does_not(hub: Hub) -> None:
-    from tests.aggregator.hub import MadeUpUpload
+    from tests.aggregator.made_up_upload import MadeUpUpload
 
     hub.set_up()
     upload = MadeUpUpload.random(hub, 2)

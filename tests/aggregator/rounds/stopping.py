@@ -11,7 +11,9 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.ledger.store import Ledger
 from privacy.wire.requests import Phase
-from tests.aggregator.hub import Hub, MadeUpUpload, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import Members
 
 
 class Killed(BaseException):

@@ -16,7 +16,9 @@ from privacy.wire.keys import KeyAnnounce, KeyRequest
 from privacy.wire.messages import Abandon, Close, Reject, Sign, Survivors
 from privacy.wire.requests import AwaitRequest, Phase
 from privacy.wire.sets import share_set_digest
-from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members, context
+from tests.aggregator.hub import DEADLINE, PATIENCE, Hub
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import Members, context
 from tests.aggregator.rounds.steps import agree, finish, opened
 
 

@@ -6,7 +6,9 @@ from privacy.errors import ProtocolError
 from privacy.wire import bodies
 from privacy.wire.messages import Abandon, Sign, Survivors
 from privacy.wire.requests import Phase
-from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, context
+from tests.aggregator.hub import DEADLINE, PATIENCE, Hub
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import context
 from tests.aggregator.rounds.steps import agree, await_round, ended, opened
 
 

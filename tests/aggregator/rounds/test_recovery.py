@@ -10,7 +10,8 @@ from aggregator.storage.store import DATABASE
 from privacy.errors import ProtocolError
 from privacy.wire.messages import Abandon, Reject, Sign
 from privacy.wire.requests import Phase
-from tests.aggregator.hub import PATIENCE, Hub, Members, context
+from tests.aggregator.hub import PATIENCE, Hub
+from tests.aggregator.members import Members, context
 from tests.aggregator.rounds.steps import agree, opened
 from tests.aggregator.rounds.stopping import Killed, Silos, killed_at, steps_of_a_round
 

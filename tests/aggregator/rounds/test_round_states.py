@@ -7,7 +7,8 @@ from aggregator.rounds.round_states import KEPT, RoundStates
 from aggregator.rounds.setup import Abandoned, Advertising
 from aggregator.rounds.states import Closed, State
 from privacy.wire.requests import Phase
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 
 ROUNDS = 5
 

@@ -13,7 +13,9 @@ from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.he import frames
 from privacy.wire.requests import Phase
-from tests.aggregator.hub import DEADLINE, PATIENCE, Hub, MadeUpUpload, Members
+from tests.aggregator.hub import DEADLINE, PATIENCE, Hub
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import Members
 from tests.aggregator.rounds.stopping import Killed, killed_at
 
 LOST, STAYING = 4, (1, 2, 3)

@@ -22,7 +22,8 @@ from privacy.operations import metrics
 from privacy.wire import convert
 from privacy.wire.health import SERVICE, Status
 from privacy.wire.messages import Reject
-from tests.aggregator.hub import Hub, context
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import context
 from tests.consortium import Consortium
 from tests.integration.federation import Federation
 

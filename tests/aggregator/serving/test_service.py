@@ -16,7 +16,9 @@ from privacy.he import frames
 from privacy.study import Encryption
 from privacy.wire import convert
 from privacy.wire.requests import Phase, Piece
-from tests.aggregator.hub import DEADLINE, Hub, MadeUpUpload, Members, context
+from tests.aggregator.hub import DEADLINE, Hub
+from tests.aggregator.made_up_upload import MadeUpUpload
+from tests.aggregator.members import Members, context
 
 LONG = 1_500_000
 """Values of an upload of several frames."""

@@ -24,7 +24,8 @@ from privacy.ledger.reader import VerifiedLedger
 from privacy.ledger.store import Ledger
 from privacy.wire.requests import Phase
 from tests import stored
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 from tests.aggregator.rounds.steps import agree, finish
 from tests.aggregator.rounds.stopping import Silos
 

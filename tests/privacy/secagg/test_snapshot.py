@@ -20,7 +20,7 @@ from privacy.study import Study
 from privacy.wire import bodies
 from privacy.wire.messages import Close
 from privacy.wire.snapshots import FRAME_BYTES, SnapshotOffer
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 
 G = b"g" * 32
 CTX, CHAIN = b"c" * 32, b"h" * 32

@@ -11,7 +11,8 @@ from privacy.errors import ProtocolError
 from privacy.wire import convert
 from privacy.wire.requests import Board, Phase
 from silo_node.connection.board_download import BoardDownload
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 
 
 class BrokenOff(Exception):

@@ -14,7 +14,7 @@ from privacy.wire.requests import Board, Phase
 from silo_node.connection.board_download import BoardDownload
 from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.silo_node.connection.test_snapshot_download import FRAMES, offer
 
 

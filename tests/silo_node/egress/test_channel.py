@@ -12,7 +12,7 @@ from privacy.wire import bodies, convert, health
 from silo_node.egress.channel import open_channel
 from silo_node.egress.classes import CLASSES, CONNECTION_CHECK, SIGNED_METHODS, class_of
 from silo_node.egress.log import EgressLog, read
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.privacy.channel.serving import serving
 
 OF_THE_AGGREGATOR = {"survivors", "abandon", "head-answer"}

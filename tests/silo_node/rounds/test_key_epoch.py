@@ -19,7 +19,8 @@ from silo_node.rounds.key_epoch import KeyEpoch
 from silo_node.rounds.progress import Progress
 from silo_node.rounds.roster_watch import RosterWatch
 from silo_node.state import StateDirectory, StudyDirectory
-from tests.aggregator.hub import Hub, Members
+from tests.aggregator.hub import Hub
+from tests.aggregator.members import Members
 from tests.silo_node.direct import Line, World
 
 STEWARD, HOLDER, LATE = 1, 2, 3

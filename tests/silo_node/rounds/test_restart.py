@@ -13,7 +13,7 @@ from privacy.ledger.store import Ledger
 from privacy.wire.requests import Board, Phase
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.stored_upload import StoredUpload
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.silo_node.direct import Line, World, with_rounds
 
 

@@ -19,7 +19,7 @@ from silo_node.connection.client import AggregatorClient
 from silo_node.rounds import roster_watch
 from silo_node.rounds.progress import Progress
 from silo_node.rounds.roster_watch import RosterWatch
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 
 NORTH = 1
 

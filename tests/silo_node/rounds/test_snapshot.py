@@ -23,7 +23,7 @@ from privacy.wire.snapshots import SnapshotOffer
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.server_optimizer import OptimizerState
 from silo_node.rounds.snapshot import model_of, state_of
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.silo_node.direct import Line, World, with_rounds
 
 VICTIM, FRIEND = 4, 1

@@ -12,7 +12,7 @@ from privacy.errors import Unreachable
 from privacy.ledger.heads.cosigned import verify
 from privacy.ledger.reader import read
 from privacy.wire.heads import CosignedHead, HeadsGiven, HeadsShown
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.silo_node.direct import Line, World, with_rounds
 
 

@@ -18,7 +18,7 @@ from silo_node.state import StateDirectory
 from silo_node.witnessing import recovery
 from silo_node.witnessing.known_heads import Known
 from silo_node.witnessing.recovery import Recovery
-from tests.aggregator.hub import Members
+from tests.aggregator.members import Members
 from tests.silo_node.direct import Line, World, patiently_opened, with_rounds
 
 VICTIM = 2
