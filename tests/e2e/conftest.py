@@ -13,8 +13,10 @@ from tests.e2e import commands
 from tests.e2e.commands import Ended
 from tests.e2e.mortal import Order
 from tests.e2e.nursery import LIGHT, Forked, Nursery
+from tests.e2e.processes import end
 from tests.e2e.relay import Relay
-from tests.e2e.scene import SILOS, Copied, Scene, end, ledger, leftovers
+from tests.e2e.scene import SILOS, Copied, Scene
+from tests.e2e.state_folders import ledger, leftovers
 
 
 @pytest.hookimpl(tryfirst=True)

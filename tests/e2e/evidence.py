@@ -20,7 +20,8 @@ from privacy.study import SignedStudy
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.round_vault import default_folder
 from tests.e2e import mortal
-from tests.e2e.scene import COHORT, STUDY, Scene, ledger, leftovers
+from tests.e2e.scene import COHORT, STUDY, Scene
+from tests.e2e.state_folders import ledger, leftovers
 
 Noted = tuple[tuple[int, NDArray[np.int64]], ...]
 """The number of a round and the integers of it, as often as it was done."""

@@ -5,12 +5,8 @@ from pathlib import Path
 
 from tests.e2e import commands
 from tests.e2e.commands import Ended
-from tests.e2e.scene import (
-    SILOS,
-    Scene,
-    contents,
-    kinds,
-)
+from tests.e2e.scene import SILOS, Scene
+from tests.e2e.state_folders import contents, kinds
 
 NORTH = SILOS[0]
 

@@ -1,11 +1,9 @@
 """A small consortium on this machine, made by the real commands: three hospitals, one aggregator, made-up patients."""
 
-import hashlib
 import json
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,11 +17,12 @@ from typer.testing import CliRunner
 from deploy.sandbox import phantom
 from deploy.sandbox.phantom import SiloPlan
 from deploy.sandbox.scanner import SCANNERS
-from privacy.ledger import reader
 from privacy.ledger.entry import Entry
 from tests.e2e import commands
 from tests.e2e.commands import Ended
+from tests.e2e.processes import end, wait
 from tests.e2e.programs import APPS
+from tests.e2e.state_folders import ledger
 
 SILOS = ("north", "harbour", "hill")
 AGGREGATOR = "hub"
@@ -286,51 +285,3 @@ class Scene:
 
 Copied = Callable[[Scene], Scene]
 """Makes a scene of a test's own; see the fixture `copied`."""
-
-
-def ledger(state: Path) -> tuple[Entry, ...]:
-    """The ledger in a state directory, all of it verified, head and entries at one."""
-    verified = reader.read(state / "ledger")
-    assert verified.torn_bytes == 0
-    assert verified.acknowledged == verified.size
-    return verified.entries
-
-
-def kinds(entries: tuple[Entry, ...]) -> list[str]:
-    return [entry.kind for entry in entries]
-
-
-def contents(folder: Path) -> dict[str, tuple[int, str]]:
-    """Mode and SHA-256 of every file below a folder, without locks and what is kept of folders that were read."""
-    return {
-        str(path.relative_to(folder)): (path.stat().st_mode, hashlib.sha256(path.read_bytes()).hexdigest())
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != "lock" and path.parent.name not in ("catalogues", "volumes")
-    }
-
-
-def leftovers(folder: Path) -> list[str]:
-    """Files that only exist while something is being written."""
-    return [
-        str(path.relative_to(folder))
-        for path in folder.rglob("*")
-        if path.name.startswith(".") or path.suffix in (".new", ".partial")
-    ]
-
-
-def wait(condition: Any, *alive: "subprocess.Popen[bytes]", patience: float = 120.0, pause: float = 0.02) -> None:
-    """Wait until `condition()` holds while all processes live."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        for process in alive:
-            assert process.poll() is None, f"a process ended early with {process.returncode}"
-        assert time.monotonic() < deadline, "it took too long"
-        time.sleep(pause)
-
-
-def end(*processes: Any) -> None:
-    """No process stays, whatever the test did."""
-    for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.wait()

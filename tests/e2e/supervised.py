@@ -12,8 +12,9 @@ from privacy.errors import RoundAbandoned
 from tests.e2e import commands
 from tests.e2e.mortal import Order, Place
 from tests.e2e.nursery import ROOT, Forked, Nursery
+from tests.e2e.processes import end, wait
 from tests.e2e.relay import Relay
-from tests.e2e.scene import Scene, end, wait
+from tests.e2e.scene import Scene
 
 HUB = "hub"
 PATIENCE = 900.0

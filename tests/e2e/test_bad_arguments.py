@@ -14,14 +14,10 @@ from privacy.errors import (
     Unreachable,
 )
 from tests.e2e import commands
+from tests.e2e.processes import end, wait
 from tests.e2e.refused import NORTH, approve, serve, take_part
-from tests.e2e.scene import (
-    Copied,
-    Scene,
-    end,
-    kinds,
-    wait,
-)
+from tests.e2e.scene import Copied, Scene
+from tests.e2e.state_folders import kinds
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 

@@ -14,15 +14,8 @@ from privacy.errors import (
 from tests.consortium import Consortium
 from tests.e2e import commands
 from tests.e2e.refused import NORTH, only_grew, serve, take_part
-from tests.e2e.scene import (
-    AGGREGATOR,
-    CONSORTIUM,
-    Copied,
-    Scene,
-    contents,
-    kinds,
-    ledger,
-)
+from tests.e2e.scene import AGGREGATOR, CONSORTIUM, Copied, Scene
+from tests.e2e.state_folders import contents, kinds, ledger
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 

@@ -14,11 +14,8 @@ from silo_node.cohorts.ingestion import open_cohort
 from silo_node.state import StateDirectory
 from tests.e2e import commands
 from tests.e2e.refused import NORTH, only_grew
-from tests.e2e.scene import (
-    Copied,
-    Scene,
-    contents,
-)
+from tests.e2e.scene import Copied, Scene
+from tests.e2e.state_folders import contents
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 

@@ -12,13 +12,8 @@ from privacy.errors import (
 )
 from tests.e2e import commands
 from tests.e2e.refused import NORTH, approve, only_grew, serve, take_part
-from tests.e2e.scene import (
-    COHORT,
-    STUDY,
-    Copied,
-    Scene,
-    contents,
-)
+from tests.e2e.scene import COHORT, STUDY, Copied, Scene
+from tests.e2e.state_folders import contents
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 

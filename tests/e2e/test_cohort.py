@@ -16,7 +16,8 @@ from silo_node import program
 from silo_node.app import app
 from silo_node.cohorts import ingestion
 from silo_node.state import StateDirectory
-from tests.e2e.scene import COHORT, STUDY, Copied, Scene, contents, kinds
+from tests.e2e.scene import COHORT, STUDY, Copied, Scene
+from tests.e2e.state_folders import contents, kinds
 
 NORTH = "north"
 

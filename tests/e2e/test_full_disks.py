@@ -16,17 +16,10 @@ from silo_node import PACKAGES
 from silo_node.state import StateDirectory
 from tests.e2e import commands
 from tests.e2e.commands import file_limit
+from tests.e2e.processes import end, wait
 from tests.e2e.refused import NORTH, approve, only_grew, serve, take_part
-from tests.e2e.scene import (
-    Copied,
-    Scene,
-    contents,
-    end,
-    kinds,
-    ledger,
-    leftovers,
-    wait,
-)
+from tests.e2e.scene import Copied, Scene
+from tests.e2e.state_folders import contents, kinds, ledger, leftovers
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("quick")]
 

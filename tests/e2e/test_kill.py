@@ -16,7 +16,9 @@ from privacy.ledger.budgets.budget import charged
 from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
 from tests.e2e.conftest import made_once
-from tests.e2e.scene import COHORT, SILOS, STUDY, Scene, end, kinds, ledger, leftovers, wait
+from tests.e2e.processes import end, wait
+from tests.e2e.scene import COHORT, SILOS, STUDY, Scene
+from tests.e2e.state_folders import kinds, ledger, leftovers
 from tests.stored import anywhere
 
 pytestmark = pytest.mark.timeout(600)

@@ -11,7 +11,9 @@ import pytest
 from privacy.errors import IdentityError
 from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
-from tests.e2e.scene import SILOS, STUDY, Copied, Scene, Server, end, kinds, ledger, wait
+from tests.e2e.processes import end, wait
+from tests.e2e.scene import SILOS, STUDY, Copied, Scene, Server
+from tests.e2e.state_folders import kinds, ledger
 from tests.privacy.channel.breaking_proxy import BreakingProxy
 
 NORTH = SILOS[0]

@@ -13,7 +13,8 @@ from privacy import durable
 from privacy.errors import CorruptState, StorageError
 from tests.docs.pages import ROOT, block, blocks
 from tests.e2e import commands
-from tests.e2e.scene import DRAFT, SILOS, Copied, Scene, ledger
+from tests.e2e.scene import DRAFT, SILOS, Copied, Scene
+from tests.e2e.state_folders import ledger
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 PAGE = "docs/how-to/disaster-recovery.md"

@@ -24,7 +24,8 @@ from privacy.ledger.heads.watch import file_stem
 from privacy.study import SignedStudy, Study
 from silo_node.rounds.global_model import GlobalModel
 from tests.e2e import commands
-from tests.e2e.scene import AGGREGATOR, SILOS, STUDY, Scene, kinds, ledger, leftovers
+from tests.e2e.scene import AGGREGATOR, SILOS, STUDY, Scene
+from tests.e2e.state_folders import kinds, ledger, leftovers
 
 pytestmark = pytest.mark.timeout(600)
 ROUNDS = 3

@@ -10,7 +10,8 @@ import pytest
 
 from tests.deploy.systemd import confined, units
 from tests.e2e import commands
-from tests.e2e.scene import SILOS, Copied, Scene, end
+from tests.e2e.processes import end
+from tests.e2e.scene import SILOS, Copied, Scene
 
 pytestmark = [
     pytest.mark.slow,

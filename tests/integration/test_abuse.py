@@ -21,7 +21,7 @@ from privacy.wire import convert
 from privacy.wire.requests import AwaitRequest, Phase
 from tests.consortium import Consortium
 from tests.e2e import commands
-from tests.e2e.scene import end, wait
+from tests.e2e.processes import end, wait
 from tests.integration.federation import make_study
 
 MEBIBYTE = 2**20

@@ -21,7 +21,7 @@ from privacy.study import dump, sign
 from tests.aggregator.hub import Hub
 from tests.aggregator.members import Members
 from tests.e2e import commands
-from tests.e2e.scene import end, wait
+from tests.e2e.processes import end, wait
 
 
 @pytest.fixture(scope="module")
