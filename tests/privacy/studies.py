@@ -42,6 +42,11 @@ def draft(silos: int = 3, threshold: int | None = None, **changes: Any) -> dict[
     } | changes
 
 
+def parsed(data: dict[str, Any]) -> Study:
+    """A study out of plain data."""
+    return Study.model_validate_json(json.dumps(data))
+
+
 def study(silos: int = 3, threshold: int | None = None, **changes: Any) -> Study:
     """A valid study."""
-    return Study.model_validate_json(json.dumps(draft(silos, threshold, **changes)))
+    return parsed(draft(silos, threshold, **changes))
