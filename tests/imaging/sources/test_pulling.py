@@ -1,4 +1,4 @@
-"""What a pull makes of archives that say little, or say wrong. Real archives are in `real_servers.py`."""
+"""What a pull makes of archives that say little, or say wrong. Real archives are in `real_archives`."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Runs `real_servers.py` in a network namespace with loopback only: nothing can reach it, it can reach nothing."""
+"""Runs the tests in `real_archives` in a network namespace with loopback only: none reaches it, it reaches nobody."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.imaging.sources.archives import NEEDED, PATHS, PLUGIN
+from tests.imaging.sources.real_archives.servers import NEEDED, PATHS, PLUGIN
 
 ROOT = Path(__file__).parents[3]
 ALONE = ["unshare", "-rn", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
@@ -32,8 +32,9 @@ def test_pulls_from_real_archives(which: str) -> None:
         pytest.skip(reason)
     assert reason is None
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib"]
+    command += ["-o", "python_files=real_*.py"]
     ended = subprocess.run(
-        [*ALONE, *command, "-rs", "-m", which, "tests/imaging/sources/real_servers.py"],
+        [*ALONE, *command, "-rs", "-m", which, "tests/imaging/sources/real_archives"],
         cwd=ROOT,
         env={**os.environ, "PATH": PATHS},
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Real archives for tests: Orthanc with its DICOMweb plugin and dcmtk, on this machine's loopback.
+"""Real archives: Orthanc with its DICOMweb plugin and dcmtk, on this machine's loopback.
 
 Orthanc listens on every address, so all this runs only inside a network namespace of its own, see `test_servers.py`.
 """
