@@ -11,10 +11,10 @@ class AggregatorConfig(Strict):
     """Limits of this machine; what all parties agree on is in the study.
 
     `max_upload_bytes` bounds one silo's upload of one round: a study with larger ones is not served. A silo has at most
-    `calls_at_a_time` calls (a wait for the others is one) and `calls_per_second` on average; threads are kept for the
-    calls of all silos of the study. `stall_seconds` ends a call whose next message does not come, or is not taken, for
-    so long; an upload or download goes on later where it was. `one_way_tls` names the silos whose proxies open TLS:
-    they alone may call at `--one-way-listen`, where every message is signed instead of the line.
+    `calls_at_a_time` calls (a wait for the others is one; a connection carries 8) and `calls_per_second` on average;
+    threads are kept for the calls of all silos of the study. `stall_seconds` ends a call whose next message does not
+    come, or is not taken, for so long; an upload or download goes on later where it was. `one_way_tls` names the silos
+    whose proxies open TLS: they alone may call at `--one-way-listen`, where each message is signed instead of the line.
     """
 
     max_upload_bytes: int = Field(default=2 * 2**30, ge=2**16, le=2**40)

@@ -52,14 +52,15 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.max_ping_strikes", 2),
     ("grpc.max_connection_age_ms", 15 * 60_000),  # so that renewed certificates come into use
     ("grpc.max_connection_age_grace_ms", 60 * 60_000),  # for calls to finish; what is cut then goes on where it was
-    # These hold from when the other end acknowledges them; till then the C core takes 16 MiB of metadata a call.
+    # Holds from when the other end acknowledges it; till then the C core takes 16 MiB of metadata a call, which are 70
+    # MiB of memory where entries are short. So the calls of a connection are few, which holds from the start.
     ("grpc.max_metadata_size", 16 * 1024),
-    # What may be open before any code of ours runs: connections (of all peers, and of strangers until their handshake
-    # ends in time), and calls of one connection.
+    ("grpc.max_concurrent_streams", 8),
+    ("grpc.http2.settings_timeout", 10_000),
+    # What may be open before any code of ours runs: connections of all peers, and of strangers until their handshake
+    # ends in time.
     ("grpc.max_allowed_incoming_connections", 1024),
     ("grpc.server_handshake_timeout_ms", 20_000),
-    ("grpc.max_concurrent_streams", 32),
-    ("grpc.http2.settings_timeout", 10_000),
 )
 """For `grpc.server(..., options=...)`."""
 

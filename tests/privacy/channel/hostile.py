@@ -34,8 +34,14 @@ class Line:
 
     def call_with(self, method: str, name: str, value: str, times: int) -> int:
         """Send the headers of a call, with a piece of metadata so many times; the number of its stream."""
+        return self._call(_block(method) + _field(name, value) * times)
+
+    def call_with_references(self, method: str, times: int) -> int:
+        """Send the headers of a call with a short piece of metadata so many times, a byte each; its stream's number."""
+        return self._call(_block(method) + b"\x40\x03x-a\x01v" + b"\xbe" * times)  # RFC 7541, 6.2.1 and 6.1
+
+    def _call(self, block: bytes) -> int:
         stream, self._next = self._next, self._next + 2
-        block = _block(method) + _field(name, value) * times
         first, *more = (block[at : at + 16_000] for at in range(0, len(block), 16_000))
         frames = [_frame(HEADERS, 0, stream, first), *(_frame(CONTINUATION, 0, stream, part) for part in more)]
         self._line.sendall(b"".join(frames) + _frame(CONTINUATION, END_HEADERS, stream))

@@ -55,8 +55,8 @@ def test_a_peer_has_so_many_calls_at_a_time_and_others_have_theirs(
         tls.channel(silo, f"localhost:{port}") as greedy,
         tls.channel(other, f"localhost:{port}") as modest,
     ):
-        calls = [greedy.unary_unary("/t.Echo/Unary").future(b"", timeout=20) for _ in range(30)]
-        while sum(call.done() for call in calls) < 26:
+        calls = [greedy.unary_unary("/t.Echo/Unary").future(b"", timeout=20) for _ in range(8)]
+        while sum(call.done() for call in calls) < 4:
             time.sleep(0.01)
         late = modest.unary_unary("/t.Echo/Unary").future(b"", timeout=20)
         while echo.calls < 5:
@@ -70,7 +70,7 @@ def test_a_peer_has_so_many_calls_at_a_time_and_others_have_theirs(
                     call.result()
             except Unreachable as error:
                 refused.append(error.code)
-        assert refused == [limits.BUSY] * 26
+        assert refused == [limits.BUSY] * 4
         with calling("the aggregator"):
             assert greedy.unary_unary("/t.Echo/Unary")(b"", timeout=10) == b"done"
 
@@ -201,6 +201,38 @@ def test_a_line_that_does_not_acknowledge_the_limits_is_closed(
         start = time.monotonic()
         assert not line.read(b"what never comes")
         assert time.monotonic() - start < 5
+
+
+@pytest.mark.slow
+def test_a_line_that_does_not_acknowledge_the_limits_takes_so_much_memory(
+    any_line: None, hub: Identity, silo: Identity, other: Identity
+) -> None:
+    """As much metadata a call as gRPC takes then, 16 MiB by HTTP/2's count, in many short entries."""
+    process = psutil.Process()
+    with serving(hub) as (port, _), tls.channel(other, f"localhost:{port}") as channel:
+        call = channel.unary_unary("/t.Echo/Unary")
+        call(b"", timeout=10)
+        before, most, ended = process.memory_info().rss, 0, threading.Event()
+
+        def flood() -> None:
+            while not ended.is_set():
+                try:
+                    with connected(silo, port, deaf=True) as line:
+                        while not ended.is_set():
+                            line.call_with_references("/t.Echo/Up", 400_000)
+                except OSError:
+                    continue  # the server ended the connection; again
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(flood)
+            end = time.monotonic() + 15
+            while time.monotonic() < end:
+                call(b"", timeout=20)
+                most = max(most, process.memory_info().rss - before)
+                time.sleep(0.02)
+            ended.set()
+    print(f"metadata before the limits are acknowledged: {most / MEBIBYTE:.0f} MiB")
+    assert most < 1024 * MEBIBYTE
 
 
 @pytest.mark.slow
