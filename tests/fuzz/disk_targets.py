@@ -25,14 +25,6 @@ PUBLIC = KEY.public_key().public_bytes_raw()
 ORIGIN = "spiffe://demo/silo/north"
 
 
-def in_file(read: Callable[[Path], object], name: str, data: bytes) -> object:
-    """What reads a file, on one with these bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / name
-        path.write_bytes(data)
-        return read(path)
-
-
 @cache
 def a_ledger() -> dict[str, bytes]:
     """The files of a ledger of three entries, and a proof that its first is in it."""

@@ -49,9 +49,9 @@ from silo_node.configuration import SiloConfig
 from silo_node.state import StateDirectory
 from tests import consortium as real
 from tests.compliance import conftest as evidence
-from tests.fuzz.disk_targets import KEY, PUBLIC, SAMPLES, in_file, studies
+from tests.fuzz.disk_targets import KEY, PUBLIC, SAMPLES, studies
+from tests.fuzz.files import in_file, placed
 from tests.fuzz.image_targets import WIDE, pictures_of
-from tests.fuzz.state_targets import placed
 from tests.fuzz.target import Target
 from tests.fuzz.wire_targets import requests
 

@@ -20,7 +20,8 @@ from imaging.sources import header, listing
 from imaging.sources.header import HeaderRejected
 from imaging.volumes import nifti, pictures, reading
 from imaging.volumes.rejection import ImageRejected
-from tests.fuzz.disk_targets import SAMPLES, in_file
+from tests.fuzz.disk_targets import SAMPLES
+from tests.fuzz.files import in_file
 from tests.fuzz.target import Target
 from tests.imaging.series import Series
 

@@ -27,7 +27,7 @@ from imaging.sources.associations import Associations
 from imaging.sources.dicomweb import DicomWebArchive
 from imaging.sources.dimse import DimseArchive
 from imaging.sources.query import Query, SeriesFacts
-from tests.fuzz.disk_targets import in_file
+from tests.fuzz.files import in_file
 from tests.fuzz.image_targets import Names, a_slice
 from tests.fuzz.target import Target
 

@@ -1,13 +1,10 @@
-"""What a silo and an aggregator keep in files of their own, which a damaged disk or an old copy may have changed."""
+"""What a silo keeps in files of its own, which a damaged disk or an old copy may have changed."""
 
 import hashlib
 import json
-import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
-from datetime import UTC, datetime
-from functools import cache, partial
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,16 +12,8 @@ from typing import Any, cast
 import numpy as np
 from safetensors.numpy import save
 
-from aggregator.storage.backup import MANIFEST, back_up, check
-from aggregator.storage.store import StudyStore
-from imaging.deidentification import folder as deidentification
-from imaging.deidentification.pixels import review
-from imaging.deidentification.pseudonyms import Pseudonyms, PseudonymTable
 from imaging.errors import ImagingError
 from imaging.networks import pretrained
-from imaging.sources import pulling
-from imaging.sources.catalogue import Catalogue
-from privacy.channel.envelope import Signed
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger import readings
@@ -44,8 +33,8 @@ from silo_node.rounds.server_optimizer import OptimizerState
 from silo_node.state import StudyDirectory
 from silo_node.witnessing.known_heads import Known
 from silo_node.witnessing.seen_heads import SeenHeads
-from tests.fuzz.disk_targets import REFUSES, a_ledger, in_file
-from tests.fuzz.label_targets import QUERY
+from tests.fuzz.disk_targets import REFUSES
+from tests.fuzz.files import file_of, in_file, json_seed, placed
 from tests.fuzz.target import Target
 from tests.privacy.studies import study
 
@@ -56,36 +45,6 @@ PARAMS = CiphertextParams.choose(3, 1000)
 DIGEST = "ab" * 32
 STUDY = study()
 SENT = {"time": "2026-03-01T00:00:00.000001Z", "class": "Submit", "bytes": 7, "study": DIGEST, "approval": ""}
-
-
-def json_seed(*told: object) -> Callable[[], Iterator[bytes]]:
-    """Some JSON."""
-    return lambda: (json.dumps(one).encode() for one in told)
-
-
-def placed(name: str, read: Callable[[Path], object]) -> Callable[[bytes], object]:
-    """What reads a folder, on one in which a file has these bytes."""
-
-    def parse(data: bytes) -> object:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            return read(Path(folder))
-
-    return parse
-
-
-def file_of(name: str, make: Callable[[Path], object]) -> Callable[[], Iterator[bytes]]:
-    """What a file has in a folder that was made so."""
-
-    @cache
-    def content() -> bytes:
-        with tempfile.TemporaryDirectory() as folder:
-            make(Path(folder))
-            return (Path(folder) / name).read_bytes()
-
-    return lambda: iter([content()])
 
 
 def details(data: bytes) -> object:
@@ -134,93 +93,6 @@ def frozen(data: bytes) -> object:
     size = snapshot._size(2 * LAYOUT.parameters, 1)
     offer = SimpleNamespace(round_number=2, chain=bytes(32))
     return snapshot.model_of(bytearray(data[:size].ljust(size, b"\0")), cast(Any, offer), LAYOUT)
-
-
-def database(path: Path) -> object:
-    """An aggregator's study: opened, and asked for all that a start asks."""
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "study.sqlite").write_bytes(path.read_bytes())
-        with closing(StudyStore(Path(folder))) as store:
-            found = store.round(1)
-            return store.last_round(), found.get_set("u1"), list(found.all("sign")), list(found.uploads())
-
-
-def a_database(folder: Path) -> None:
-    """A study of one message and one frozen set, in one file."""
-    with closing(StudyStore(folder)) as store:
-        store.round(1).put("sign-1", Signed("sign", b"body", "north", bytes(64)))
-        store.round(1).keep_sets({"u1": (1, 2, 3)})
-    with closing(sqlite3.connect(folder / "study.sqlite")) as database:
-        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        database.execute("PRAGMA journal_mode = DELETE")
-
-
-@cache
-def a_backup() -> dict[str, bytes]:
-    """The files of a backup of such a study."""
-    with tempfile.TemporaryDirectory() as folder:
-        state, copy = Path(folder) / "state", Path(folder) / "copy"
-        (state / "studies/trial").mkdir(parents=True)
-        a_database(state / "studies/trial")
-        (state / "ledger").mkdir()
-        for name, content in a_ledger().items():
-            (state / "ledger" / name).write_bytes(content)
-        back_up(state, copy, datetime(2026, 3, 1, tzinfo=UTC))
-        return {str(path.relative_to(copy)): path.read_bytes() for path in copy.rglob("*") if path.is_file()}
-
-
-def backed_up(name: str, data: bytes) -> object:
-    """A backup in which a file has these bytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        for place, content in {**a_backup(), name: data}.items():
-            path = Path(folder) / place
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return check(Path(folder))
-
-
-def of_backup(name: str) -> Callable[[], Iterator[bytes]]:
-    """A file of one."""
-    return lambda: iter([a_backup()[name]])
-
-
-def pseudonyms(path: Path) -> object:
-    """A table of pseudonyms."""
-    with closing(PseudonymTable(path)) as table:
-        return table.patient("P"), table.uid("1.2"), table.days("P", 100)
-
-
-def a_table(folder: Path) -> None:
-    """One that was used."""
-    with closing(PseudonymTable(folder / "x")) as table:
-        table.patient("P")
-        table.days("P", 100)
-        table.keep()
-
-
-def catalogue(path: Path) -> object:
-    """The index of a folder."""
-    (path.parent / "images").mkdir(exist_ok=True)
-    with Catalogue(path, path.parent / "images", Pseudonyms(bytes(32))) as found:
-        return found.scan(), list(found.select(QUERY))
-
-
-def a_pull(folder: Path) -> None:
-    """A pull of the same query that has found a series."""
-    with closing(pulling._open(folder / "x", QUERY)) as state, state:
-        state.execute("INSERT INTO series VALUES ('1.2.3', '1.2', 7, 0)")
-
-
-def pull_state(path: Path) -> object:
-    """How far a pull got."""
-    with pulling._storage_errors(), closing(pulling._open(path, QUERY)) as state:
-        return state.execute("SELECT series, study, told, done FROM series").fetchall()
-
-
-def sheets(folder: Path) -> object:
-    """A person's decision on sheets."""
-    (folder / deidentification.FILES).mkdir()
-    return review.decide(folder, "Ada", "accepted")
 
 
 TARGETS = (
@@ -276,26 +148,6 @@ TARGETS = (
         lambda data: in_file(lambda path: pretrained.read(path, hashlib.sha256(data).hexdigest()), "x", data),
         REFUSED_IMAGES,
         lambda: iter([save({"a": np.ones((2, 3), np.float32), "b": np.ones(1, np.float16)})]),
-    ),
-    Target(
-        "study-database",
-        partial(in_file, database, "x"),
-        REFUSES,
-        file_of("study.sqlite", a_database),
-        65536,
-    ),
-    *(
-        Target(f"backup-{kind}", partial(backed_up, name), REFUSES, of_backup(name), 65536)
-        for kind, name in (("list", MANIFEST), ("database", "studies/trial/study.sqlite"))
-    ),
-    Target("pseudonym-table", partial(in_file, pseudonyms, "x"), REFUSED_IMAGES, file_of("x", a_table), 16384),
-    Target("catalogue", partial(in_file, catalogue, "x"), REFUSED_IMAGES, lambda: iter([b""]), 65536),
-    Target("pull-state", partial(in_file, pull_state, "x"), REFUSED_IMAGES, file_of("x", a_pull), 65536),
-    Target(
-        "review-index",
-        placed(f"{review.SHEETS}/{review.INDEX}", sheets),
-        REFUSED_IMAGES,
-        json_seed({"files": {}, "sheets": {}, "images": [], "not_shown": []}),
     ),
     Target(
         "token-key",
