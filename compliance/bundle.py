@@ -17,7 +17,7 @@ from typing import Final
 from compliance import signing
 from compliance.cosignatures import FOLDERS, SUFFIXES
 from compliance.evidence import CLOSED_FOLDERS, is_signed_study
-from privacy import durable
+from privacy import durable, regular
 from privacy.errors import CollegiumError, ConfigError, CorruptState, StorageError
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION, read_origin
 
@@ -114,8 +114,12 @@ def signatures(directory: Path, record: bytes) -> tuple[signing.Signature, ...]:
 
 
 def _some(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(signing.MAX_BYTES + 1)
+    try:
+        return regular.read(path, signing.MAX_BYTES + 1)
+    except OSError as error:
+        raise CorruptState(
+            f"a signature cannot be read: {error.strerror}; ask for the report again", code="report.signature"
+        ) from error
 
 
 def _copy_ledger(folder: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ from compliance import bundle, schema
 from compliance.canonical import canonical
 from compliance.report import FORMAT
 from compliance.signing import Signature
-from privacy import durable
+from privacy import durable, regular
 from privacy.digest import Json
 from privacy.errors import CorruptState
 
@@ -62,7 +62,7 @@ def printed(directory: Path, record: Record, signatures: Sequence[Signature], da
     from compliance import printing
 
     attached = {bundle.RECORD: data} | {
-        f"signature-{path.name}": path.read_bytes() for path in sorted((directory / bundle.SIGNATURES).glob("*.json"))
+        f"signature-{path.name}": regular.read(path) for path in sorted((directory / bundle.SIGNATURES).glob("*.json"))
     }
     return printing.pdf(page(record, signatures), attached, datetime.fromisoformat(str(record["made_at"])))
 
@@ -74,8 +74,7 @@ def read(directory: Path) -> tuple[bytes, tuple[Signature, ...]]:
         CorruptState: there is no record, it has another form, or a signature does not hold.
     """
     try:
-        with (directory / bundle.RECORD).open("rb") as file:
-            data = file.read(bundle.MAX_RECORD + 1)
+        data = regular.read(directory / bundle.RECORD, bundle.MAX_RECORD + 1)
         record = json.loads(data) if len(data) <= bundle.MAX_RECORD else None
         sound = isinstance(record, dict) and record.get("format") == FORMAT and canonical(record) == data
     except (OSError, ValueError, RecursionError) as error:

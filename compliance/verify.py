@@ -110,5 +110,6 @@ def _again(directory: Path, record: folder.Record, evidence: Evidence, accountan
     except ValidationError as error:
         raise CorruptState("the clauses in the record do not have their form", code="report.record") from error
     path = directory / bundle.PREVIOUS
-    previous = read_previous(path, FORMAT) if record.content.get("changes") and path.exists() else None
+    # What is there and no file, the check of the previous report says.
+    previous = read_previous(path, FORMAT) if record.content.get("changes") and path.is_file() else None
     return build(evidence, accountants, record.made_at, clauses=clauses, previous=previous).to_json()

@@ -21,9 +21,9 @@ from aggregator.storage import database, frame_files
 from aggregator.storage.database import typed
 from aggregator.storage.schema import STEPS
 from aggregator.storage.store import DATABASE, FRAMES
-from privacy import durable
+from privacy import durable, regular
 from privacy.configuration import Strict, load
-from privacy.errors import ConfigError, CorruptState
+from privacy.errors import ConfigError, CorruptState, StorageError
 from privacy.ledger import backup as ledgers
 from privacy.ledger import reader
 from privacy.ledger.store import Ledger
@@ -91,9 +91,21 @@ def check(folder: Path) -> Manifest:
         raise ConfigError(
             f"there is no complete backup here: {MANIFEST} is missing; make another", code="backup.incomplete"
         )
+    try:
+        regular.only(folder, _foreign)
+    except OSError as error:
+        raise StorageError(f"the backup cannot be read ({error.strerror}); check its permissions") from error
     manifest = load(folder / MANIFEST, Manifest)
     _check(folder, manifest)
     return manifest
+
+
+def _foreign(path: str) -> CorruptState:
+    shown = "".join(c if c.isprintable() else "?" for c in path)[:80]
+    return CorruptState(
+        f"{shown} is a link, a pipe, a socket or a device, which no backup has; use another backup",
+        code="backup.foreign",
+    )
 
 
 def note_restored(state: Path, ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ from compliance.checks.ledgers import admitted, name_of, root_after
 from compliance.cosignatures import parties, party_of, statement, text, time_of
 from compliance.evidence import StudyEvidence
 from privacy.errors import CollegiumError
-from privacy.ledger.files import ORIGIN
+from privacy.ledger.files import ORIGIN, read_bytes
 from privacy.ledger.heads.cosigned import FOLDER, Cosigned, Party, verify
 from privacy.ledger.heads.cosigner import stated
 from privacy.ledger.heads.note import read_checkpoint
@@ -56,7 +56,7 @@ def cosigned(directory: Path, ledgers: Sequence[VerifiedLedger], studies: Sequen
 
 def ledger_origin(path: Path, ledgers: Sequence[VerifiedLedger]) -> str | None:
     """Whose ledger lies beside this `origin.json`, if it is one of those that hold."""
-    data = path.read_bytes()
+    data = read_bytes(path)
     return next((ledger.origin for ledger in ledgers if f'"{ledger.origin}"'.encode() in data), None)
 
 

@@ -6,6 +6,7 @@ Page and print are made again and compared byte for byte, so they say what the r
 import hashlib
 import json
 import re
+import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from compliance.canonical import canonical
 from compliance.checks.check import Check, conclude
 from compliance.cosignatures import FOLDERS
 from compliance.report import FORMAT
-from privacy.configuration import load
+from privacy import regular
+from privacy.configuration import MAX_BYTES, parse
 from privacy.errors import CorruptState
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION
 from privacy.roster import fingerprint
@@ -54,8 +56,7 @@ def read_record(directory: Path) -> Record:
         CorruptState: there is none, or one that was not written so.
     """
     try:
-        with (directory / bundle.RECORD).open("rb") as file:
-            data = file.read(bundle.MAX_RECORD + 1)
+        data = regular.read(directory / bundle.RECORD, bundle.MAX_RECORD + 1)
         content = json.loads(data) if len(data) <= bundle.MAX_RECORD else None
         if isinstance(content, dict) and content.get("format") == FORMAT and canonical(content) == data:
             made_at = datetime.strptime(str(content.get("made_at")), _TIME).replace(tzinfo=UTC)
@@ -71,7 +72,9 @@ def files(directory: Path) -> Check:
     def foreign() -> Iterator[str]:
         for path in sorted(directory.rglob("*")):
             name = path.relative_to(directory).as_posix()
-            if path.is_symlink() or (path.is_file() and name not in _TOP and not _OWN.fullmatch(name)):
+            mode = path.lstat().st_mode
+            known = name in _TOP or _OWN.fullmatch(name) is not None
+            if not stat.S_ISDIR(mode) and not (known and stat.S_ISREG(mode)):
                 yield f"{name} does not belong to a report"
 
     return conclude("files", foreign())
@@ -103,10 +106,11 @@ def studies(directory: Path, consortium_key: str | None) -> Check:
     problems, signers = [], set[str]()
     paths = sorted((directory / bundle.EVIDENCE / bundle.STUDIES).glob("*"))
     for path in paths:
-        signed = load(path, SignedStudy)
+        data = _data(path, MAX_BYTES + 1)
+        signed = parse(data, SignedStudy, name=path.name)
         signer = fingerprint(bytes.fromhex(signed.signature.key))
         signers.add(signer)
-        if dump(signed).encode() != path.read_bytes():
+        if dump(signed).encode() != data:
             problems.append(f"{path.name} has bytes that its signature does not cover")
         if consortium_key is not None and signer != consortium_key:
             problems.append(f"{path.name} is signed by another key than the consortium's: {signer}")
@@ -122,7 +126,7 @@ def page(directory: Path, record: Record) -> Check:
     path = directory / bundle.PAGE
     if not path.is_file():
         return conclude("page", [f"{bundle.PAGE} is missing"])
-    return conclude("page", [] if path.read_bytes() == made else [_other(bundle.PAGE)])
+    return conclude("page", [] if _data(path, len(made) + 1) == made else [_other(bundle.PAGE)])
 
 
 def printed(directory: Path, record: Record) -> Check:
@@ -134,7 +138,16 @@ def printed(directory: Path, record: Record) -> Check:
         return conclude("print", [], ["WeasyPrint is not installed here; rely on the page and not on the print"])
     made = publication.printed(directory, record.content, bundle.signatures(directory, record.data), record.data)
     sentence = f"{_other(bundle.PRINT)}, or other fonts than those here; rely on the page instead"
-    return conclude("print", [] if path.read_bytes() == made else [sentence])
+    return conclude("print", [] if _data(path, len(made) + 1) == made else [sentence])
+
+
+def _data(path: Path, limit: int) -> bytes:
+    try:
+        return regular.read(path, limit)
+    except OSError as error:
+        raise CorruptState(
+            f"{path.name} cannot be read: {error.strerror}; ask for the report again", code="report.file"
+        ) from error
 
 
 def _other(name: str) -> str:

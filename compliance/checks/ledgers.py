@@ -15,6 +15,7 @@ from compliance import bundle
 from compliance.canonical import canonical
 from compliance.checks.check import Check, Outcome, conclude
 from compliance.evidence import StudyEvidence
+from privacy import regular
 from privacy.errors import CollegiumError
 from privacy.ledger.files import ORIGIN
 from privacy.ledger.line import Bodies
@@ -107,7 +108,10 @@ def previous(directory: Path, ledgers: Sequence[VerifiedLedger], stated: str | N
     if not path.exists():
         missing = f"the record was compared with a last report, and {bundle.PREVIOUS} is missing"
         return conclude("previous report", [missing]) if stated else None
-    data = path.read_bytes()
+    try:
+        data = regular.read(path, bundle.MAX_RECORD + 1)
+    except OSError as error:
+        return conclude("previous report", [f"{bundle.PREVIOUS} cannot be read: {error.strerror}"])
     if stated is not None and stated != hashlib.sha256(data).hexdigest():
         return conclude("previous report", [f"{bundle.PREVIOUS} is not what the record was compared with"])
     try:

@@ -7,10 +7,10 @@ witnesses find that, see `privacy.ledger.heads.witness`.
 
 from pathlib import Path
 
-from privacy import durable
+from privacy import durable, regular
 from privacy.errors import StorageError
 from privacy.ledger import details, readings
-from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION, read_bytes
+from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION, read_bytes, unreadable
 from privacy.ledger.heads import cosigned, watch
 from privacy.ledger.reader import VerifiedLedger, read
 from privacy.ledger.store import details_kept
@@ -64,9 +64,9 @@ def copy_files(folder: Path, target: Path) -> None:
             copy_files(path, target / path.name)
             continue
         try:
-            data = path.read_bytes()
+            data = regular.read(path)
         except FileNotFoundError:
             continue
         except OSError as error:
-            raise StorageError(f"{path.name} cannot be read ({error.strerror}); check the disk") from error
+            raise unreadable(path.name, error) from error
         durable.write(target / path.name, data)

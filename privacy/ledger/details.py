@@ -14,7 +14,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from privacy import durable
+from privacy import durable, regular
 from privacy.digest import Json, canonical_json
 from privacy.errors import CorruptState
 from privacy.ledger.files import unhex, unreadable
@@ -61,7 +61,7 @@ class SideStore:
             StorageError: it cannot be read.
         """
         try:
-            data = self._file(name).read_bytes()
+            data = regular.read(self._file(name))
         except FileNotFoundError:
             return None
         except OSError as error:

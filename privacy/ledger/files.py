@@ -12,9 +12,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from privacy import durable
+from privacy import durable, regular
 from privacy.digest import Json, canonical_json
-from privacy.errors import CorruptState, StorageError
+from privacy.errors import CollegiumError, CorruptState, StorageError
 from privacy.signer import Signer
 
 VERSION, ORIGIN, ENTRIES, HEAD = "version", "origin.json", "entries.jsonl", "head.json"
@@ -148,11 +148,11 @@ def read_bytes(path: Path) -> bytes:
     """All of a file.
 
     Raises:
-        CorruptState: it is missing.
+        CorruptState: it is missing, or no regular file.
         StorageError: it cannot be read.
     """
     try:
-        return path.read_bytes()
+        return regular.read(path)
     except FileNotFoundError as error:
         raise missing(path.name) from error
     except OSError as error:
@@ -183,8 +183,13 @@ def missing(name: str) -> CorruptState:
     )
 
 
-def unreadable(name: str, error: OSError) -> StorageError:
-    """The error for a file that the system does not give."""
+def unreadable(name: str, error: OSError) -> CollegiumError:
+    """The error for a file that the system does not give, or that is none."""
+    if isinstance(error, regular.NotRegularError):
+        return CorruptState(
+            f"{name} is no file of a ledger: {error.strerror}; take another copy of the ledger's folder",
+            code="ledger.file",
+        )
     return StorageError(f"{name} cannot be read ({error.strerror}); check the disk")
 
 

@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from privacy import regular
 from privacy.errors import CorruptState
 from privacy.ledger.entry import MAX_LINE, Entry
 from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, missing, read_head, read_origin, unreadable
@@ -184,7 +185,7 @@ class Reading:
 
     def _lines(self) -> Iterator[tuple[Entry, Form]]:
         try:
-            with (self._directory / ENTRIES).open("rb", _BUFFER) as file:
+            with regular.opened(self._directory / ENTRIES, _BUFFER) as file:
                 yield from self._split(file)
         except FileNotFoundError as error:
             raise missing(ENTRIES) from error

@@ -6,11 +6,11 @@ That a release is the newest, or free of faults, is not checked.
 
 import hashlib
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from privacy import regular
 from privacy.errors import CollegiumError, CorruptState
 from privacy.ledger.facts import software
 from privacy.operations.findings import Check, Doubtful
@@ -99,11 +99,10 @@ def _is(folder: Path, file: ReleasedFile) -> bool:
         if path.is_symlink():
             return False
     try:
-        seen = path.stat()
-        if not stat.S_ISREG(seen.st_mode) or seen.st_size != file.size:
-            return False
         digest = hashlib.sha256()
-        with path.open("rb") as opened:
+        with regular.opened(path) as opened:
+            if os.fstat(opened.fileno()).st_size != file.size:
+                return False
             while block := opened.read(BLOCK):
                 digest.update(block)
     except OSError:

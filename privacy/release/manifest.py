@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
+from privacy import regular
 from privacy.configuration import Strict
 from privacy.digest import canonical_json
 from privacy.errors import CorruptState, IdentityError
@@ -131,8 +132,12 @@ def _plain(text: str) -> str:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = regular.read(path, MAX_BYTES + 1)
+    except regular.NotRegularError as error:
+        raise CorruptState(
+            f"cannot read {path.name}: {error.strerror}; fetch the release again, and tell who publishes it",
+            code="release.altered",
+        ) from error
     except OSError as error:
         raise CorruptState(
             f"cannot read {path.name}: {error.strerror}; name the folder that the bundle was unpacked to",

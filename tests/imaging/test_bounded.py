@@ -1,3 +1,4 @@
+import os
 import tracemalloc
 
 import pytest
@@ -22,6 +23,14 @@ def test_a_small_file_takes_little_memory_whatever_the_limit(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**20
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_pipe_is_not_waited_for(tmp_path, linked):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        bounded.read(tmp_path / ("link" if linked else "pipe"), 10)
 
 
 def test_what_is_not_there_is_an_error_of_the_system(tmp_path):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from privacy import regular
 from privacy.digest import Json
 from privacy.errors import ConfigError
 from privacy.ledger.store import Ledger
@@ -55,8 +56,7 @@ def read_report(folder: Path) -> MadeReport:
         ConfigError: there is none.
     """
     try:
-        with (folder / RECORD).open("rb") as file:
-            data = file.read(MAX_RECORD + 1)
+        data = regular.read(folder / RECORD, MAX_RECORD + 1)
         record = json.loads(data) if len(data) <= MAX_RECORD else None
     except (OSError, ValueError, RecursionError) as error:
         raise _none() from error

@@ -81,6 +81,11 @@ def older(copy: Path) -> None:
         changed.execute("DELETE FROM upload_frame WHERE place = 2 AND silo = 1")
 
 
+def piped(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "frame": (lambda copy: spoil(next((copy / "studies/trial/frames").iterdir())), "state.frame"),
     "no frame": (lambda copy: next((copy / "studies/trial/frames").iterdir()).unlink(), "state.frame"),
@@ -91,6 +96,11 @@ TAMPERED: dict[str, tuple[Callable[[Path], object], str]] = {
     "head": (lambda copy: spoil(copy / "ledger/head.json"), "ledger."),
     "other ledger": (lambda copy: (copy / MANIFEST).write_text(swapped(copy)), "backup.ledger"),
     "no manifest": (lambda copy: (copy / MANIFEST).unlink(), "backup.incomplete"),
+    "pipe for the manifest": (lambda copy: piped(copy / MANIFEST), "backup.foreign"),
+    "pipe for a database": (lambda copy: piped(copy / "studies/trial" / DATABASE), "backup.foreign"),
+    "pipe beside a database": (lambda copy: os.mkfifo(copy / f"studies/trial/{DATABASE}-wal"), "backup.foreign"),
+    "pipe for a frame": (lambda copy: piped(next((copy / "studies/trial/frames").iterdir())), "backup.foreign"),
+    "pipe for entries": (lambda copy: piped(copy / "ledger/entries.jsonl"), "backup.foreign"),
     "not a manifest": (lambda copy: (copy / MANIFEST).write_text("{}"), "config.invalid"),
 }
 

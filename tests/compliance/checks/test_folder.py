@@ -1,5 +1,6 @@
 """What does not belong in a report, what is missing, and what another signed or printed, is found."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from compliance import bundle, publication
 from compliance.checks.check import Outcome
 from compliance.signing import Meaning, Signer
 from compliance.verify import Anchors, verify
+from privacy.ledger.files import ENTRIES, HEAD, ORIGIN, VERSION
 from tests.compliance.evidence import Consortium
 from tests.compliance.history import AT, failed, quick
+
+LEDGER = (VERSION, ORIGIN, ENTRIES, HEAD)
 
 
 def test_what_does_not_belong_is_found(report: Path, anchors: Anchors) -> None:
@@ -25,6 +29,21 @@ def test_what_is_missing_is_found(report: Path, anchors: Anchors, gone: str) -> 
     path = report / gone
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert failed(verify(report, anchors, quick()))
+
+
+PIPES = ("report.json", "report.html", "previous.json", "signatures/001.json", "evidence/studies/trial.yaml")
+
+
+@pytest.mark.parametrize("name", [*PIPES, *(f"evidence/beta/ledger/{name}" for name in (*LEDGER, "cosigned", "seen"))])
+def test_a_pipe_is_found_and_not_waited_for(report: Path, anchors: Anchors, name: str) -> None:
+    path = report / name
+    if path.is_dir():
+        path = next(path.glob("*.note"))
+    elif not path.exists():
+        path = next(path.parent.glob(f"*{path.suffix}"), path)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    assert failed(verify(report, anchors, quick()))["files"]
 
 
 def test_a_foreign_signature_is_found(report: Path, whole: tuple[Consortium, Path], anchors: Anchors) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -93,11 +94,26 @@ def a_folder_instead(folder: Path) -> None:
     (folder / "silo.txt").mkdir()
 
 
-@pytest.mark.parametrize("tamper", [altered, missing, linked, linked_folder, a_folder_instead])
+def a_pipe_instead(folder: Path) -> None:
+    (folder / "silo.txt").unlink()
+    os.mkfifo(folder / "silo.txt")
+
+
+@pytest.mark.parametrize("tamper", [altered, missing, linked, linked_folder, a_folder_instead, a_pipe_instead])
 def test_a_file_that_is_not_as_published(folder: Path, tamper: Callable[[Path], None]) -> None:
     tamper(folder)
     rows, error = verify(folder)
     assert rows["files"]["code"] == "release.altered"
+    assert isinstance(error, CorruptState)
+
+
+@pytest.mark.parametrize("name", [manifest.MANIFEST, manifest.SIGNATURE])
+def test_a_pipe_in_place_of_the_list_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    rows, error = verify(folder)
+    assert rows["signature"]["code"] == "release.altered"
+    assert "fetch the release again" in rows["signature"]["mend"]
     assert isinstance(error, CorruptState)
 
 
