@@ -1,9 +1,8 @@
 """The consortium's authority: the CA that names members, and the key that signs studies.
 
-It is trusted for names alone: it sees public keys, no data, no update and no budget. The CA may only
-issue end-entity certificates (path length 0) with SPIFFE ids of its own consortium (name constraint).
-All checks of a request are in `privacy.channel.admission`; what was admitted is in `register`, and who is revoked in
-the newest roster statement, which this directory keeps.
+It is trusted for names alone: it sees public keys, no data, no update and no budget. What a certificate says is in
+`certificates`. All checks of a request are in `privacy.channel.admission`; what was admitted is in `register`, and who
+is revoked in the newest roster statement, which this directory keeps.
 """
 
 import shutil
@@ -16,16 +15,15 @@ from secrets import token_hex
 from typing import Literal
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
 
+from deploy.consortium import certificates
 from deploy.consortium.register import Register, Registered
 from deploy.consortium.revocations import Revocations
 from privacy.channel import certificate as profile
-from privacy.channel.admission import Admission, Request, alternative_names, check_proof, check_request, subject
+from privacy.channel.admission import Admission, Request, check_proof, check_request
 from privacy.channel.files import publish, write_secret
 from privacy.channel.key_file import Passphrase, certificate_key, content, signing_key
 from privacy.channel.member import Member, Role
@@ -40,8 +38,6 @@ from privacy.token.session import Token, token_of
 
 CA_LIFE = timedelta(days=3650)
 MEMBER_LIFE = timedelta(days=365)
-CLOCK_SKEW = timedelta(minutes=5)
-"""Certificates begin this much earlier, for members whose clock is behind."""
 
 
 class Description(Strict):
@@ -97,7 +93,8 @@ class Authority:
                 write_secret(temporary / DESCRIPTION_FILE, pkcs11.dump())
             write_secret(temporary / "ca.key", content(ca_key, passphrase))
             write_secret(temporary / "study.key", content(study_key, passphrase))
-            publish(temporary / "ca.pem", _ca_certificate(name, ca_key, now).public_bytes(Encoding.PEM))
+            made = certificates.of_ca(name, ca_key, now, now + CA_LIFE)
+            publish(temporary / "ca.pem", made.public_bytes(Encoding.PEM))
             publish(temporary / "consortium.json", description.model_dump_json().encode() + b"\n")
             temporary.rename(directory)
         except OSError as error:
@@ -199,24 +196,9 @@ class Authority:
         return self._admission(renewed)
 
     def _certify(self, request: Request, now: datetime) -> str:
-        member = request.member
-        key = check_request(request)
-        certificate = (
-            _certificate(now, min(now + MEMBER_LIFE, self.certificate.not_valid_after_utc))
-            .subject_name(subject(member))
-            .issuer_name(self.certificate.subject)
-            .public_key(key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([profile.USAGE[member.role]]), critical=True)
-            .add_extension(alternative_names(member, request.hosts), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._ca_key.public_key()), critical=False
-            )
-            .sign(self._ca_key, hashes.SHA256())
-        )
-        return certificate.public_bytes(Encoding.PEM).decode()
+        until = min(now + MEMBER_LIFE, self.certificate.not_valid_after_utc)
+        made = certificates.of_member(request, self.certificate, self._ca_key, now, until)
+        return made.public_bytes(Encoding.PEM).decode()
 
     def _admission(self, registered: Registered) -> Admission:
         return Admission(
@@ -267,47 +249,3 @@ def _with_new_key(known: Request, replaced: tuple[str, ...], asked: Request) -> 
 def _key_digest(request: Request) -> str:
     key = check_request(request)
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
-
-
-def _ca_certificate(name: str, key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
-    subject_name = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, name),
-            x509.NameAttribute(NameOID.COMMON_NAME, f"consortium {name}"),
-        ]
-    )
-    own_ids = x509.NameConstraints([x509.UniformResourceIdentifier(name)], None)
-    return (
-        _certificate(now, now + CA_LIFE)
-        .subject_name(subject_name)
-        .issuer_name(subject_name)
-        .public_key(key.public_key())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(certificates=True), critical=True)
-        .add_extension(own_ids, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-
-
-def _certificate(now: datetime, until: datetime) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - CLOCK_SKEW)
-        .not_valid_after(until)
-    )
-
-
-def _usage(*, certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not certificates,
-        key_cert_sign=certificates,
-        crl_sign=certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
