@@ -7,8 +7,7 @@ are left out here.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydicom import DataElement, Dataset, FileMetaDataset, Sequence
@@ -18,6 +17,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from imaging.deidentification.dates import shifted
+from imaging.deidentification.dummies import DUMMIES, hollow
 from imaging.deidentification.marks import METHOD, mark
 from imaging.deidentification.profile import BASIC, Option, Profile
 from imaging.deidentification.pseudonyms import Naming
@@ -39,15 +39,6 @@ _HIGHEST_AGE = 89
 _SHORT = frozenset({"LO", "SH", "UC"})
 _LONG = frozenset({"LT", "ST", "UT"})
 _TEXTS = _SHORT | _LONG | {"AE", "CS"}
-_DUMMIES: Mapping[str, str | int | float | bytes] = MappingProxyType(
-    dict.fromkeys(("AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UT"), "ANONYMISED")
-    | {"UR": "urn:anonymised", "AS": "000Y", "DA": "19000101", "DT": "19000101000000", "TM": "000000"}
-    | dict.fromkeys(("DS", "IS", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "AT"), 0)
-    | dict.fromkeys(("OB", "OD", "OF", "OL", "OV", "OW", "UN"), bytes(8))
-)
-"""A value of each representation that says nothing (code D)."""
-
-_HOLLOWED = frozenset({"AE", "AS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UR", "UT"})
 
 
 def edition() -> str:
@@ -184,7 +175,7 @@ class _Walk:
             return ("kept" if mapped == element else "uid_mapped"), mapped
         if vr in DATES:
             return self._dated(element) or ("unknown_removed", None)
-        dummy = DataElement(element.tag, vr, _DUMMIES[vr]) if vr in _LONG | _SHORT else None
+        dummy = DataElement(element.tag, vr, DUMMIES[vr]) if vr in _LONG | _SHORT else None
         if vr in _LONG and not self._cleans_text:
             return ("dummy", dummy) if self._hollowing else ("unknown_removed", None)
         if dummy is not None:
@@ -238,10 +229,10 @@ class _Walk:
         vr = vrs.split(" or ")[0]
         if vr == "SQ":
             items = element.value if element.VR == "SQ" else []
-            return Sequence([_hollow(self._with_texts(item, depth + 1)) for item in items])
+            return Sequence([hollow(self._with_texts(item, depth + 1)) for item in items])
         if vr == "UI":
             return _each(element.value, self._uid)
-        return _DUMMIES[vr]
+        return DUMMIES[vr]
 
     def _with_texts(self, item: Dataset, depth: int) -> Dataset:
         """An item in which free texts stay as dummies, as its IOD may require one."""
@@ -257,21 +248,6 @@ class _Walk:
         """A UID that DICOM defines stays: it names a class, not an instance."""
         kept = uid.startswith(_STANDARD_UIDS) or self._profile.has(Option.RETAIN_UIDS)
         return UID(uid) if kept else self._uid(uid)
-
-
-def _hollow(item: Dataset) -> Dataset:
-    """A cleaned item of a sequence with code D: its form stays, for IODs that require it, and no content.
-
-    Texts, codes, and numbers that are written as text become dummies; coordinates and channels stay.
-    """
-    for element in item:
-        if element.VR == "SQ":
-            element.value = Sequence([_hollow(one) for one in element.value])
-        elif element.VR in _HOLLOWED and element.value not in (None, ""):
-            many = len(element.value) if isinstance(element.value, MultiValue | list) else 1
-            dummy = 1 if element.VR == "IS" else _DUMMIES[element.VR]  # frames and items are counted from one
-            item[element.tag] = DataElement(element.tag, element.VR, [dummy] * many if many > 1 else dummy)
-    return item
 
 
 def _group_goes(tag: BaseTag) -> bool:
