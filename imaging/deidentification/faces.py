@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from imaging.volumes import codecs
+from imaging.volumes import codecs, streams
 from imaging.volumes.headers import foreign_errors, text
 from imaging.volumes.rejection import ImageRejected
 
@@ -53,7 +53,7 @@ def _is_skull(dataset: Dataset) -> bool:
     try:
         with foreign_errors():
             codecs.check_size(dataset)
-            frames, _ = codecs.decode(dataset, wanted=[codecs.frame_count(dataset) // 2])
+            frames, _ = codecs.decode(dataset, wanted=[streams.frame_count(dataset) // 2])
             values = next(frames).astype(np.float32)
             spacing = [float(one) for one in dataset.PixelSpacing]
             slope, intercept = float(dataset.get("RescaleSlope") or 1), float(dataset.get("RescaleIntercept") or 0)

@@ -1,13 +1,12 @@
 """Pixel decoders: which one reads which transfer syntax, in an order fixed here and not by what imports first.
 
 Two decoders of one syntax can give different pixels for lossy data, so the name and version of the one that was
-used goes into each manifest. Declared sizes are checked against limits, and against the size that the compressed
-stream itself states, before any decoder sees it: a small file cannot ask for gigabytes. All but pydicom's own RLE
+used goes into each manifest. Declared sizes are checked against limits, and pixel data against what is declared
+(`streams`), before any decoder sees them: a small file cannot ask for gigabytes. All but pydicom's own RLE
 decoder are native code that reads a hospital's bytes, and were seen to abort and to hang on damaged ones: they run
 in a process of their own (`isolation`).
 """
 
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -20,12 +19,12 @@ from pydicom import Dataset, uid
 from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 
+from imaging.volumes import streams
 from imaging.volumes.headers import text
 from imaging.volumes.isolation import PROCESS, DecoderDied
 from imaging.volumes.rejection import MAX_PIXELS, MAX_VOXELS, MIN_SIDE, ImageRejected, Rejection
 
-NATIVE = frozenset({uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian})
-_BITS_IN_ORDER = NATIVE - {uid.ExplicitVRBigEndian}
+_BITS_IN_ORDER = streams.UNCOMPRESSED - {uid.ExplicitVRBigEndian}
 
 _LIBJPEG = ("pylibjpeg", "pylibjpeg-libjpeg")
 _OPENJPEG = ("pylibjpeg", "pylibjpeg-openjpeg")
@@ -50,20 +49,17 @@ DECODERS = MappingProxyType(
 )
 """Transfer syntax -> (pydicom's name of a plugin, its package), tried in this order; libjpeg is an optional extra."""
 
-_IN_PROCESS = NATIVE | {uid.RLELossless}
+_IN_PROCESS = streams.UNCOMPRESSED | {uid.RLELossless}
 _PIXEL_ATTRIBUTES = (
     "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "SamplesPerPixel",
 )  # fmt: skip
 _LOSSY = frozenset({uid.JPEGBaseline8Bit, uid.JPEGExtended12Bit, uid.JPEGLSNearLossless})
 _MAYBE_LOSSY = frozenset({uid.JPEG2000, uid.HTJ2K})
-_GROWTH = 65_536
-_JPEG, _JP2, _J2K = b"\xff\xd8", b"\x00\x00\x00\x0cjP  ", b"\xff\x4f\xff\x51"
-_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC} | {0xF7})  # 0xF7: JPEG-LS
 
 
 def supported(syntax: str) -> bool:
     """Whether a decoder of the transfer syntax is installed."""
-    return syntax in NATIVE or bool(_installed(syntax))
+    return syntax in streams.UNCOMPRESSED or bool(_installed(syntax))
 
 
 def is_lossy(dataset: Dataset) -> bool:
@@ -72,30 +68,13 @@ def is_lossy(dataset: Dataset) -> bool:
     return said == "01" or syntax in _LOSSY or (syntax in _MAYBE_LOSSY and said != "00")
 
 
-def check_complete(dataset: Dataset, size: int) -> None:
-    """Check that a file is as long as the uncompressed pixels that its header declares; of others nothing is said.
-
-    Args:
-        dataset: its header.
-        size: of the whole file, bytes.
-
-    Raises:
-        ImageRejected: TRUNCATED.
-    """
-    if "Rows" not in dataset or dataset.file_meta.TransferSyntaxUID.is_compressed:
-        return
-    pixels = int(dataset.Rows) * int(dataset.Columns) * int(dataset.SamplesPerPixel) * frame_count(dataset)
-    if pixels * int(dataset.BitsAllocated) // 8 > size:
-        raise ImageRejected(Rejection.TRUNCATED)
-
-
 def check_size(dataset: Dataset) -> None:
     """Check the declared size and format of the pixels, before they are decoded.
 
     Raises:
         ImageRejected: TOO_LARGE, TOO_SMALL, PIXEL_FORMAT, SYNTAX.
     """
-    rows, columns, frames = int(dataset.Rows), int(dataset.Columns), frame_count(dataset)
+    rows, columns, frames = int(dataset.Rows), int(dataset.Columns), streams.frame_count(dataset)
     allocated, stored = int(dataset.BitsAllocated), int(dataset.BitsStored)
     if rows * columns > MAX_PIXELS or rows * columns * frames > MAX_VOXELS:
         raise ImageRejected(Rejection.TOO_LARGE)
@@ -110,18 +89,6 @@ def check_size(dataset: Dataset) -> None:
         raise ImageRejected(Rejection.PIXEL_FORMAT)
     if not supported(dataset.file_meta.TransferSyntaxUID):
         raise ImageRejected(Rejection.SYNTAX)
-
-
-def frame_count(dataset: Dataset) -> int:
-    """The declared number of frames, at least one.
-
-    Raises:
-        ImageRejected: MALFORMED.
-    """
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames < 1:
-        raise ImageRejected(Rejection.MALFORMED)
-    return frames
 
 
 def decode(dataset: Dataset, *, colour: bool = False, wanted: Sequence[int] = ()) -> tuple[Iterator[NDArray[Any]], str]:
@@ -144,8 +111,8 @@ def decode(dataset: Dataset, *, colour: bool = False, wanted: Sequence[int] = ()
     if "PixelData" not in dataset:
         raise ImageRejected(Rejection.NO_PIXELS)
     syntax = dataset.file_meta.TransferSyntaxUID
-    check_streams(dataset, wanted)
-    if syntax in NATIVE:
+    streams.check(dataset, wanted)
+    if syntax in streams.UNCOMPRESSED:
         return _frames(dataset, "", wanted, colour=colour), f"pydicom {_version('pydicom')}"
     for plugin, package in _installed(syntax):
         frames = _frames(dataset, plugin, wanted, colour=colour)
@@ -167,14 +134,14 @@ def _frames(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: boo
             raise ImageRejected(Rejection.MALFORMED)
         count += 1
         yield frame if colour else _used_bits(frame, int(dataset.BitsStored))
-    expected = len(wanted) or frame_count(dataset)
+    expected = len(wanted) or streams.frame_count(dataset)
     if count != expected:
         raise ImageRejected(Rejection.TRUNCATED if count < expected else Rejection.MALFORMED)
 
 
 def _here(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: bool) -> Iterator[NDArray[Any]]:
     if dataset.BitsAllocated == 1 and dataset.file_meta.TransferSyntaxUID in _BITS_IN_ORDER:
-        return _bits(dataset, wanted or range(frame_count(dataset)))
+        return _bits(dataset, wanted or range(streams.frame_count(dataset)))
     decoder = get_decoder(dataset.file_meta.TransferSyntaxUID)
     decoded = decoder.iter_array(dataset, indices=wanted or None, raw=not colour, decoding_plugin=plugin)
     return (frame for frame, _ in decoded)
@@ -201,7 +168,7 @@ def _elsewhere(dataset: Dataset, plugin: str, wanted: Sequence[int], *, colour: 
     if dataset.SamplesPerPixel > 1:
         attributes["PlanarConfiguration"] = int(dataset.get("PlanarConfiguration") or 0)
     some = frozenset(wanted)
-    for index, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=frame_count(dataset))):
+    for index, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=streams.frame_count(dataset))):
         if some and index not in some:
             continue
         try:
@@ -226,64 +193,6 @@ def _used_bits(values: NDArray[Any], stored: int) -> NDArray[Any]:
 def _chained(first: NDArray[Any], rest: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
     yield first
     yield from rest
-
-
-def check_streams(dataset: Dataset, wanted: Sequence[int] = ()) -> None:
-    """Check that the pixel data have the size, or state the shape, that the header declares.
-
-    Raises:
-        ImageRejected: TRUNCATED, MALFORMED.
-    """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    rows, columns, frames = int(dataset.Rows), int(dataset.Columns), frame_count(dataset)
-    size, samples = len(dataset.PixelData), int(dataset.SamplesPerPixel)
-    expected = rows * columns * frames * samples * int(dataset.BitsAllocated) // 8
-    if syntax in NATIVE:
-        subsampled = text(dataset, "PhotometricInterpretation") == "YBR_FULL_422"
-        if size < (expected * 2 // 3 if subsampled else expected):
-            raise ImageRejected(Rejection.TRUNCATED)
-    elif size > 2 * expected + _GROWTH * frames:  # no codec doubles an image: more is a decompression bomb
-        raise ImageRejected(Rejection.MALFORMED)
-    elif syntax != uid.RLELossless:  # its decoders allocate what the header declares, and no more
-        some = frozenset(wanted)
-        for index, stream in enumerate(generate_frames(dataset.PixelData, number_of_frames=frames)):
-            if (not some or index in some) and _stated_shape(stream) != (rows, columns):
-                raise ImageRejected(Rejection.MALFORMED)
-
-
-def _stated_shape(stream: bytes) -> tuple[int, int]:
-    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream states (ITU-T T.81 B.2.2, T.87 C.2.2, T.800 A.5.1)."""
-    if stream.startswith(_JP2):
-        stream = stream[_codestream_start(stream) :]
-    if stream.startswith(_J2K):
-        width, height, left, top = struct.unpack_from(">8x4I", stream)
-        return height - top, width - left
-    if not stream.startswith(_JPEG):
-        raise ImageRejected(Rejection.MALFORMED)
-    at = 2
-    while True:
-        prefix, marker, length = struct.unpack_from(">BBH", stream, at)
-        if prefix != 0xFF:
-            raise ImageRejected(Rejection.MALFORMED)
-        if marker == 0xFF:  # fill byte
-            at += 1
-        elif marker in _FRAME_HEADERS:
-            rows, columns = struct.unpack_from(">HH", stream, at + 5)
-            return rows, columns
-        else:
-            at += 2 + max(length, 2)
-
-
-def _codestream_start(stream: bytes) -> int:
-    """Where the contiguous codestream box of a JP2 file begins (ITU-T T.800 I.4)."""
-    at = 0
-    while True:
-        length, kind = struct.unpack_from(">I4s", stream, at)
-        if kind == b"jp2c":
-            return at + 8
-        if length < 8:
-            raise ImageRejected(Rejection.MALFORMED)
-        at += length
 
 
 @cache

@@ -13,9 +13,9 @@ import numpy as np
 from pydicom import Dataset, uid
 from pydicom.multival import MultiValue
 
-from imaging.volumes.codecs import frame_count
 from imaging.volumes.headers import text
 from imaging.volumes.rejection import ImageRejected, Rejection
+from imaging.volumes.streams import frame_count
 from imaging.volumes.values import Rescale
 
 _ENHANCED = frozenset(

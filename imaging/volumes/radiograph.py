@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, uid
 from pydicom.pixels.processing import apply_color_lut
 
-from imaging.volumes import codecs, values
+from imaging.volumes import codecs, streams, values
 from imaging.volumes.headers import foreign_errors, load, parse, text
 from imaging.volumes.rejection import ImageRejected, Rejection
 from imaging.volumes.values import Rescale
@@ -147,7 +147,7 @@ def checked(dataset: Dataset, colour: Colour) -> DicomHeader:
     if "PixelData" not in dataset:
         raise ImageRejected(Rejection.TRUNCATED if _ends_early(dataset) else Rejection.NO_PIXELS)
     check(dataset, colour)
-    codecs.check_streams(dataset)
+    streams.check(dataset)
     patient, instance, modality = (text(dataset, name) for name in ("PatientID", "SOPInstanceUID", "Modality"))
     return DicomHeader(patient, instance, modality, dataset)
 
@@ -170,7 +170,7 @@ def check(dataset: Dataset, colour: Colour) -> None:
     # Captures are photographed screens, ultrasound shows names: these must say that nothing is burned in.
     if burned_in != "NO" and (burned_in or sop_class in _BURNING):
         raise ImageRejected(Rejection.BURNED_IN)
-    if codecs.frame_count(dataset) != 1:
+    if streams.frame_count(dataset) != 1:
         raise ImageRejected(Rejection.MULTI_FRAME)
     photometric = text(dataset, "PhotometricInterpretation")
     monochrome = photometric in ("MONOCHROME1", "MONOCHROME2") and dataset.SamplesPerPixel == 1

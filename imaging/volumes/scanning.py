@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydicom import Dataset, uid
 
-from imaging.volumes import codecs, geometry, grouping, planes, radiograph
+from imaging.volumes import codecs, geometry, grouping, planes, radiograph, streams
 from imaging.volumes.geometry import Placement
 from imaging.volumes.grouping import Placed, Stack
 from imaging.volumes.headers import foreign_errors, load, parse, text
@@ -109,7 +109,7 @@ class _Scanner:
             with foreign_errors():
                 dataset = parse(data, pixels=False)
                 found = _planes(dataset, self._colour)
-                codecs.check_complete(dataset, len(data))  # or a cut copy would speak against its original
+                streams.check_file(dataset, len(data))  # or a cut copy would speak against its original
                 key = _key(dataset)
         except ImageRejected as error:
             self._rejected.append(Rejected(path, error.rejection))

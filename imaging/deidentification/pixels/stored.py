@@ -22,7 +22,7 @@ from imaging.deidentification.pixels.regions import Box
 from imaging.deidentification.profile import Option, Profile
 from imaging.deidentification.rejection import Quarantine, Quarantined
 from imaging.deidentification.words import PatientWords
-from imaging.volumes import codecs
+from imaging.volumes import codecs, streams
 from imaging.volumes.headers import foreign_errors
 from imaging.volumes.rejection import ImageRejected
 
@@ -148,7 +148,7 @@ def _unchanged(dataset: Dataset, cleaned: Dataset, done: Counter[str]) -> None:
     if syntax.is_compressed:
         if syntax == RLELossless and _unused_bits(dataset) and dataset.SamplesPerPixel == 1:
             codecs.check_size(dataset)  # pydicom allocates what the header declares
-            codecs.check_streams(dataset)
+            streams.check(dataset)
             # The plugin that pydicom would take first panics on damaged runs, which no `except Exception` catches.
             values = _without_unused(pixel_array(dataset, raw=True, decoding_plugin="pydicom"), dataset, done)
             if done["unused_bits_cleared"]:
