@@ -13,10 +13,8 @@ from typing import Any
 
 import grpc
 
-from privacy.channel.identity import Identity
 from privacy.channel.status import calling
-from privacy.errors import ProtocolError, Unreachable
-from privacy.operations import handshake
+from privacy.errors import CollegiumError, ProtocolError, Unreachable
 from privacy.operations.findings import Check, Doubtful, NotChecked
 from privacy.wire import convert, health
 from privacy.wire.heads import HeadQuery
@@ -33,15 +31,14 @@ class Asking:
     """One connection to the aggregator, and what it said there.
 
     Args:
-        identity, target, proxy, trusted: as for `route.checks`.
+        target: HOST:PORT.
         opened: opens the channel, which counts what leaves. What it raises is what the check found.
+        closed: finds out why the line was closed, as `handshake.why_closed`, which has to be counted too.
     """
 
-    identity: Identity
     target: str
-    proxy: str | None
-    trusted: bytes | None
     opened: Callable[[], AbstractContextManager[Any]]
+    closed: Callable[[], CollegiumError]
     _ahead: timedelta | None = field(default=None, init=False)
 
     def checks(self) -> Iterator[Check]:
@@ -61,7 +58,7 @@ class Asking:
                     )
         except Unreachable as error:
             if isinstance(error.__cause__, grpc.RpcError) and error.code == Unreachable.default_code:
-                raise handshake.why_closed(self.identity, self.target, self.proxy, self.trusted) from error
+                raise self.closed() from error
             raise
         if study is not Status.SERVING:
             raise Doubtful(

@@ -11,7 +11,6 @@ from itertools import chain, islice
 from pathlib import Path
 
 from privacy import durable
-from privacy.channel.diagnosis import diagnose
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
 from privacy.channel.one_way.line import Way
@@ -25,8 +24,7 @@ from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffe
 from silo_node.connection.board_download import BoardDownload
 from silo_node.connection.patience import Patience, asking
 from silo_node.connection.snapshot_download import SnapshotFrames
-from silo_node.egress.channel import open_channel
-from silo_node.egress.classes import CONNECTION_CHECK
+from silo_node.egress.channel import diagnosed, open_channel
 from silo_node.egress.log import EgressLog
 from silo_node.rounds.stored_upload import StoredUpload
 
@@ -247,6 +245,5 @@ class AggregatorClient:
             self._submit(bodies.encode_signed(message), timeout=60)
 
     def _diagnosed(self) -> CollegiumError:
-        self._egress.count(CONNECTION_CHECK, 0)
         trusted = None if self._way is None else self._way.trusted
-        return diagnose(self._identity, self._target, proxy=self._proxy, trusted=trusted)
+        return diagnosed(self._identity, self._target, self._egress, self._proxy, trusted)

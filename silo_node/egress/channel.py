@@ -1,8 +1,9 @@
-"""The only door to the aggregator: a channel on which nothing is sent that was not counted before.
+"""The only door to the aggregator: nothing is sent, and our certificate not shown, that was not counted before.
 
 `open_channel` is the one place in `silo_node` that makes a gRPC channel (tests/architecture/test_egress.py); the
-count is an interceptor of the channel itself, so no caller can leave it out. A message that cannot be entered in the
-log is not sent.
+count is an interceptor of the channel itself, so no caller can leave it out. Handshakes that show our certificate, to
+find out why a call ended, are made by `diagnosed` and `why_closed` alone. What cannot be entered in the log is not
+sent.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,10 +12,12 @@ from typing import Any
 import grpc
 
 from privacy.channel import tls
+from privacy.channel.diagnosis import diagnose
 from privacy.channel.identity import Identity
 from privacy.channel.one_way.line import Line, Way
-from privacy.errors import StorageError
-from silo_node.egress.classes import class_of
+from privacy.errors import CollegiumError, StorageError, Unreachable
+from privacy.operations import handshake
+from silo_node.egress.classes import CONNECTION_CHECK, class_of
 from silo_node.egress.log import EgressLog
 
 
@@ -28,6 +31,22 @@ def open_channel(
     if way is not None:
         return Line(identity, target, way, lambda method, message: _count(egress, method, message), proxy)
     return grpc.intercept_channel(tls.channel(identity, target, proxy=proxy), _Counter(egress))
+
+
+def diagnosed(
+    identity: Identity, target: str, egress: EgressLog, proxy: str | None = None, trusted: bytes | None = None
+) -> CollegiumError:
+    """As `privacy.channel.diagnosis.diagnose`, and counted. Raises StorageError: it cannot be."""
+    egress.count(CONNECTION_CHECK, 0)
+    return diagnose(identity, target, proxy=proxy, trusted=trusted)
+
+
+def why_closed(
+    identity: Identity, target: str, egress: EgressLog, proxy: str | None = None, trusted: bytes | None = None
+) -> Unreachable:
+    """As `privacy.operations.handshake.why_closed`, and counted. Raises StorageError: it cannot be."""
+    egress.count(CONNECTION_CHECK, 0)
+    return handshake.why_closed(identity, target, proxy, trusted)
 
 
 def _count(egress: EgressLog, method: str, message: Any) -> None:

@@ -13,7 +13,7 @@ from privacy.wire import bodies
 SIGNED_METHODS = frozenset({"Submit", "BeginUpload"})
 """Methods whose requests are signed messages."""
 CONNECTION_CHECK = "connection-check"
-"""A TLS handshake with the aggregator, after a call failed; no message is in it."""
+"""A TLS handshake with the aggregator, after a call failed (of `run` or of doctor); no message is in it."""
 UNREADABLE = "unreadable"
 
 

@@ -1,6 +1,7 @@
 """What doctor looks at of the way to the aggregator: the steps of it, a call as this silo, and which study is served.
 
-Every message goes through the silo's only door (`silo_node.egress`) and is counted there before it is sent.
+Every message, and every handshake that shows our certificate, goes through the silo's only door (`silo_node.egress`)
+and is counted there before. The steps of the way show nothing of ours.
 """
 
 import os
@@ -9,13 +10,13 @@ from contextlib import AbstractContextManager, closing, contextmanager, suppress
 
 from privacy.channel.one_way.line import Way
 from privacy.channel.tls import host_and_port
-from privacy.errors import ConfigError, StudyError
+from privacy.errors import CollegiumError, ConfigError, StudyError
 from privacy.operations import reach, route
 from privacy.operations.asking import Asking, serves
 from privacy.operations.findings import Check, NotChecked
 from privacy.study import Study
 from silo_node import configuration
-from silo_node.egress.channel import open_channel
+from silo_node.egress.channel import open_channel, why_closed
 from silo_node.egress.log import EgressLog
 from silo_node.state import StateDirectory
 
@@ -41,7 +42,7 @@ class ToAggregator:
     def checks(self) -> Iterator[Check]:
         """Each is to be done only if those before it went well."""
         yield from route.checks(self._identity, self._target, self._proxy, self._trusted)
-        yield from Asking(self._identity, self._target, self._proxy, self._trusted, self._opened).checks()
+        yield from Asking(self._target, self._opened, self._why_closed).checks()
         yield "study", self.study
 
     def study(self) -> str:
@@ -61,24 +62,33 @@ class ToAggregator:
         )
 
     def _opened(self) -> AbstractContextManager[object]:
-        """For a message of no study; a one-way line is a study's, though."""
-        if self._trusted is None:
-            return self._opening(None, "")
-        return self._opening(*self._approved(self._directory.chosen(self._study)))
+        return self._opening(*self._asked())
+
+    def _why_closed(self) -> CollegiumError:
+        with self._counting(*self._asked()) as egress:
+            return why_closed(self._identity, self._target, egress, self._proxy, self._trusted)
+
+    def _asked(self) -> tuple[Study | None, str]:
+        """Under what a message of no study is counted; a one-way line is a study's, though."""
+        return (None, "") if self._trusted is None else self._approved(self._directory.chosen(self._study))
 
     @contextmanager
     def _opening(self, study: Study | None, approval: str) -> Iterator[object]:
         """The door, with a log that counts under these."""
-        root = self._directory.root
-        if root.stat().st_uid != os.geteuid():
-            raise NotChecked("not called, as what is counted as left could then not be written by the silo's own user")
         way = Way.of(study, self._trusted) if study is not None and self._trusted is not None else None
-        digest = "" if study is None else study.digest().hex()
         with (
-            closing(EgressLog(root, digest, approval)) as egress,
+            self._counting(study, approval) as egress,
             closing(open_channel(self._identity, self._target, egress, self._own, way)) as channel,
         ):
             yield channel
+
+    @contextmanager
+    def _counting(self, study: Study | None, approval: str) -> Iterator[EgressLog]:
+        root = self._directory.root
+        if root.stat().st_uid != os.geteuid():
+            raise NotChecked("not called, as what is counted as left could then not be written by the silo's own user")
+        with closing(EgressLog(root, "" if study is None else study.digest().hex(), approval)) as egress:
+            yield egress
 
     def _approved(self, name: str) -> tuple[Study, str]:
         """An approved study, and the digest of its approval."""

@@ -26,6 +26,7 @@ from silo_node import configuration
 from silo_node.app import app
 from silo_node.approvals import approval
 from silo_node.egress import log
+from silo_node.egress.classes import CONNECTION_CHECK
 from silo_node.state import StateDirectory
 from tests.consortium import Consortium
 from tests.integration.federation import Federation, make_study
@@ -171,9 +172,12 @@ def test_a_certificate_that_is_out_of_date_by_the_aggregators_clock(
     """As a silo meets it whose own clock is wrong: gRPC refuses it in the handshake, and says nothing."""
     monkeypatch.setattr(profile, "check_dates", lambda *_: None)
     federation.consortium.silo(name, datetime.now(UTC) + timedelta(days=days))
-    row = refused(federation.consortium.state(name), program.port, Unreachable, "peer.closed")
+    state = federation.consortium.state(name)
+    row = refused(state, program.port, Unreachable, "peer.closed")
     assert "when it sees our certificate" in row["found"]
     assert "compare this clock" in row["mend"]
+    counted = [(one.name, one.study) for one in log.read(state)]
+    assert counted == [("Check", ""), (CONNECTION_CHECK, "")], "the handshake that shows our certificate is counted"
 
 
 def test_a_certificate_of_another_consortium_by_the_same_authority(federation: Federation, program: Program) -> None:

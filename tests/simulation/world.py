@@ -29,6 +29,7 @@ import privacy.channel.identity
 import privacy.ledger.store
 import silo_node.connection.client
 import silo_node.connection.patience
+import silo_node.egress.channel
 import silo_node.rounds.agent
 import silo_node.rounds.roster_watch
 import silo_node.witnessing.cosigning
@@ -358,7 +359,7 @@ class World:
             patch.setattr(privacy.channel.authorisation, "datetime", moment)
             patch.setattr(privacy.ledger.store, "datetime", moment)
             patch.setattr(silo_node.connection.patience, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
-            patch.setattr(silo_node.connection.client, "diagnose", lambda _, to, **__: self._diagnose(int(to)))
+            patch.setattr(silo_node.egress.channel, "diagnose", lambda _, to, **__: self._diagnose(int(to)))
             patch.setattr(silo_node.connection.client, "open_channel", lambda _, to, *__: self._channel(int(to)))
             patch.setattr(silo_node.connection.patience, "time", time)
             patch.setattr(silo_node.witnessing.cosigning, "time", time)

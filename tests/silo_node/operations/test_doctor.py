@@ -12,6 +12,7 @@ import yaml
 from privacy.errors import CollegiumError, IdentityError, StorageError
 from privacy.operations import machine
 from privacy.operations.findings import Doubtful
+from silo_node.egress.log import FOLDER
 from silo_node.operations import doctor
 from tests.consortium import Consortium
 from tests.silo_node.operations.site import POLICY, Site
@@ -134,6 +135,7 @@ def test_a_policy_that_allows_nothing_or_is_damaged(site: Site) -> None:
 def test_a_silo_that_is_not_enrolled(site: Site) -> None:
     (site.state / "identity" / "consortium.json").unlink()
     assert row(site, "name", "--aggregator", "localhost:1")["code"] == "identity.not_enrolled"
+    assert not (site.state / FOLDER).exists(), "nothing left, so there is no log of it"
 
 
 def test_an_aggregator_that_is_not_there(site: Site) -> None:
