@@ -22,26 +22,21 @@ import argparse
 import json
 import os
 import platform
-import statistics
-import subprocess
-import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from importlib.metadata import version
-from itertools import pairwise
 from pathlib import Path
-from queue import Queue
-from typing import IO, Any
 
 import grpc
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.founding import Hub, found
+from benchmarks.load_crowd import SILENT_SECONDS, Crowd, gathered
 from benchmarks.load_relay import PIECE_BYTES, Relay
+from benchmarks.usage import Usage
 from privacy import study
 from privacy.channel import tls
 from privacy.channel.identity import Identity
@@ -52,10 +47,8 @@ from privacy.roster import least_threshold
 from privacy.wire import convert
 from privacy.wire.requests import AwaitRequest, Phase
 
-STEPS = ("keys", "shares", "upload", "survivors", "sum", "audit", "closed")
 ROUNDS = ("plain", "resets", "killed")
 EXCHANGE_SECONDS = 600
-SILENT_SECONDS = 600.0
 MEMORY = Path("/dev/shm")  # noqa: S108  # where silos keep what they move, so that the disk is the aggregator's alone
 
 
@@ -168,7 +161,7 @@ class Setting:
             hub.stop()
         return costs
 
-    def _recovered(self, crowd: "Crowd", pid: int, port: int, killed: float) -> dict[str, float]:
+    def _recovered(self, crowd: Crowd, pid: int, port: int, killed: float) -> dict[str, float]:
         answered, cpu = self._answered(port), Usage(pid).cpu_s
         return {
             "serving_s": round(answered - killed, 2),
@@ -205,107 +198,9 @@ class Setting:
             [frames.decode(frame, count, self._params) for frame, count in zip(got, counts, strict=True)]
         )
 
-    @contextmanager
-    def _crowd(self, port: int, processes: int) -> Iterator["Crowd"]:
-        cuts = [self._silos * index // processes for index in range(processes + 1)]
-        command = [sys.executable, "-m", "benchmarks.load_silos", self._scratch, self._moving, "--study", self._file]
-        command += ["--aggregator", f"localhost:{port}", "--seed", self._seed]
-        started = [
-            subprocess.Popen(
-                [*map(str, command), "--first", str(first + 1), "--last", str(last)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
-            for first, last in pairwise(cuts)
-            if last > first
-        ]
-        try:
-            yield Crowd(started)
-        finally:
-            for process in started:
-                process.kill()
-                process.wait()
-
-
-class Usage:
-    """What a process has used so far, as the kernel counts it; its peak of memory starts anew here."""
-
-    def __init__(self, pid: int) -> None:
-        proc = Path("/proc") / str(pid)
-        lines = dict(line.split(":", 1) for line in (proc / "status").read_text().splitlines())
-        self.peak_mb = int(lines["VmHWM"].split()[0]) * 1024 / 1e6
-        self.threads = int(lines["Threads"])
-        after_name = (proc / "stat").read_text().rpartition(")")[2].split()
-        self.cpu_s = (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
-        written = dict(line.split(":") for line in (proc / "io").read_text().splitlines())
-        self.written = int(written["write_bytes"])
-        (proc / "clear_refs").write_text("5")
-
-    def since(self, before: "Usage | None") -> dict[str, float]:
-        """The difference to earlier, or to the beginning of the process; of memory the peak since then."""
-        return {
-            "peak_mb": round(self.peak_mb, 1),
-            "threads": self.threads,
-            "cpu_s": round(self.cpu_s - (before.cpu_s if before else 0), 2),
-            "written_bytes": self.written - (before.written if before else 0),
-        }
-
-
-class Crowd:
-    """All silos, in their processes; what they say is read as it comes."""
-
-    def __init__(self, processes: Sequence["subprocess.Popen[str]"]) -> None:
-        self._processes = processes
-        self._said: Queue[dict[str, Any]] = Queue()
-        self._events: list[dict[str, Any]] = []
-        for process in processes:
-            threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
-        self.until("ready", len(processes))
-
-    def begin(self, number: int) -> float:
-        """Send all silos into a round; when that was."""
-        self._events.clear()
-        now = time.monotonic()
-        for process in self._processes:
-            if process.stdin is None:
-                raise RuntimeError("the silos were started without a pipe")
-            process.stdin.write(f"{number}\n")
-            process.stdin.flush()
-        return now
-
-    def until(self, step: str, count: int) -> None:
-        """Wait until so many have come to a step."""
-        while len(self.seen(step)) < count:
-            event = self._said.get(timeout=SILENT_SECONDS)
-            if event["step"] == "failed":
-                raise SystemExit(f"a silo failed: {event['why']}")
-            self._events.append(event)
-
-    def first_after(self, step: str, instant: float) -> float:
-        """When the first silo came to a step after an instant, waited for."""
-        while not any(at > instant for at in self.seen(step)):
-            self.until(step, len(self.seen(step)) + 1)
-        return min(at for at in self.seen(step) if at > instant)
-
-    def seen(self, step: str) -> list[float]:
-        """When silos came to a step, as far as was waited for."""
-        return [event["at"] for event in self._events if event["step"] == step]
-
-    def seconds(self, begun: float) -> dict[str, object]:
-        """A round's seconds in all, and when the median and the last silo came to each step."""
-        last = {step: round(max(self.seen(step)) - begun, 2) for step in STEPS}
-        median = {step: round(statistics.median(self.seen(step)) - begun, 2) for step in STEPS}
-        return {"seconds": last["closed"], "last_silo_s": last, "median_silo_s": median}
-
-    def uploaded(self) -> int:
-        """Bytes of the messages of all uploads that silos sent in this round, those sent again too."""
-        return sum(event["upload_bytes"] for event in self._events if event["step"] == "upload")
-
-    def _read(self, lines: IO[str]) -> None:
-        for line in lines:
-            self._said.put(json.loads(line))
-        self._said.put({"step": "failed", "why": "a process of silos ended"})
+    def _crowd(self, port: int, processes: int) -> AbstractContextManager[Crowd]:
+        shared = [self._scratch, self._moving, "--study", self._file, "--seed", self._seed]
+        return gathered([*shared, "--aggregator", f"localhost:{port}"], self._silos, processes)
 
 
 def _processor() -> str:
