@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from privacy.channel.one_way.line import Answers
 from privacy.channel.status import calling
 from privacy.errors import CollegiumError, ProtocolError, Unreachable
 from privacy.operations.findings import Check, Doubtful, NotChecked
@@ -69,7 +70,7 @@ class Asking:
     def clock(self) -> str:
         """How far its clock is from ours. Raises Doubtful: far."""
         if self._ahead is None:
-            raise NotChecked("it does not say its time, on a one-way line or in an earlier version")
+            raise NotChecked("not compared, as it does not say its time; upgrade the aggregator, or compare by phone")
         seconds = self._ahead.total_seconds()
         if abs(seconds) > SKEW_SECONDS:
             raise Doubtful(
@@ -80,11 +81,9 @@ class Asking:
 
     def _check(self, channel: Any, service: str) -> Status:
         call, request = channel.unary_unary(health.CHECK, bytes, bytes), health.encode_check(service)
-        if not isinstance(channel, grpc.Channel):
-            return health.decode_status(call(request, timeout=SECONDS))
         before = datetime.now(UTC)
         answer, ended = call.with_call(request, timeout=SECONDS)
-        self._ahead = _ahead(ended.trailing_metadata() or (), before, datetime.now(UTC))
+        self._ahead = _ahead(_time(ended), before, datetime.now(UTC))
         return health.decode_status(answer)
 
 
@@ -101,10 +100,16 @@ def serves(channel: Any, target: str, study_digest: bytes) -> bool:
     return True
 
 
-def _ahead(metadata: Any, before: datetime, after: datetime) -> timedelta | None:
-    """How far the time in an answer's metadata is ahead of the middle of the call; None if there is none to read."""
-    said = [entry.value for entry in metadata if entry.key == health.TIME_KEY]
+def _time(ended: Any) -> str:
+    """What the aggregator says of its time: in the metadata of an answer, or signed on a one-way line."""
+    if isinstance(ended, Answers):
+        return ended.text
+    return next((str(entry.value) for entry in ended.trailing_metadata() or () if entry.key == health.TIME_KEY), "")
+
+
+def _ahead(said: str, before: datetime, after: datetime) -> timedelta | None:
+    """How far the time that was said is ahead of the middle of the call; None if there is none to read."""
     try:
-        return datetime.fromisoformat(said[0]) - (before + (after - before) / 2)
-    except (IndexError, TypeError, ValueError):
+        return datetime.fromisoformat(said) - (before + (after - before) / 2)
+    except (TypeError, ValueError):
         return None

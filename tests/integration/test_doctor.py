@@ -1,6 +1,7 @@
 """What `collegium-silo doctor` says of the call at the end of the way, for each refusal by a real aggregator."""
 
 import json
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from privacy.channel import certificate as profile
 from privacy.channel import roster_statement
 from privacy.channel.files import publish
 from privacy.channel.identity import Consortium as Enrolled
+from privacy.channel.one_way import service
 from privacy.errors import CollegiumError, IdentityError, StudyError, Unreachable
 from privacy.study import Study, dump, sign
 from silo_node import configuration
@@ -230,10 +232,29 @@ def test_another_clock(
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(hours=hours)
 
+    state = federation.consortium.state("north")
     monkeypatch.setattr(health, "datetime", Elsewhere)
-    rows, ended = examined(federation.consortium.state("north"), program.port)
-    assert (rows[CLOCK]["state"], ended) == ("warning", None)
-    assert f"7200 s {word}" in rows[CLOCK]["found"]
+    monkeypatch.setattr(service, "datetime", Elsewhere)
+    with one_way(federation, program, "north") as (behind, port):
+        approve(federation, behind)
+        for rows, ended in (examined(state, program.port), examined(behind, port)):
+            assert (rows[CLOCK]["state"], ended) == ("warning", None)
+            assert f"7200 s {word}" in rows[CLOCK]["found"]
+            assert "let NTP keep it" in rows[CLOCK]["mend"]
+
+
+def test_an_aggregator_that_does_not_say_its_time(
+    federation: Federation, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As earlier versions do not: that its clock is not compared is said."""
+    finish = service.OneWay._finish
+    monkeypatch.setattr(service.OneWay, "_finish", lambda *given: finish(*given[:4], given[4] if given[3] == 0 else ""))
+    with one_way(federation, program, "north") as (behind, port):
+        approve(federation, behind)
+        rows, ended = examined(behind, port)
+    assert (rows[CALL]["state"], rows[CLOCK]["state"], ended) == ("ok", "skipped", None)
+    assert "not compared" in rows[CLOCK]["found"]
+    assert "by phone" in rows[CLOCK]["mend"]
 
 
 def test_another_user_sends_nothing(federation: Federation, program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +270,7 @@ def test_another_user_sends_nothing(federation: Federation, program: Program, mo
 def one_way(federation: Federation, program: Program, name: str) -> Iterator[tuple[Path, int]]:
     """A silo behind a device that opens TLS: a copy of its state directory, and the device's port."""
     assert program.one_way is not None
-    state = federation.consortium.root / f"{name}-one-way"
+    state = federation.consortium.root / f"{name}-one-way-{secrets.token_hex(4)}"
     shutil.copytree(federation.consortium.state(name), state)
     device = BreakingProxy(program.one_way.port, federation.hub.authority_pem)
     (state / "proxy-ca.pem").write_bytes(device.trusted)
@@ -274,7 +295,7 @@ def test_a_one_way_line_is_called_as_the_study_has_it(federation: Federation, pr
         approve(federation, state)
         rows, ended = examined(state, port)
         assert (rows["TLS"]["state"], rows[CALL]["found"]) == ("ok", "takes our calls and serves")
-        assert (rows[CLOCK]["state"], ended) == ("skipped", None)
+        assert (rows[CLOCK]["state"], ended) == ("ok", None)
         names = {one.name for one in log.read(state) if one.study == federation.study.digest().hex()}
         assert names == {"Begin", "Check", "AskHead"}
 

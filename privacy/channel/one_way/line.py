@@ -63,13 +63,9 @@ class Line:
         self._fresh: bytes | None = None
         self._number = 0
 
-    def unary_unary(self, method: str, *coders: object) -> Callable[..., bytes]:
+    def unary_unary(self, method: str, *coders: object) -> "Unary":
         """A call with one message in and one out. Raw bytes alone are sent, whatever the coders."""
-
-        def run(message: bytes, timeout: float) -> bytes:
-            return _only(self._call(method, [(Kind.LAST, message)], timeout))
-
-        return run
+        return Unary(lambda message, timeout: self._call(method, [(Kind.LAST, message)], timeout))
 
     def unary_stream(self, method: str, *coders: object) -> "Callable[..., Answers]":
         """A call with one message in and many out."""
@@ -125,6 +121,22 @@ class Line:
                 self._fresh = None
 
 
+class Unary:
+    """Makes calls with one message in and one out."""
+
+    def __init__(self, call: "Callable[[bytes, float], Answers]") -> None:
+        self._call = call
+
+    def __call__(self, message: bytes, timeout: float) -> bytes:
+        """The answer."""
+        return self.with_call(message, timeout)[0]
+
+    def with_call(self, message: bytes, timeout: float) -> "tuple[bytes, Answers]":
+        """The answer, and with it how the call ended, which is verified."""
+        answers = self._call(message, timeout)
+        return _only(answers), answers
+
+
 class _Sealed(Iterator[bytes]):
     """The records of a request; remembers what kept them from being made, which gRPC hides."""
 
@@ -152,6 +164,10 @@ class _Sealed(Iterator[bytes]):
 
 class Answers(Iterator[bytes]):
     """The messages that the aggregator answers a call with, each verified before it is handed on.
+
+    Attributes:
+        text: once they ended, what the aggregator signed beside that they did: its time (ISO 8601, UTC); empty from
+            earlier versions.
 
     Raises:
         grpc.RpcError: the call ended with an error that the aggregator signed, or the line broke.

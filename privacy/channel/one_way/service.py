@@ -4,7 +4,8 @@ It takes the place of `Translation` and `Authorisation` on a port of its own, wh
 calls is proven from the head of the call before anything else of it is read, and gets a share of the server afterwards
 (`limits`); a stranger is told so in the trailing metadata and holds no thread. The same checks as on the mutual port
 hold for every call, and for each message of it: certificate, expiry, roster, revocation, method by role. What is kept
-is one window a silo, in memory: after a restart the heads of before are stale.
+is one window a silo, in memory: after a restart the heads of before are stale. The status that ends a call well has our
+time, for who compares it with its own.
 """
 
 import secrets
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NoReturn, cast
 
@@ -116,7 +118,7 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
                         place += 1
             except Exception as error:  # noqa: BLE001  # as above
                 self._refuse(context, call, place, error)
-            self._finish(context, call, place, "")
+            self._finish(context, call, place, datetime.now(UTC).isoformat())
 
         return run
 
