@@ -6,6 +6,7 @@ nothing from anybody but the archive. What is asked on an association is `dimse`
 """
 
 import ssl
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,8 @@ MAX_CONTEXTS = 126
 """Of 128 (PS3.8 9.3.2.2), two are kept for the service itself."""
 SECONDS = 60.0
 """Without an answer for so long, an association counts as broken."""
+ECHO_SECONDS = 10.0
+"""The same for a C-ECHO, which an archive answers without looking for anything, and for which a person waits."""
 
 
 class Associations:
@@ -64,7 +67,7 @@ class Associations:
     @contextmanager
     def asking(self) -> Iterator[Any]:
         """An association on which to ask whether the archive is there."""
-        with self.associated([(Verification, SYNTAXES[:3])]) as association:
+        with self.associated([(Verification, SYNTAXES[:3])], seconds=ECHO_SECONDS) as association:
             yield association
 
     @contextmanager
@@ -109,11 +112,12 @@ class Associations:
         handlers: Sequence[tuple[Any, Any]] = (),
         *,
         roles: bool = False,
+        seconds: float = SECONDS,
     ) -> Iterator[Any]:
         """An association with the archive. Raises ArchiveUnreachable, and ImagingError where it is rejected."""
-        endpoint = self._endpoint
+        endpoint, began = self._endpoint, time.monotonic()
         entity = AE(ae_title=endpoint.calling_ae)
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = SECONDS
+        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = seconds
         entity.connection_timeout = 10.0
         for sop_class, syntaxes in contexts:
             entity.add_requested_context(sop_class, list(syntaxes))
@@ -135,7 +139,7 @@ class Associations:
                 "the archive rejects us; check called_ae and calling_ae, and that it knows us", "archive.rejected"
             )
         if not association.is_established:
-            raise self._unanswered()
+            raise self._unanswered(seconds if time.monotonic() - began >= seconds else 0)
         try:
             if contexts[0][0] not in {context.abstract_syntax for context in association.accepted_contexts}:
                 raise ImagingError("the archive does not offer this service; try another way", "archive.service")
@@ -146,9 +150,18 @@ class Associations:
         if association.is_established:
             association.release()
 
-    def _unanswered(self) -> ArchiveUnreachable:
+    def _unanswered(self, silent: float = 0) -> ArchiveUnreachable:
+        """Why there is no association, of which nothing was heard for so many seconds."""
         way = "in TLS" if self._client else "without TLS"
-        return why(self._endpoint.host, self._endpoint.port, self._client) or ArchiveUnreachable(
+        if found := why(self._endpoint.host, self._endpoint.port, self._client):
+            return found
+        if silent:
+            return ArchiveUnreachable(
+                f"the archive takes the connection {way}, and then says nothing for {silent:.0f} s",
+                mend="check that the port is its DICOM port and that nothing on the way holds the line; else it hangs: "
+                "ask its operator",
+            )
+        return ArchiveUnreachable(
             f"the archive takes the connection {way}, and no DICOM association comes of it",
             mend="check that the port is its DICOM port, whether it wants TLS and takes our certificate, and its log",
         )

@@ -3,16 +3,17 @@
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from pynetdicom import AE
-from pynetdicom.sop_class import CTImageStorage
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import CTImageStorage, Verification
 
-from imaging.sources import unanswered
-from imaging.sources.archive import DicomWeb, Dimse
+from imaging.sources import associations, unanswered
+from imaging.sources.archive import DicomWeb, Dimse, FetchFailed
 from imaging.sources.dicomweb import DicomWebArchive
 from imaging.sources.dimse import DimseArchive
 from imaging.sources.errors import ArchiveUnreachable
@@ -73,6 +74,31 @@ def test_a_port_where_nobody_listens() -> None:
 def test_a_port_that_is_not_of_dicom() -> None:
     with answering(lambda line: line.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")) as port:
         assert "without TLS, and no DICOM association" in said(dimse(port))
+
+
+def test_a_port_that_takes_the_connection_and_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(associations, "ECHO_SECONDS", 0.4)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        told = said(dimse(silent.getsockname()[1]))
+    assert "takes the connection without TLS, and then says nothing for 0 s; check that the port" in told
+    assert time.monotonic() - began < 5
+
+
+def test_an_archive_that_does_not_answer_an_echo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(associations, "ECHO_SECONDS", 0.4)
+    over = threading.Event()
+    entity = AE(ae_title="PACS")
+    entity.add_supported_context(Verification)
+    server = entity.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_ECHO, lambda event: over.wait(10) and 0)]
+    )
+    try:
+        with pytest.raises(FetchFailed, match="try again later"):
+            dimse(server.server_address[1]).echo()
+    finally:
+        over.set()
+        server.shutdown()
 
 
 def test_an_archive_that_offers_nothing_of_what_is_asked() -> None:
