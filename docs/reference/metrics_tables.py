@@ -10,6 +10,10 @@ HEAD = """# Metrics
 The address is `127.0.0.1:PORT`, `[::1]:PORT` or `unix:PATH` (mode 0600); any other is refused, and without the option
 nothing listens.
 
+At a port, who asks for a name other than `localhost` gets 421: a page in a browser on that machine could else have its
+own name resolve to loopback and read the answers. Every IP address will do, and so does no `Host` at all. A proxy that
+carries the port on under a name of its own sets `Host: localhost`, or uses `unix:PATH`, where no name is looked at.
+
 The aggregator is not ready while it is stopped, its certificate is out of date, or the disk of its state directory is
 full, read-only or gone; before it has recovered its rounds it does not listen at all. A study that halted leaves it
 ready: the silos that a person lets go on must reach it.

@@ -1,11 +1,15 @@
 """`/livez`, `/readyz` and `/metrics` over HTTP on loopback or a unix socket: never anywhere else, and off by default.
 
 One request at a time in one thread, each with little time and of little size, so that whoever asks cannot use up the
-machine. There is nothing to change through it: other methods and paths are refused.
+machine. There is nothing to change through it: other methods and paths are refused. So is, at a port, who asks for
+another host's name: a browser on this machine does, when a page of a stranger has the name it came from resolve to
+loopback (DNS rebinding). An address cannot be made to mean another, and programs that send no name are no browsers.
 """
 
 import io
+import ipaddress
 import os
+import re
 import socket
 import stat
 import sys
@@ -22,6 +26,11 @@ from privacy.operations.metrics import CONTENT_TYPE
 
 UNIX = "unix:"
 REQUEST_SECONDS = 5.0
+ELSEWHERE = (
+    "this answers to localhost and to addresses, not to the name that was asked for; have a proxy set Host: localhost, "
+    "or use --watch-at unix:PATH\n"
+)
+_HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\[\]:/@]+))(?::[0-9]{1,5})?")
 
 
 class Endpoint:
@@ -127,7 +136,9 @@ def _handler(metrics: Callable[[], str], lacking: Callable[[], Sequence[str]]) -
 
         def do_GET(self) -> None:
             """Answer one of three paths."""
-            if self.path == "/livez":
+            if not isinstance(self.server, _UnixServer) and not all(map(_is_here, self.headers.get_all("Host", []))):
+                self._answer(421, ELSEWHERE)
+            elif self.path == "/livez":
                 self._answer(200, "ok\n")
             elif self.path == "/readyz":
                 missing = lacking()
@@ -151,3 +162,15 @@ def _handler(metrics: Callable[[], str], lacking: Callable[[], Sequence[str]]) -
             self.wfile.write(data)
 
     return Handler
+
+
+def _is_here(host: str) -> bool:
+    """Whether a Host header names this machine, or an address, which is what was dialled."""
+    match = _HOST.fullmatch(host.strip().lower())
+    if match is None:
+        return False
+    try:
+        ipaddress.ip_address(match[1] or match[2])
+    except ValueError:
+        return match[2] == "localhost"
+    return True

@@ -1,6 +1,7 @@
 """The endpoint over real sockets: three paths, this machine only, and one that hangs keeps nobody out for ever."""
 
 import http.client
+import itertools
 import socket
 import stat
 import struct
@@ -29,10 +30,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Endpoint]:
     made.close()
 
 
-def ask(port: int, path: str, method: str = "GET", timeout: float = 5.0) -> tuple[int, str]:
+def ask(port: int, path: str, method: str = "GET", timeout: float = 5.0, **headers: str) -> tuple[int, str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=headers)
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -46,6 +47,32 @@ def test_three_paths_and_no_other(served: Endpoint) -> None:
     assert ask(served.port, "/")[0] == 404
     assert ask(served.port, "/../etc/passwd")[0] == 404
     assert ask(served.port, "/metrics", "POST")[0] == 501
+
+
+def test_a_page_that_had_its_name_resolve_to_this_machine_reads_nothing(served: Endpoint) -> None:
+    names = (
+        "evil.example",
+        "evil.example:9464",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "a@localhost",
+        "[]",
+    )
+    for host, path in itertools.product(names, ("/livez", "/readyz", "/metrics", "/")):
+        status, said = ask(served.port, path, Host=host)
+        assert (status, "unix:PATH" in said, "collegium_round" in said) == (421, True, False), host
+
+
+def test_monitors_and_probes_that_dial_this_machine_or_an_address_are_answered(served: Endpoint) -> None:
+    for host in ("localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:9464", "[::1]:9464", "10.0.0.7:9464"):
+        assert ask(served.port, "/metrics", Host=host)[0] == 200, host
+
+
+def test_each_of_several_names_has_to_be_ours_and_none_is_none(served: Endpoint) -> None:
+    for named, status in (("Host: localhost\r\nHost: evil.example\r\n", b"421"), ("", b"200")):
+        with socket.create_connection(("127.0.0.1", served.port)) as line:
+            line.sendall(f"GET /livez HTTP/1.0\r\n{named}\r\n".encode())
+            assert line.recv(4096).split(b" ")[1] == status
 
 
 def test_what_is_lacking_is_told(served: Endpoint) -> None:
@@ -106,7 +133,7 @@ def test_a_unix_socket_is_its_owners(tmp_path: Path) -> None:
         assert stat.S_IMODE(path.lstat().st_mode) == 0o600
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(path))
-            client.sendall(b"GET /livez HTTP/1.0\r\n\r\n")
+            client.sendall(b"GET /livez HTTP/1.0\r\nHost: any.example\r\n\r\n")
             assert client.recv(4096).startswith(b"HTTP/1.0 200")
         kept = path.with_name("kept")
         kept.hardlink_to(path)
