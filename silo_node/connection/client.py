@@ -161,6 +161,13 @@ class AggregatorClient:
         What we `said`, without which it may never be reached, is sent again after a poll that broke off or was in vain:
         if an old copy of the aggregator was put back, it is there no more. The same bytes tell nobody anything new.
         """
+        return self._wait(round_number, phase, said, once=False)
+
+    def wait_or_answer(self, round_number: int, phase: Phase) -> Board:
+        """As `wait`, but no longer than until a silo that needs us was answered."""
+        return self._wait(round_number, phase, (), once=True)
+
+    def _wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...], *, once: bool) -> Board:
         attentive, again = self._attend is not None, False
         download = BoardDownload(self._digest, round_number, phase)
 
@@ -176,8 +183,11 @@ class AggregatorClient:
             if board.reached:
                 return board
             again = not board.wanted
+            answered = board.wanted and self._attend is not None and self._attend()
+            if answered and once:
+                return board
             # What we cannot answer others may: we listen again after the next poll, not at once.
-            attentive = self._attend is not None and (not board.wanted or self._attend())
+            attentive = self._attend is not None and (answered or not board.wanted)
 
     def published(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
         """As `wait`, for a phase that is wanted.

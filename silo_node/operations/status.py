@@ -27,6 +27,7 @@ from silo_node.state import StateDirectory, StudyDirectory
 AWAITED: Mapping[str, str] = {
     "asking witnesses": "the aggregator, which is asked what it knows of this silo's ledger",
     "keys": "the study's key, from the steward or any silo that has it",
+    "handing on the key": "the first silo that asks for the study's key, which this one made as its steward",
     "exchanging keys": "the other silos' keys",
     "waiting for a roster statement": "the consortium's newest roster statement, from the aggregator",
     "waiting for the slot": "the instant at which uploads may leave",

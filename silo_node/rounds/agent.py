@@ -6,7 +6,8 @@
     -> closed (ledger) -> Close sent -> t silos' Closes compared
 
 A silo that comes late, or lost what it had, replays rounds from what the aggregator kept, and from a snapshot where it
-kept nothing. It trains none of them. While it waits for others it hands keys and snapshots to those who need them.
+kept nothing. It trains none of them. While it waits for others it hands keys and snapshots to those who need them. The
+steward, which makes the study's key, hands it to another silo before it says anything of the first round.
 
 Restarted at any point: a round that was opened but has no stored upload is sat out (its budget stays
 spent); a stored upload is sent again, the same bytes; a sum is opened once. Rounds 1..R train; round
@@ -139,6 +140,7 @@ class Agent:
         self._snapshots = Snapshots(self.study, self._standing, self.client, self._material.group_secret, self._layout)
         self._model = self._standing.load(self.learner)
         self.client.attend(self._attend)
+        self._hand_on()
         while self._model.round_number < self.study.training.rounds + 1:
             if self._stopped():
                 return self._model
@@ -154,6 +156,20 @@ class Agent:
         self._standing.forget_round()
         self.progress.say("finished", self._model.round_number)
         return self._model
+
+    def _hand_on(self) -> None:
+        """As the steward that made the key, wait until another silo was handed it.
+
+        What it says of a round stays with the aggregator. Put back to before it made the key, it asks for the one that
+        others were handed; if nobody was, it makes another, and all who see both stop. The wait costs nothing: no round
+        begins without t silos that have the key, and one that began without us shows that others have it.
+        """
+        if self._model.round_number or self._records.all_of("round_opened"):
+            return
+        while self._keys.alone and not self._keys.grant_open_requests(self._material):
+            self.progress.say("phase", 0, phase="handing on the key")
+            if self.client.wait_or_answer(1, Phase.ADVERTISED).reached:
+                return
 
     def _stopped(self) -> bool:
         """Whether a person wants this silo to stop here, between rounds."""

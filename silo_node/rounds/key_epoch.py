@@ -3,7 +3,7 @@
 Material and the steward's announcement are stored 0600 in the study's folder before they are used, so that a
 restarted silo keeps them and may hand them on. The ledger remembers the epoch's key: another one is refused as an
 incident, also by a silo that lost its folder; a steward that lost its key asks the others for it and never makes a
-second.
+second. As long as nobody else was handed it (`alone`) nothing is to be said under it: it may still be lost for all.
 """
 
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class KeyEpoch:
     """A silo's part in the key exchange of one epoch.
 
     `announce` is what the aggregator shows of the epoch's key: where a steward's folder and ledger are an old copy, its
-    own signature tells it that it made one.
+    own signature tells it that it made one, and that another silo was handed it.
     """
 
     study: Study
@@ -53,6 +53,12 @@ class KeyEpoch:
     def __post_init__(self) -> None:
         self._epoch = Epoch.of(self.study)
         self._index = self.study.roster.index(self.identity.member.name)
+        self._handed_on = self.announce is not None
+
+    @property
+    def alone(self) -> bool:
+        """Whether we are the steward and, for all that we know, the only one that was ever given the epoch's key."""
+        return self._index == self._epoch.steward and not self._handed_on
 
     def obtain(self) -> KeyMaterial:
         """The epoch's key material: stored, made (steward, once an epoch) or asked for.
@@ -130,6 +136,7 @@ class KeyEpoch:
                         self._epoch, self._index, key, request.body, granted, giver, announced, announcer, known
                     )
                     self._keep(material, granted.announce)
+                    self._handed_on = True  # who granted it has it
                     return material
 
     def _submitted(self, granted: KeyGrant) -> bool:
@@ -139,6 +146,7 @@ class KeyEpoch:
             if error.code != OVERTAKEN:
                 raise
             return False
+        self._handed_on = True
         return True
 
     def _opened(self, message: Signed, kind: type[bodies.BodyT]) -> tuple[int, bodies.BodyT]:

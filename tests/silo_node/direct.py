@@ -76,6 +76,12 @@ class Line:
         self.answer = answer
 
     def wait(self, round_number: int, phase: Phase, said: tuple[Signed, ...] = ()) -> Board:
+        return self._wait(round_number, phase, once=False)
+
+    def wait_or_answer(self, round_number: int, phase: Phase) -> Board:
+        return self._wait(round_number, phase, once=True)
+
+    def _wait(self, round_number: int, phase: Phase, *, once: bool) -> Board:
         self.waits_for = (round_number, phase)
         try:
             while not self.world.stopped.is_set():
@@ -83,8 +89,8 @@ class Line:
                 board = self.world.hub.board(round_number, phase, POLL_MILLISECONDS, self.index, attentive)
                 if board.reached:
                     return board
-                if board.wanted and self.answer is not None:
-                    self.answer()
+                if board.wanted and self.answer is not None and self.answer() and once:
+                    return board
         finally:
             self.waits_for = None
         raise Unreachable("the test has stopped the aggregator")

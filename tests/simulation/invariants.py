@@ -115,8 +115,8 @@ def _waits(world: World) -> Iterator[str]:
     """Nobody waits for ever while t silos are there that lost nothing; more than n - t that did are not tolerated."""
     waiting = [silo for silo in world.silos if silo not in world.ended]
     keyless = not any(_entries(world, silo, "key_granted") for silo in waiting)
-    if keyless and STEWARD not in waiting:
-        return  # the steward is gone, and nobody else has the key
+    if keyless and (STEWARD not in waiting or _lost_key(world)):
+        return  # the steward is gone, or lost it, and nobody else has the key
     refusing = [silo for silo, reasons in world.reasons.items() if reasons[-1:] == ["witness.forgot"]]
     if _forgot(world) and len(refusing) > len(world.silos) - world.cast.study.roster.threshold:
         return  # they want a person's word for a ledger of which the aggregator, which was put back, knows less
@@ -143,12 +143,13 @@ def _two_keys(world: World) -> bool:
 
 
 def _lost_key(world: World) -> bool:
-    """Whether the steward, put back, lost a key that it had used and handed to nobody, before anybody else trained.
+    """Whether the steward was put back and the one silo that it had handed its key lost it too, before it kept it.
 
-    What it said of round 1 under that key stays with the aggregator: silos see it and stop.
+    That one had to be started again. Then the steward waits for a key that nobody has; or makes another, as the
+    aggregator does not show that it had one, and silos see what it said under the first and stop. Nobody has trained.
     """
-    others = {silo for silo, _ in world.trained} - {STEWARD}
-    return STEWARD in _put_back(world) and not others and not world.opened
+    again = any(len(ends) > (silo in world.ended) for silo, ends in world.reasons.items() if silo != STEWARD)
+    return STEWARD in _put_back(world) and again and not world.trained and not world.opened
 
 
 def _forgot(world: World) -> bool:

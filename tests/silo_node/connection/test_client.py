@@ -86,6 +86,21 @@ def test_while_it_waits_it_answers_others_and_does_not_ask_again_at_once_for_wha
     assert next(answers, None) is None, "it answered each time that it was told of somebody"
 
 
+def test_a_wait_that_one_answer_ends_ends_with_it_and_not_with_what_it_cannot_give(
+    client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, answers = Board(False, Phase.ADVERTISED, wanted=True), iter([False, True])
+    boards = iter([wanted, Board(False, Phase.ADVERTISED), wanted])
+    monkeypatch.setattr(client, "_polled", lambda *_, **__: next(boards))
+    client.attend(lambda: next(answers))
+    assert client.wait_or_answer(1, Phase.SHARED) == wanted
+    assert next(answers, None) is None
+    assert next(boards, None) is None
+
+    boards = iter([Board(True, Phase.SHARED)])
+    assert client.wait_or_answer(1, Phase.SHARED).reached
+
+
 def test_what_was_said_is_said_again_after_a_poll_that_broke_off_or_was_in_vain(
     client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

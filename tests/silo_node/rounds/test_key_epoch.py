@@ -121,6 +121,7 @@ def test_a_silo_that_lost_its_key_takes_the_same_one_again_also_the_steward(silo
     steward.ledger.close()
     again = silos.silo(STEWARD, holder, folder="empty")
     assert again.obtain() == material
+    assert not again.alone, "who gave it back has it"
     granted = [entry for entry in again.ledger.entries if entry.kind == "key_granted"]
     assert len(granted) == 1
 
@@ -136,6 +137,39 @@ def test_a_steward_whose_folder_is_older_than_its_key_is_shown_that_it_made_one(
     again = silos.silo(STEWARD, holder, folder="old", ledger="old")
     again.announce = shown
     assert again.obtain() == material
+
+
+def test_a_steward_is_alone_with_its_key_until_another_silo_was_handed_it(silos: Silos) -> None:
+    steward = silos.silo(STEWARD)
+    material = steward.obtain()
+    assert steward.alone
+    steward.ledger.close()
+    steward = silos.silo(STEWARD)
+    assert steward.obtain() == material
+    assert steward.alone, "its files do not tell"
+    assert not steward.grant_open_requests(material)
+    assert steward.alone
+    holder = silos.silo(HOLDER, steward)
+    holder.obtain()
+    assert not steward.alone
+    assert not holder.alone
+    steward.ledger.close()
+    answer = silos.hub.ask_head(STEWARD, b"n" * 32)
+    again = silos.silo(STEWARD)
+    shown = bodies.open_signed(answer, HeadAnswer, silos.members.hub.keys.public_identity).announce
+    assert not replace(again, announce=shown).alone
+
+
+def test_a_request_of_a_revoked_silo_leaves_the_steward_alone_with_its_key(
+    silos: Silos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steward = silos.silo(STEWARD)
+    material = steward.obtain()
+    digest = silos.members.study.digest()
+    silos.hub.submit(HOLDER, KeyRequest(digest, 1, HOLDER, HybridKey.generate().public_key))
+    monkeypatch.setattr(RosterWatch, "known", lambda _: frozenset({HOLDER}))
+    assert not steward.grant_open_requests(material)
+    assert steward.alone
 
 
 def test_attack_an_announcement_that_is_not_the_stewards_of_this_epoch(silos: Silos) -> None:
@@ -210,6 +244,7 @@ def test_a_request_that_nothing_can_be_sealed_to_stops_nobody_else(silos: Silos)
     assert not steward.grant_open_requests(material)
     assert not steward.grant_open_requests(material)
     assert incidents(steward) == ["protocol.public_key"], "it is told once"
+    assert steward.alone
     assert silos.silo(LATE, steward).obtain() == material
 
 
@@ -222,4 +257,5 @@ def test_a_request_that_was_replaced_meanwhile_is_no_error(silos: Silos, monkeyp
     silos.hub.submit(HOLDER, KeyRequest(digest, 1, HOLDER, HybridKey.generate().public_key))
     monkeypatch.setattr(steward.client, "board", lambda *_: stale)
     assert not steward.grant_open_requests(material)
+    assert steward.alone
     assert incidents(steward) == []
