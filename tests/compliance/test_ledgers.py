@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from compliance.ledgers import Reader, Tally, _paths
@@ -13,7 +13,6 @@ from privacy.ledger.tree import inclusion_proof, leaf_hash, root, verify_inclusi
 from tests.compliance.evidence import Consortium
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.data())
 def test_paths_are_those_of_the_standard(size: int, data: st.DataObject) -> None:
     leaves = [leaf_hash(bytes([number])) for number in range(size)]

@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -59,7 +59,6 @@ def test_any_count_is_given(count: int) -> None:
 
 
 @given(st.integers(1, 2**62), st.integers(0, 50))
-@settings(deadline=None)
 def test_integers_stay_below_their_bound(bound: int, count: int) -> None:
     values = SecureStream().below(bound, count)
     assert values.dtype == np.int64

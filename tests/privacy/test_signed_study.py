@@ -45,7 +45,7 @@ def studies(draw: st.DrawFn) -> Study:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 @given(studies())
 def test_writing_and_reading_keeps_the_digest(tmp_path: Path, made: Study) -> None:
     path = tmp_path / "any.yaml"

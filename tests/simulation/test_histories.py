@@ -50,7 +50,6 @@ def test_the_invariants_hold_in_every_history(stage: Stage, started: float, part
     @settings(
         max_examples=-(-HISTORIES // PARTS),
         database=None,
-        deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     @given(histories(silos))

@@ -240,5 +240,5 @@ class Round(RuleBasedStateMachine):
                 assert found
 
 
-Round.TestCase.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+Round.TestCase.settings = settings(max_examples=200, stateful_step_count=60)
 TestRound = Round.TestCase

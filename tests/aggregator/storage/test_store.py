@@ -189,7 +189,7 @@ def act(store: StudyStore, what: str, number: int, *more: Any) -> None:
             incoming.commit()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(operations=st.lists(OPERATIONS, min_size=1, max_size=12), last=st.integers(0, 40))
 def test_what_was_stored_is_there_after_a_kill_at_any_step_and_files_fit(
     operations: list[tuple[Any, ...]], last: int

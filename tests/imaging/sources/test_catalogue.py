@@ -231,7 +231,7 @@ def test_no_bundled_file_breaks_the_scan():
     st.lists(st.tuples(st.integers(0, 3000), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4),
     st.integers(0, 40_000),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_is_in_a_file_gives_a_header_or_a_code(tmp_path_factory, name, changes, size):
     data = bytearray(Path(get_testdata_file(name)).read_bytes())
     for place, value in changes:

@@ -34,7 +34,7 @@ def test_auc_loss_and_accuracy_agree_with_the_exact_ones(separation, bins):
     assert result.patients == 3000
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=16), st.integers(8, 128))
 def test_the_sum_over_silos_is_that_of_all_patients_together(sizes, bins):
     silos = [patients(seed, size) for seed, size in enumerate(sizes)]

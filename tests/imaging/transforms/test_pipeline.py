@@ -34,7 +34,7 @@ def test_scaling_goes_from_low_to_high():
     assert (out == 0).mean() == pytest.approx(0.1, abs=0.01)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(2, 70), st.integers(2, 70))
 def test_every_image_size_ends_in_the_promised_shape(rows, columns):
     pipeline = transforms.build(

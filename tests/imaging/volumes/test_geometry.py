@@ -11,7 +11,7 @@ from tests.imaging.series import Series, enhanced, write
 from tests.imaging.volumes.checked import check_geometry
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     quaternion=st.tuples(*[st.floats(-1, 1)] * 4).filter(lambda q: np.linalg.norm(q) > 0.1),
     spacing=st.tuples(*[st.floats(0.1, 5)] * 3),

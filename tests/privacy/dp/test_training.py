@@ -41,7 +41,7 @@ class TestOptimizer:
             stream=SecureStream(),
         )
 
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     @given(st.integers(0, 2**31), st.floats(-30, 30), st.floats(1e-3, 1e3))
     def test_one_patient_moves_the_sum_by_at_most_the_clip(self, seed: int, exponent: float, clip: float) -> None:
         model = nn.Linear(5, 3)

@@ -47,7 +47,7 @@ def test_all_zero_and_all_maximum_at_every_number_of_silos(silos: int, value: in
 
 
 @given(st.data())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_random_vectors_of_any_length_and_number_of_survivors(data: st.DataObject) -> None:
     silos = data.draw(st.integers(2, 16))
     survivors = data.draw(st.integers(1, silos))

@@ -52,7 +52,7 @@ def test_every_silo_at_its_maximum_and_with_one_value(silos: int) -> None:
 
 
 @given(st.data())
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 def test_random_vectors_of_any_length_and_number_of_survivors(data: st.DataObject) -> None:
     silos = data.draw(st.sampled_from([3, 8, 16, 64]))
     holder = keyholder(silos)

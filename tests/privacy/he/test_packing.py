@@ -63,7 +63,7 @@ def test_extremes_at_every_number_of_silos(silos: int, ring: str) -> None:
 
 
 @given(st.integers(2, 64), st.sampled_from(sorted(RINGS)), st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_sums_unpack_exactly(silos: int, ring: str, data: st.DataObject) -> None:
     pack = packer(silos, ring)
     params, per = pack.params, pack.params.values_per_ciphertext
@@ -81,7 +81,7 @@ def test_sums_unpack_exactly(silos: int, ring: str, data: st.DataObject) -> None
 
 
 @given(st.integers(2, 64), st.sampled_from(sorted(RINGS)), st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_residues_are_those_of_the_definition(silos: int, ring: str, seed: int) -> None:
     pack = packer(silos, ring)
     params = pack.params

@@ -79,7 +79,7 @@ def in_integers(params: CiphertextParams, length: int, silo: int, words: Upload)
     extreme=st.booleans(),
     silo=st.integers(1, 3),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_is_the_formula_in_integers(degree: int, primes: tuple[int, ...], extreme: bool, silo: int) -> None:
     params = CiphertextParams(degree, primes, 16, 3)
     length = params.values_per_ciphertext * 3
@@ -107,7 +107,7 @@ def test_the_bounds_of_the_proof() -> None:
 
 
 @given(members=st.sets(st.integers(1, 8), min_size=1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_honest_sums_pass(mac: RoundMac, members: set[int]) -> None:
     uploads = {silo: upload() for silo in members}
     tags = {silo: tag(mac, silo, words) for silo, words in uploads.items()}

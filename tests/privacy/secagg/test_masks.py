@@ -26,7 +26,7 @@ def words(count: int) -> NDArray[np.uint64]:
 
 
 @given(plus=st.integers(0, 9), minus=st.integers(0, 9), count=st.integers(1, 4), first=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_is_the_sum_in_big_integers(plus: int, minus: int, count: int, first: int) -> None:
     chosen, plain = keys(plus, minus), words(count)
     masked = plain.copy()
@@ -42,7 +42,7 @@ def test_is_the_sum_in_big_integers(plus: int, minus: int, count: int, first: in
 
 
 @given(silos=st.integers(2, 8), cut=st.integers(1, 4))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_pair_masks_cancel_frame_by_frame(silos: int, cut: int) -> None:
     pair = {(low, high): secrets.token_bytes(32) for high in range(silos) for low in range(high)}
     plain = [words(5) for _ in range(silos)]

@@ -38,7 +38,7 @@ def plainly(primes: tuple[int, ...], length: int, block: int) -> list[list[int]]
 
 
 @given(length=st.integers(1, 40), first=st.integers(0, 50), count=st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_is_the_protocols_definition_at_any_position(length: int, first: int, count: int) -> None:
     drawn = prg.residues(KEY, REJECTING, length, first, count)
     assert drawn.dtype == np.uint64

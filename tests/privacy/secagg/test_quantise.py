@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from privacy.randomness import SecureStream
@@ -63,7 +63,6 @@ def test_saturation_moves_to_the_edge_and_is_counted_by_tensor() -> None:
 
 
 @given(st.integers(2, 16), st.integers(1, 16), st.floats(1e-6, 1e6), st.integers(0, 2**32))
-@settings(deadline=None)
 def test_a_sum_decodes_to_within_a_step_a_silo(bits: int, silos: int, limit: float, seed: int) -> None:
     generator, quantiser = np.random.default_rng(seed), one(limit, 50, bits)
     vectors = [generator.uniform(-limit, limit, 50) for _ in range(silos)]

@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -44,7 +44,6 @@ def rounds(draw: st.DrawFn) -> tuple[Ranges, NDArray[np.int64], NDArray[np.int64
 
 
 @given(rounds(), st.sampled_from((QUIET, NOISY, PublicBound(1e-9, 1e3), PublicBound(1e3, 1e-9))))
-@settings(deadline=None)
 def test_the_bounds_hold_whatever_the_sum(
     played: tuple[Ranges, NDArray[np.int64], NDArray[np.int64], tuple[int, ...], tuple[float, ...]],
     bound: PublicBound,
@@ -65,7 +64,6 @@ def test_the_bounds_hold_whatever_the_sum(
 
 
 @given(rounds())
-@settings(deadline=None)
 def test_a_silo_may_be_far_from_the_mean_in_the_next_round(
     played: tuple[Ranges, NDArray[np.int64], NDArray[np.int64], tuple[int, ...], tuple[float, ...]],
 ) -> None:

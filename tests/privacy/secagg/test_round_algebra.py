@@ -26,7 +26,7 @@ def courses(draw: st.DrawFn) -> tuple[int, set[int], set[int], set[int], set[int
 
 
 @given(course=courses())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_sum_of_the_survivors_comes_out(course: tuple[int, set[int], set[int], set[int], set[int]]) -> None:
     silos, advertised, shared, uploaded, unmasking = course
     run = Round(Cast(silos))
@@ -42,7 +42,7 @@ def test_the_sum_of_the_survivors_comes_out(course: tuple[int, set[int], set[int
 
 
 @given(silos=st.integers(3, 8), data=st.data())
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_an_upload_of_a_silo_left_out_after_it_came_is_not_in_the_sum(silos: int, data: st.DataObject) -> None:
     """Dropped after upload: it is stored, it counts for nothing, and its k is recovered, not its b."""
     run = Round(Cast(silos)).until_uploads()

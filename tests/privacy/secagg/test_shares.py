@@ -15,7 +15,7 @@ CTX = b"c" * 32
 
 
 @given(secret=st.binary(min_size=32, max_size=32), silos=st.integers(2, 16), data=st.data())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_threshold_of_shares_gives_the_secret(secret: bytes, silos: int, data: st.DataObject) -> None:
     threshold = data.draw(st.integers(2, silos))
     made = dict(enumerate(shares.split(secret, threshold, silos), start=1))

@@ -50,7 +50,7 @@ def frames_of(sealed: SealedState) -> list[bytes]:
 # ---- sealing
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(1, 3 * PIECE_BYTES).flatmap(
         lambda size: st.tuples(st.just(size), st.lists(st.integers(0, size), max_size=4))

@@ -39,7 +39,7 @@ def test_nothing_is_written_before_the_first_message(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(sizes=st.lists(st.integers(0, 2**31), max_size=12), restarts=st.sets(st.integers(0, 12)))
 def test_files_are_begun_anew_and_none_is_lost(
     tmp_path_factory: pytest.TempPathFactory, sizes: list[int], restarts: set[int]

@@ -31,7 +31,7 @@ def model(weights: float = 1.5, round_number: int = 3) -> GlobalModel:
     return GlobalModel(OptimizerState(vector, vector * 2, vector * 3, vector * 4, 7), RANGES, round_number, b"c" * 32)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(vectors, vectors, vectors, vectors, st.integers(0, 10**6), st.sampled_from(Outcome))
 def test_it_comes_back_bit_for_bit(tmp_path: Path, weights, average, first, second, steps, outcome) -> None:  # type: ignore[no-untyped-def]
     made = GlobalModel(OptimizerState(weights, average, first, second, steps), RANGES, 9, b"\x01" * 32, outcome)

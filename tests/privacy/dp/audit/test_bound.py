@@ -20,7 +20,7 @@ def by_the_paper(m: int, r: int, v: int, eps: float, delta: float) -> float:
     return min(1.0, beta + alpha * delta * 2 * m)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(1, 400), st.data(), st.floats(0, 8), st.sampled_from([0.0, 1e-7, 1e-5, 1e-3]))
 def test_the_p_value_is_that_of_the_paper(guesses: int, data: st.DataObject, epsilon: float, delta: float) -> None:
     correct = data.draw(st.integers(0, guesses))
