@@ -154,7 +154,9 @@ def _secret(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise IdentityError(f"cannot read {path.name} ({error.strerror})", code="report.key") from error
+        raise IdentityError(
+            f"cannot read {path.name} ({error.strerror}); correct its path", code="report.key"
+        ) from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode) or mode & 0o077:

@@ -21,7 +21,7 @@ from cryptography import x509
 
 from privacy.channel import files
 from privacy.channel.certificate import UNREADABLE
-from privacy.channel.files import read_secret
+from privacy.channel.files import Secret, read_secret
 from privacy.channel.identity import Identity
 from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
@@ -66,7 +66,7 @@ class StateDirectory:
     def proxy(self) -> str | None:
         """The HTTP proxy in `proxy.url`, if there is that file. Raises IdentityError when others may read it."""
         path = self.root / "proxy.url"
-        return read_secret(path).decode("utf-8", "replace").strip() if path.exists() else None
+        return read_secret(path, Secret.PROXY).decode("utf-8", "replace").strip() if path.exists() else None
 
     def proxy_authorities(self) -> bytes:
         """The certificates (PEM) in `proxy-ca.pem`, which vouch for one-way lines. Raises ConfigError: none there."""

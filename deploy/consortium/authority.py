@@ -24,7 +24,7 @@ from deploy.consortium.register import Register, Registered
 from deploy.consortium.revocations import Revocations
 from privacy.channel import certificate as profile
 from privacy.channel.admission import Admission, Request, check_proof, check_request
-from privacy.channel.files import publish, write_secret
+from privacy.channel.files import Secret, publish, write_secret
 from privacy.channel.key_file import Passphrase, certificate_key, content, signing_key
 from privacy.channel.member import Member, Role
 from privacy.channel.passphrase import check_new
@@ -118,8 +118,8 @@ class Authority:
             raise ConfigError(f"{directory} is not a consortium's directory; run 'init' or check --dir")
         name = load(directory / "consortium.json", Description).name
         once = None if passphrase is None else cache(passphrase)
-        ca_key = certificate_key(directory / "ca.key", once)
-        study_key = signing_key(directory / "study.key", once)
+        ca_key = certificate_key(directory / "ca.key", once, kind=Secret.CONSORTIUM_KEY)
+        study_key = signing_key(directory / "study.key", once, kind=Secret.CONSORTIUM_KEY)
         try:
             certificate = profile.parse((directory / "ca.pem").read_bytes(), "ca.pem")
         except OSError as error:

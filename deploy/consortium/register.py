@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import Field
 
 from privacy.channel.admission import Request
-from privacy.channel.files import publish, read_secret, write_secret
+from privacy.channel.files import Secret, publish, read_secret, write_secret
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load, parse
 from privacy.errors import IdentityError
@@ -79,7 +79,7 @@ class Register:
                 f"no token is outstanding for {member.role} '{member.name}'; run 'token' and have 'init' run with it",
                 code="identity.no_token",
             )
-        record = parse(read_secret(path), Token, name=path.name)
+        record = parse(read_secret(path, Secret.TOKEN), Token, name=path.name)
         if now.timestamp() > record.expires:
             expired = datetime.fromtimestamp(record.expires, UTC)
             raise IdentityError(

@@ -30,7 +30,7 @@ from aggregator import PACKAGES as AGGREGATOR
 from deploy.release import image, sbom
 from privacy import console
 from privacy.channel import key_file, passphrase
-from privacy.channel.files import write_secret
+from privacy.channel.files import Secret, write_secret
 from privacy.errors import ConfigError
 from privacy.ledger.facts.software import code_digest
 from privacy.release import manifest
@@ -139,7 +139,9 @@ def sign(
     """
     release = manifest.unsigned(folder)
     signer = key_file.signing_key(
-        key, lambda: passphrase.ask("the release key") if passphrase_file is None else passphrase.read(passphrase_file)
+        key,
+        lambda: passphrase.ask("the release key") if passphrase_file is None else passphrase.read(passphrase_file),
+        kind=Secret.OWN_KEY,
     )
     (folder / manifest.SIGNATURE).write_text(manifest.sign(release, signer).model_dump_json() + "\n")
     signed_by = fingerprint(signer.public_key().public_bytes_raw())

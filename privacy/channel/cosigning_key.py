@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-from privacy.channel.files import read_secret, write_secret
+from privacy.channel.files import Secret, read_secret, write_secret
 from privacy.channel.identity import Identity
 from privacy.errors import IdentityError
 from privacy.ledger.heads.cosignature import CosigningKeys
@@ -31,7 +31,7 @@ def cosigning_keys(state: Path, identity: Identity) -> CosigningKeys:
     path = state / FILE
     if not os.path.lexists(path):
         write_secret(path, secrets.token_bytes(SEED_BYTES))
-    seed = read_secret(path)
+    seed = read_secret(path, Secret.COSIGNING_KEY)
     if len(seed) != SEED_BYTES:
         raise IdentityError(
             f"{FILE} is damaged; restore it from your backup, or remove it: another is made, and cosignatures of this "

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from privacy.channel.files import read_secret
+from privacy.channel.files import Secret, read_secret
 from privacy.errors import IdentityError
 from privacy.signer import Signer
 from privacy.token.description import KeyReference, TokenDescription
@@ -35,19 +35,22 @@ _PEM: Final = b"-----BEGIN "
 _ENCRYPTED: Final = b"-----BEGIN ENCRYPTED PRIVATE KEY-----"
 
 
-def signing_key(path: Path, passphrase: Passphrase | None = None, folder: Path | None = None) -> Signer:
+def signing_key(
+    path: Path, passphrase: Passphrase | None = None, folder: Path | None = None, kind: Secret = Secret.KEY
+) -> Signer:
     """Read an Ed25519 private key that only its owner may read.
 
     Args:
         path: the file.
         passphrase: gives the passphrase of an encrypted one.
         folder: where `pkcs11.yaml` is, for a key in a token; that of the file when left out.
+        kind: whose key it is, for what a refusal advises.
 
     Raises:
         IdentityError: missing, readable by others, damaged, of another kind, or the passphrase does not open it.
         ConfigError: the key is in a token, and `pkcs11.yaml` is missing or does not fit.
     """
-    data = read_secret(path)
+    data = read_secret(path, kind)
     if not data.startswith(_PEM):
         return TokenSigner(*_in_token(path, data, folder))
     key = _opened(path, data, passphrase)
@@ -57,10 +60,10 @@ def signing_key(path: Path, passphrase: Passphrase | None = None, folder: Path |
 
 
 def certificate_key(
-    path: Path, passphrase: Passphrase | None = None, folder: Path | None = None
+    path: Path, passphrase: Passphrase | None = None, folder: Path | None = None, kind: Secret = Secret.KEY
 ) -> ec.EllipticCurvePrivateKey:
     """Read an EC private key that only its owner may read; as `signing_key`."""
-    data = read_secret(path)
+    data = read_secret(path, kind)
     if not data.startswith(_PEM):
         return TokenCertificateKey(*_in_token(path, data, folder))
     key = _opened(path, data, passphrase)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import typer
 
-from privacy.channel.files import read_secret
+from privacy.channel.files import Secret, read_secret
 from privacy.errors import ConfigError
 
 SHORTEST = 12
@@ -19,7 +19,7 @@ def read(path: Path) -> str:
         IdentityError: the file is missing or others may read it. ConfigError: it is no text.
     """
     try:
-        return read_secret(path).decode().rstrip("\r\n")
+        return read_secret(path, Secret.PASSPHRASE).decode().rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path.name} does not hold a passphrase") from error
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from privacy.channel.files import read_secret, write_secret
+from privacy.channel.files import Secret, read_secret, write_secret
 from privacy.channel.passphrase import check_new
 from privacy.errors import IdentityError
 from privacy.roster import fingerprint
@@ -42,7 +42,7 @@ def load(path: Path, passphrase: str) -> Ed25519PrivateKey:
         IdentityError: missing, readable by others, of another kind, or the passphrase does not open it.
     """
     try:
-        key = load_pem_private_key(read_secret(path), passphrase.encode())
+        key = load_pem_private_key(read_secret(path, Secret.OWN_KEY), passphrase.encode())
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise IdentityError(
             f"{path.name} is no key of a second person, or this is not its passphrase", code="budget.second_key"

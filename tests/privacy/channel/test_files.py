@@ -1,10 +1,12 @@
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from privacy.channel.files import publish, read_secret, write_secret
+from privacy.channel import passphrase
+from privacy.channel.files import Secret, publish, read_secret, write_secret
 from privacy.errors import IdentityError, StorageError
 
 
@@ -45,6 +47,39 @@ def test_a_missing_secret_is_named(folder: Path) -> None:
     with pytest.raises(IdentityError, match=r"hpke\.key") as caught:
         read_secret(folder / "hpke.key")
     assert caught.value.code == "identity.missing_key"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Secret if kind is not Secret.KEY])
+def test_only_keys_of_a_member_come_from_init(folder: Path, kind: Secret) -> None:
+    with pytest.raises(IdentityError) as missing:
+        read_secret(folder / "secret", kind)
+    write_secret(folder / "secret", b"secret")
+    (folder / "secret").chmod(0o644)
+    with pytest.raises(IdentityError, match="chmod 600") as exposed:
+        read_secret(folder / "secret", kind)
+    for error in (missing, exposed):
+        assert kind.what in str(error.value)
+        assert "run 'init'" not in str(error.value)
+        assert "tell the consortium" not in str(error.value)
+
+
+def test_what_is_said_of_a_passphrase_file_is_about_passphrases(folder: Path) -> None:
+    path = folder / "passphrase.txt"
+    with pytest.raises(IdentityError, match=r"passphrase file passphrase\.txt.*correct its path") as missing:
+        passphrase.read(path)
+    write_secret(path, b"correct horse battery staple")
+    path.chmod(0o644)
+    with pytest.raises(IdentityError, match="chmod 600") as exposed:
+        passphrase.read(path)
+    for error in (missing, exposed):
+        assert "key" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_plain_file_is_refused_at_once(folder: Path, make: Callable[[Path], None]) -> None:
+    make(folder / "passphrase.txt")
+    with pytest.raises(IdentityError, match="is no plain file"):
+        passphrase.read(folder / "passphrase.txt")
 
 
 def test_publish_replaces_whole(folder: Path) -> None:
