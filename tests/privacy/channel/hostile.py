@@ -80,10 +80,12 @@ class Line:
 
 
 @contextmanager
-def connected(identity: Identity, port: int, *, deaf: bool = False) -> Iterator[Line]:
-    """A connection of a member."""
+def connected(
+    identity: Identity, port: int, *, deaf: bool = False, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
+) -> Iterator[Line]:
+    """A connection of a member, over this version of TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.minimum_version = context.maximum_version = version
     context.load_verify_locations(cadata=identity.authority_pem.decode())
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(identity.certificate_pem + identity.tls_key_pem)
@@ -118,4 +120,14 @@ def _block(method: str) -> bytes:
 
 
 def _field(name: str, value: str) -> bytes:
-    return b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+    return b"\x00" + bytes([len(name)]) + name.encode() + _length(len(value)) + value.encode()
+
+
+def _length(size: int) -> bytes:
+    """RFC 7541, 5.1, of a string that is not compressed."""
+    if size < 127:
+        return bytes([size])
+    size, more = size - 127, b"\x7f"
+    while size >= 128:
+        size, more = size >> 7, more + bytes([size & 127 | 128])
+    return more + bytes([size])

@@ -1,8 +1,6 @@
-import socket
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import grpc
 import pytest
@@ -12,6 +10,7 @@ from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import ConfigError, IdentityError, Unreachable
 from tests.consortium import Consortium
+from tests.privacy.channel.hostile import connected
 from tests.privacy.channel.serving import raw_channel, serving
 
 
@@ -113,40 +112,11 @@ def test_the_host_name_is_verified(consortium: Consortium, silo: Identity) -> No
         assert echo.calls == 0
 
 
-def test_a_call_over_tls_1_2_is_refused_with_the_reason(consortium: Consortium, hub: Identity, silo: Identity) -> None:
+def test_a_call_over_tls_1_2_is_refused_with_the_reason(hub: Identity, silo: Identity) -> None:
     """A real call in hand-made HTTP/2: grpcio speaks 1.3 by itself and cannot be told to speak 1.2."""
-    folder: Path = consortium.state("st-marys") / "identity"
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-    context.load_verify_locations(folder / "ca.pem")
-    context.load_cert_chain(folder / "certificate.pem", folder / "tls.key")
-    context.set_alpn_protocols(["h2"])
-
-    def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
-
-    headers = {
-        ":method": "POST",
-        ":scheme": "https",
-        ":path": "/t.Echo/Unary",
-        ":authority": "localhost",
-        "content-type": "application/grpc",
-        "te": "trailers",
-    }
-    block = b"".join(
-        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
-        for name, value in headers.items()
-    )
-    with serving(hub) as (port, echo), socket.create_connection(("127.0.0.1", port), 10) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as line:
-            assert line.version() == "TLSv1.2"
-            line.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0))
-            line.sendall(frame(1, 4, 1, block) + frame(0, 1, 1, b"\x00\x00\x00\x00\x00"))
-            received = b""
-            while b"identity.weak_tls" not in received:
-                part = line.recv(65536)
-                assert part, received
-                received += part
+    with serving(hub) as (port, echo), connected(silo, port, version=ssl.TLSVersion.TLSv1_2) as line:
+        line.call("/t.Echo/Unary")
+        assert line.read(b"the connection is not TLS 1.3")
         assert echo.calls == 0
 
 

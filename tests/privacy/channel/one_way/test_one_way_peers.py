@@ -1,17 +1,24 @@
 """Who is taken for whom on a one-way line: which silos may call, until when, and which aggregator answers."""
 
+import ssl
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from privacy.channel import tls
 from privacy.channel.identity import Identity
 from privacy.channel.member import Member, Role
+from privacy.channel.one_way import records
 from privacy.channel.one_way.line import Line
+from privacy.channel.one_way.records import BEGIN, HEAD_KEY, Call, Kind
 from privacy.channel.status import calling
 from privacy.errors import IdentityError, Unreachable
 from tests.consortium import Consortium
+from tests.privacy.channel.hostile import connected
 from tests.privacy.channel.one_way.lines import NAME, STUDY, call, line_to, refused, through
 from tests.privacy.channel.serving import serving_one_way
 
@@ -98,6 +105,38 @@ def test_a_key_that_is_not_the_rosters_signs_nothing(hub: Identity, silo: Identi
         assert refused(line).code == "one_way.altered"
         line.close()
         assert echo.calls == 0
+
+
+@pytest.mark.parametrize("method", [BEGIN, "/t.Echo/Unary", "/t.Echo/Up"])
+def test_a_certificate_opens_nothing_without_its_key(hub: Identity, silo: Identity, method: str) -> None:
+    """Anybody may have seen it. Even with the identity key, a head that another key signed counts nowhere."""
+    used: list[str] = []
+    with serving_one_way(hub, [silo], STUDY, used=used.append) as (port, echo):
+        line = line_to(hub, silo, port, hub.authority_pem)
+        fresh, number = line._begin()
+        other = ec.generate_private_key(ec.SECP256R1())
+        head = records.make_head(STUDY, method, fresh, number + 1000, silo.certificate, other)
+        record = Call.of(STUDY, method, head).seal_request(0, Kind.LAST, b"ask", silo.keys.identity)
+        with tls.one_way_channel(silo, f"localhost:{port}", hub.authority_pem) as channel:
+            forged = channel.stream_stream(method)(iter([record]), metadata=((HEAD_KEY, head),), timeout=10)
+            with pytest.raises(IdentityError) as caught, calling("the aggregator"):
+                list(forged)
+        assert (caught.value.code, echo.calls, used) == ("identity.bad_signature", 0, [])
+        assert line._begin() == (fresh, number), "no number was used up"
+        assert call(line) == NAME
+        line.close()
+
+
+def test_a_line_of_less_than_tls_1_3_is_refused(hub: Identity, silo: Identity) -> None:
+    """Whatever head it shows; in hand-made HTTP/2, as grpcio cannot be told to speak 1.2."""
+    head = records.make_head(STUDY, BEGIN, b"f" * 32, 0, silo.certificate, silo.keys.tls)
+    for version, answer in (
+        (ssl.TLSVersion.TLSv1_2, b"identity.weak_tls"),
+        (ssl.TLSVersion.TLSv1_3, b"grpc-status\x010"),
+    ):
+        with serving_one_way(hub, [silo], STUDY) as (port, _), connected(silo, port, version=version) as line:
+            line.call_with(BEGIN, HEAD_KEY, b64encode(head).decode(), 1)
+            assert line.read(answer)
 
 
 def test_another_aggregators_answers_are_not_taken(hub: Identity, silo: Identity, consortium: Consortium) -> None:
