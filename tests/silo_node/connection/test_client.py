@@ -45,12 +45,32 @@ class Serving:
         self.frames, self.breaks_after, self.asked = frames, breaks_after, list[int]()
 
     def __call__(self, request: bytes, timeout: float) -> Iterator[bytes]:
-        first = convert.decode_snapshot_download(request).first_frame
+        return self._from(convert.decode_snapshot_download(request).first_frame)
+
+    def _from(self, first: int) -> Iterator[bytes]:
         self.asked.append(first)
         for sent, frame in enumerate(self.frames[first:]):
             if sent == self.breaks_after:
                 raise Unreachable("the line broke")
             yield convert.encode_frame(frame)
+
+
+class ServingSum(Serving):
+    """The same for a sum; what grpc gives for a stream can be cancelled."""
+
+    def __call__(self, request: bytes, timeout: float) -> "Answer":
+        return Answer(self._from(convert.decode_sum_request(request).first_frame))
+
+
+class Answer:
+    def __init__(self, frames: Iterator[bytes]) -> None:
+        self._frames = frames
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._frames
+
+    def cancel(self) -> None:
+        """Nothing is sent before it is asked for."""
 
 
 def test_a_snapshot_is_asked_for_from_its_first_missing_frame(
@@ -65,6 +85,30 @@ def test_a_snapshot_is_asked_for_from_its_first_missing_frame(
     client.snapshot_frames(offer(), tmp_path)
     assert serving.asked == [1, 2]
     assert tuple((tmp_path / f"frame-{index}").read_bytes() for index in range(3)) == FRAMES
+
+
+@pytest.mark.parametrize(("breaks_after", "asked"), [(1, [0, 1, 2]), (2, [0, 2]), (10, [0])])
+def test_a_sum_is_asked_for_from_its_first_missing_frame(
+    client: AggregatorClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_after: int, asked: list[int]
+) -> None:
+    """What came before the line broke is not sent again, and what an earlier download left is not taken for it."""
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    serving = client._download = ServingSum(*FRAMES, breaks_after=breaks_after)
+    for _ in range(2):
+        client.sum_frames(1, tmp_path / "sum", len(FRAMES))
+        assert serving.asked == asked
+        assert tuple((tmp_path / f"sum/frame-{index}").read_bytes() for index in range(3)) == FRAMES
+        serving.asked.clear()
+
+
+def test_no_more_of_a_sum_is_kept_than_was_asked_for(
+    client: AggregatorClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    serving = client._download = ServingSum(*FRAMES, b"one more", breaks_after=2)
+    client.sum_frames(1, tmp_path / "sum", len(FRAMES))
+    assert serving.asked == [0, 2]
+    assert sorted(path.name for path in (tmp_path / "sum").iterdir()) == ["frame-0", "frame-1", "frame-2"]
 
 
 def test_while_it_waits_it_answers_others_and_does_not_ask_again_at_once_for_what_it_cannot_give(
