@@ -1,6 +1,6 @@
 """Rounds at the aggregator with real signatures and files: the whole way, lies, and what one silo can cause."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +9,7 @@ from aggregator.boards import round_boards
 from aggregator.records import AT_ONCE, SECONDS_EACH
 from aggregator.rounds import setup
 from aggregator.storage import frame_files
+from aggregator.storage.store import RoundStore
 from privacy.channel.envelope import Signed
 from privacy.channel.limits import BUSY
 from privacy.errors import CollegiumError, IdentityError, ProtocolError, StorageError, Unreachable
@@ -20,6 +21,10 @@ from tests.aggregator.hub import DEADLINE, PATIENCE, Hub
 from tests.aggregator.made_up_upload import MadeUpUpload
 from tests.aggregator.members import Members, context
 from tests.aggregator.rounds.steps import agree, finish, opened
+
+
+def reject(hub: Hub, index: int) -> None:
+    hub.submit(index, Reject(context(1), 1, hub.survivors_hash(1), "sum.refused"))
 
 
 def test_two_rounds_from_uploads_to_close(hub: Hub) -> None:
@@ -191,3 +196,53 @@ def test_a_full_disk_refuses_the_upload_and_keeps_nothing(hub: Hub, monkeypatch:
     assert caught.value.exit_code == StorageError.exit_code
     assert not hub.stored("rounds/*/frame-*")
     hub.upload(upload)
+
+
+SET_UP = ("advertise", "share")
+OPENED = (*SET_UP, "sign", "unmask")
+
+
+@pytest.mark.parametrize(
+    ("before", "step", "kind", "others"),
+    [
+        ((), Hub.advertise, "advertise", (1, 2)),
+        (("advertise",), Hub.share, "shares", (1, 2)),
+        (SET_UP, Hub.sign, "sign", (1, 2)),
+        (SET_UP, reject, "reject", ()),
+        ((*SET_UP, "sign"), Hub.unmask, "unmask", (1, 2)),
+        (OPENED, Hub.close, "close", (1, 2)),
+        (OPENED, Hub.cannot_open, "unopenable", (1, 2)),
+    ],
+    ids=["advertise", "shares", "sign", "reject", "unmask", "close", "unopenable"],
+)
+def test_a_message_that_the_disk_refuses_moves_no_round_and_counts_when_it_is_sent_again(
+    hub: Hub,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[str, ...],
+    step: Callable[[Hub, int], None],
+    kind: str,
+    others: tuple[int, ...],
+) -> None:
+    """Each is the last of its set, which it would freeze: nobody is shown a message that a killed process forgets."""
+
+    def refuse(*_: object) -> None:
+        raise StorageError("the disk refused a write")
+
+    for name in before:
+        for index in hub.everyone:
+            getattr(hub, name)(index)
+        if name == "share":
+            hub.upload_all()
+            hub.work()
+    for index in others:
+        step(hub, index)
+    states = hub.coordinator._course.states
+    rounds, state = len(states), states[1]
+    with monkeypatch.context() as patch:
+        patch.setattr(RoundStore, "put", refuse)
+        with pytest.raises(StorageError):
+            step(hub, 3)
+    assert (len(states), states[1]) == (rounds, state)
+    step(hub, 3)
+    assert states[1] != state
+    assert [index for index, _ in hub.store.round(1).all(kind)] == [*others, 3]
