@@ -31,7 +31,7 @@ from aggregator.operations.refusals import Refusals
 from aggregator.operations.status import status
 from aggregator.records import Records
 from aggregator.renewals import Renewals
-from aggregator.roster_file import RosterFile
+from aggregator.roster_file import STATEMENT_FILE, RosterFile
 from aggregator.rounds.coordinator import Coordinator
 from aggregator.serving import health, one_way_port
 from aggregator.serving.health import Health
@@ -85,6 +85,7 @@ class Program:
     readiness: Readiness
     ledger: Ledger
     refusals: Refusals
+    roster: RosterFile
     port: int
     one_way: OneWayPort | None
 
@@ -142,7 +143,7 @@ def build(
     )
     roster = RosterFile(
         statement or state / "roster-statement.json",
-        StatementMemory(state / "newest-roster-statement.json", signed.consortium, identity.study_key),
+        StatementMemory(state / STATEMENT_FILE, signed.consortium, identity.study_key),
         signed,
         lambda: datetime.now(UTC),
         coordinator.relay,
@@ -184,7 +185,7 @@ def build(
             ledger,
             refusals.count,
         )
-    return Program(server, coordinator, store, readiness, ledger, refusals, port, beside)
+    return Program(server, coordinator, store, readiness, ledger, refusals, roster, port, beside)
 
 
 @app.command(
@@ -232,7 +233,8 @@ def serve(
                 print(f"one-way TLS lines on port {program.one_way.port}", flush=True)
             watched.start()
             if watch_at is not None:
-                seen = Watched(state, program.ledger, watched.look, program.refusals.seen)
+                refused, until = program.refusals.seen, lambda: program.roster.holds_until
+                seen = Watched(state, program.ledger, watched.look, refused, until)
                 stack.callback(Endpoint(watch_at, seen.metrics, program.readiness.lacking).close)
             program.coordinator.work()
             events.say("stopped", program.coordinator.view().round)

@@ -14,8 +14,11 @@ from privacy.channel import roster_statement
 from privacy.channel.envelope import Signed
 from privacy.channel.member import Member, Role
 from privacy.channel.statement_memory import StatementMemory
-from privacy.errors import CollegiumError, ConfigError, IdentityError, StorageError
+from privacy.errors import CollegiumError, ConfigError, IdentityError, StorageError, Unreachable
 from privacy.study import Study
+
+STATEMENT_FILE = "newest-roster-statement.json"
+"""The newest statement that was taken, in the state directory."""
 
 
 class RosterFile:
@@ -27,7 +30,7 @@ class RosterFile:
         study: the verified study.
         clock: the present, aware.
         adopt: is given each newest statement and the roster indices of the silos that it revokes.
-        report: is told why a file was not taken, once for each version of it, or that the newest has expired.
+        report: is told why a file was not taken, once for each version of it, and once that the newest has expired.
     """
 
     def __init__(
@@ -43,7 +46,14 @@ class RosterFile:
         self._adopt, self._report = adopt, report
         self._seen: tuple[int, int, int] | None = None
         self._adopted: Signed | None = None
+        self._told_expired: Signed | None = None
         self._lock = threading.Lock()
+
+    @property
+    def holds_until(self) -> datetime | None:
+        """When the newest statement expires, or has; None without one."""
+        newest = self._memory.newest
+        return None if newest is None else roster_statement.at(newest.expires)
 
     def begin(self) -> None:
         """Take the first statement.
@@ -70,6 +80,7 @@ class RosterFile:
             if signed is not None and newest is not None and signed != self._adopted:
                 self._adopted = signed
                 self._adopt(signed, newest.silos_of(self._study.roster))
+            self._tell_expired()
 
     def _take(self) -> None:
         try:
@@ -77,7 +88,21 @@ class RosterFile:
         except StorageError:
             raise  # a revocation that cannot be kept is tried again at the next call, and this one is refused
         except CollegiumError as error:
+            if error.code != roster_statement.EXPIRED:  # it was taken, and is told of in its own place
+                self._report(error)
+
+    def _tell_expired(self) -> None:
+        """Report that the newest statement holds no more, whether it came so or expired while we served."""
+        signed, newest = self._memory.signed, self._memory.newest
+        if newest is None or signed == self._told_expired:
+            return
+        try:
+            newest.check_current(self._clock())
+        except Unreachable as error:
             self._report(error)
+            self._told_expired = signed
+        except IdentityError:
+            pass  # from the future: that was told when it was taken
 
     def admit(self, member: Member) -> None:
         """Refuse a silo of the roster that is revoked.

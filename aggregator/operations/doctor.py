@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aggregator.configuration import AggregatorConfig
+from aggregator.roster_file import STATEMENT_FILE
 from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
@@ -52,7 +53,7 @@ def _configuration(state: Path) -> str:
 
 def _statements(state: Path) -> StatementMemory:
     identity = Identity.load(state / "identity")
-    return StatementMemory(state / "newest-roster-statement.json", identity.member.consortium, identity.study_key)
+    return StatementMemory(state / STATEMENT_FILE, identity.member.consortium, identity.study_key)
 
 
 def _status(state: Path) -> str:

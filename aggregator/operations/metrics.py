@@ -14,7 +14,8 @@ NEEDED = Metric("collegium_silos_needed", GAUGE, "How many silos a phase needs."
 LEFT = Metric("collegium_phase_seconds_left", GAUGE, "Until the phase ends without those awaited.")
 ENDED = Metric("collegium_rounds_ended_total", COUNTER, "Rounds by how they ended.", "outcome")
 REFUSED = Metric("collegium_calls_refused_total", COUNTER, "Calls that ended with an error, by its code.", "code")
-METRICS = (*metrics.EVERYBODY, AWAITED, NEEDED, LEFT, ENDED, REFUSED)
+STATEMENT = Metric("collegium_roster_statement_seconds_left", GAUGE, "Until the roster statement expires, or since.")
+METRICS = (*metrics.EVERYBODY, STATEMENT, AWAITED, NEEDED, LEFT, ENDED, REFUSED)
 """All of an aggregator's metrics."""
 
 
@@ -26,6 +27,7 @@ class Watched:
         ledger: its ledger.
         look: the newest round, and since when it is in its phase.
         refused: how many calls ended with which error.
+        holds_until: when the newest roster statement expires; None without one.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class Watched:
         ledger: Ledger,
         look: Callable[[], tuple[View, datetime]],
         refused: Callable[[], Mapping[str, int]],
+        holds_until: Callable[[], datetime | None],
     ) -> None:
         self._state, self._ledger, self._look, self._refused = state, ledger, look, refused
+        self._holds_until = holds_until
 
     def metrics(self) -> str:
         """The text of `/metrics`."""
@@ -46,6 +50,9 @@ class Watched:
         yield from metrics.of_machine(self._state)
         yield from metrics.of_phase(seen.to_json(), (now - since).total_seconds())
         yield from metrics.of_certificate(self._state, now)
+        until = self._holds_until()
+        if until is not None:
+            yield Sample(STATEMENT, (until - now).total_seconds())
         entries = self._ledger.entries
         yield Sample(metrics.LEDGER, len(entries))
         yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))

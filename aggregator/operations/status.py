@@ -10,7 +10,10 @@ from typing import Annotated
 
 import typer
 
+from aggregator.roster_file import STATEMENT_FILE
+from privacy.channel import roster_statement
 from privacy.channel.identity import Identity
+from privacy.channel.statement_memory import StatementMemory
 from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
@@ -52,6 +55,7 @@ def collect(state: Path, now: datetime) -> dict[str, Json]:
         "said_at": found.at.isoformat() if found else None,
         "seconds_in_phase": None if in_phase is None else round(in_phase, 1),
         "certificate_days_left": (identity.certificate.not_valid_after_utc - now).days,
+        "statement": _statement(state, identity, now),
         **said,
         **past(entries, said.get("silos")),
     }
@@ -112,6 +116,7 @@ def text(shown: Mapping[str, Json]) -> str:
         f"rounds        {shown['rounds_closed']} closed, {shown['rounds_abandoned']} abandoned",
         f"incidents     {shown['incidents']} in the ledger",
         f"certificate   {shown['certificate_days_left']} days left",
+        f"statement     {_held(shown['statement'])}",
     ]
     for one in shown["in_sums"] if isinstance(shown["in_sums"], list) else ():
         if isinstance(one, dict) and one["missed"]:
@@ -119,6 +124,27 @@ def text(shown: Mapping[str, Json]) -> str:
                 f"dropout       silo {one['silo']}: last in the sum of round {one['last_sum']}, missed {one['missed']}"
             )
     return "\n".join(lines)
+
+
+def _statement(state: Path, identity: Identity, now: datetime) -> Json:
+    """The newest roster statement that was taken, or None."""
+    memory = StatementMemory(state / STATEMENT_FILE, identity.member.consortium, identity.study_key)
+    if memory.newest is None:
+        return None
+    until = roster_statement.at(memory.newest.expires)
+    return {"serial": memory.newest.serial, "expires": memory.newest.expires, "days_left": (until - now).days}
+
+
+def _held(statement: Json) -> str:
+    if not isinstance(statement, dict):
+        return "none yet"
+    said = f"serial {statement['serial']}, "
+    if isinstance(left := statement["days_left"], int) and left >= 0:
+        return f"{said}{left} days left"
+    return (
+        f"{said}EXPIRED on {statement['expires']}; no round begins before the consortium runs "
+        "'collegium-consortium roster-statement' and its file lies here"
+    )
 
 
 def _round(entry: Entry) -> int:

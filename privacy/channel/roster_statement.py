@@ -19,7 +19,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
 from privacy.configuration import Strict, load
 from privacy.digest import canonical_json
-from privacy.errors import IdentityError, ProtocolError
+from privacy.errors import IdentityError, ProtocolError, Unreachable
 from privacy.learning import Name
 from privacy.roster import Hex32, Roster
 from privacy.signer import Signer
@@ -30,6 +30,8 @@ MAX_LIFE = timedelta(days=90)
 CLOCK_SKEW = timedelta(minutes=5)
 """A statement may be from so far ahead of our clock."""
 MAX_REVOKED = 2000
+EXPIRED = "roster.expired"
+"""The code of a statement that holds no more."""
 
 
 def _instant(text: str) -> str:
@@ -98,13 +100,14 @@ class RosterStatement(Strict):
         """Check that the statement holds at `now` (aware).
 
         Raises:
-            IdentityError: `roster.expired`; or `roster.not_yet_valid`, when our clock or the consortium's is wrong.
+            Unreachable: `roster.expired`, which passes: the consortium renews it, and nobody here can.
+            IdentityError: `roster.not_yet_valid`, when our clock or the consortium's is wrong.
         """
         if now >= at(self.expires):
-            raise IdentityError(
+            raise Unreachable(
                 f"the consortium's roster statement {self.serial} expired on {self.expires}; ask the consortium to run "
                 "'collegium-consortium roster-statement' and the aggregator to serve the new file",
-                code="roster.expired",
+                code=EXPIRED,
             )
         if now < at(self.issued) - CLOCK_SKEW:
             raise IdentityError(

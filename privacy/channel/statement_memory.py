@@ -58,7 +58,8 @@ class StatementMemory:
         A newer one is remembered even if it has expired: what it revokes stays revoked.
 
         Raises:
-            IdentityError: not signed by the consortium, expired, or from the future.
+            IdentityError: not signed by the consortium, or from the future.
+            Unreachable: `roster.expired`.
             ProtocolError: malformed; `roster.rollback`: older than one seen; `roster.forked`: a second one of a serial.
             StorageError: it cannot be remembered.
         """

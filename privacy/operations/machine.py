@@ -102,7 +102,7 @@ def clock(state: Path, now: datetime) -> str:
 def statement(memory: Callable[[], StatementMemory], now: datetime) -> str:
     """Whether the newest roster statement that was seen holds by our clock, which a wrong clock denies.
 
-    Raises IdentityError: expired, or from the future; CorruptState: damaged.
+    Raises Unreachable: expired; IdentityError: from the future; CorruptState: damaged.
     """
     newest = memory().newest
     if newest is None:

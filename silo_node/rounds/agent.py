@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from privacy.channel.identity import Identity
-from privacy.errors import IdentityError, ProtocolError
+from privacy.channel.roster_statement import EXPIRED
+from privacy.errors import IdentityError, ProtocolError, Unreachable
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budgets.budget import BudgetFilter
@@ -107,8 +108,8 @@ class Agent:
             BudgetExceeded: the cohort's budget does not cover the next round.
             RoundAbandoned: two rounds in a row ended without a sum.
             ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
-            IdentityError: this silo or the aggregator is revoked, or no roster statement holds.
-            Unreachable: the aggregator did not answer for longer than our patience.
+            IdentityError: this silo or the aggregator is revoked.
+            Unreachable: the aggregator did not answer, or no roster statement held, for longer than our patience.
             CorruptState: witnesses know a newer ledger of this silo than the one here.
         """
         self._standing.refuse_if_halted()
@@ -196,10 +197,12 @@ class Agent:
 
     @contextmanager
     def _recorded(self, number: int) -> Iterator[None]:
-        """What breaks the protocol is an incident in the ledger, and is raised."""
+        """What breaks the protocol is an incident in the ledger, and raised; so is a statement that holds no more."""
         try:
             yield
-        except (ProtocolError, IdentityError) as error:
+        except (ProtocolError, IdentityError, Unreachable) as error:
+            if isinstance(error, Unreachable) and error.code != EXPIRED:
+                raise
             self._records.incident(error.code, f"round {number}: {error}")
             raise
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from privacy import durable
 from privacy.channel.envelope import Signed
 from privacy.channel.identity import Identity
+from privacy.channel.roster_statement import EXPIRED
 from privacy.digest import Json
 from privacy.errors import CollegiumError, ProtocolError
 from privacy.he.keyholder import KeyHolder
@@ -64,12 +65,12 @@ class KeyEpoch:
         """The epoch's key material: stored, made (steward, once an epoch) or asked for.
 
         Raises:
-            CollegiumError: a grant that is not in order, which is also an incident in the ledger.
+            CollegiumError: a grant or a roster statement that is not in order, which is also an incident in the ledger.
         """
         try:
             return self._obtained()
         except CollegiumError as error:
-            if error.default_code in ("protocol.violation", "identity.refused"):
+            if error.default_code in ("protocol.violation", "identity.refused") or error.code == EXPIRED:
                 self.ledger.append("incident", {"code": error.code, "detail": f"key exchange: {error}"})
             raise
 

@@ -2,8 +2,9 @@
 
 The statement comes through the aggregator and is believed in nothing but its signature, its serial number and its
 expiry. It is looked at before the epoch's key is exchanged and before a round is opened, so that one which has
-expired costs no round, and again with the round's AdvertiseSet. A silo that is revoked itself, or whose aggregator is,
-stops for good.
+expired costs no round, and again with the round's AdvertiseSet. An expired one passes: it is waited out, and then the
+silo ends with a code after which it is started again. A silo that is revoked itself, or whose aggregator is, stops for
+good.
 """
 
 import time
@@ -12,9 +13,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from privacy.channel.identity import Identity
-from privacy.channel.roster_statement import RosterStatement
+from privacy.channel.roster_statement import EXPIRED, RosterStatement
 from privacy.channel.statement_memory import StatementMemory
-from privacy.errors import IdentityError, ProtocolError
+from privacy.errors import IdentityError, ProtocolError, Unreachable
 from privacy.study import Study
 from privacy.wire.requests import Board, Phase
 from silo_node.connection.client import AggregatorClient
@@ -57,24 +58,27 @@ class RosterWatch:
         """Check the statement before keys are exchanged; one that has expired is waited out for a while.
 
         Raises:
-            IdentityError, ProtocolError: as `revoked`.
+            IdentityError, ProtocolError, Unreachable: as `revoked`.
         """
-        deadline = time.monotonic() + self.patience
+        deadline, told = time.monotonic() + self.patience, False
         while True:
             try:
                 self.revoked(self.client.board(round_number, Phase.ADVERTISED))
                 return
-            except IdentityError as error:
-                if error.code != "roster.expired" or time.monotonic() + LOOK_SECONDS > deadline:
+            except Unreachable as error:
+                if error.code != EXPIRED or time.monotonic() + LOOK_SECONDS > deadline:
                     raise
-            self.progress.say("phase", round_number, phase="waiting for a roster statement")
+            if not told:  # once: it may take days
+                self.progress.say("phase", round_number, phase="waiting for a roster statement")
+            told = True
             time.sleep(LOOK_SECONDS)
 
     def revoked(self, board: Board) -> frozenset[int]:
         """Roster indices of the silos that are revoked, by the statement on a board of round keys.
 
         Raises:
-            IdentityError: forged, expired or from the future; `identity.revoked`: this silo or the aggregator is.
+            IdentityError: forged or from the future; `identity.revoked`: this silo or the aggregator is.
+            Unreachable: `roster.expired`; the same aggregator may show a newer one later.
             ProtocolError: `roster.missing`; older than one that was seen, or malformed.
         """
         if board.roster_statement is None:

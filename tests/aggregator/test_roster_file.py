@@ -122,6 +122,25 @@ def test_an_expired_statement_is_served_and_said(desk: Desk) -> None:
     assert len(desk.adopted) == 1
 
 
+def test_a_statement_that_expires_while_it_is_served_is_said_once(desk: Desk) -> None:
+    desk.put(desk.consortium.roster_statement("west"))
+    desk.start().begin()
+    desk.let_in()
+    assert desk.reported == []
+    desk.days = 31
+    assert desk.let_in() == ["north", "south"]
+    desk.let_in()
+    assert desk.reported == ["roster.expired"]
+    desk.put(desk.consortium.roster_statement(now=datetime.now(UTC) + timedelta(days=31)))
+    desk.let_in()
+    assert desk.reported == ["roster.expired"]
+    desk.days = 62  # the renewed one expires, too
+    desk.let_in()
+    assert desk.reported == ["roster.expired", "roster.expired"]
+    desk.start().begin()  # a program that starts again has not told anybody yet
+    assert desk.reported[2:] == ["roster.expired"]
+
+
 def test_a_revocation_that_cannot_be_kept_lets_nobody_in(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.put(desk.consortium.roster_statement())
     desk.start().begin()

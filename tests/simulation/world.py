@@ -64,7 +64,7 @@ LONGEST = 2 * 3600.0
 """No history takes so long."""
 GOES_ON = ("storage.failed", "peer.unreachable", "round.abandoned")
 """Classes of errors after which a program is started again; others need more than that."""
-MENDED = ("ledger.rolled_back", "identity.expired", "identity.not_yet_valid", "roster.expired", "roster.not_yet_valid")
+MENDED = ("ledger.rolled_back", "identity.expired", "identity.not_yet_valid", "roster.not_yet_valid")
 
 
 class World:

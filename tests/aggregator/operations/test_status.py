@@ -1,9 +1,11 @@
 """`collegium-aggregator status` over the real program, while it runs and after it was killed."""
 
 import json
+import re
 import signal
 import socket
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from typer.testing import CliRunner
 from aggregator.app import app
 from aggregator.operations.live_status import LiveStatus
 from aggregator.operations.metrics import METRICS
-from aggregator.operations.status import past
+from aggregator.operations.status import collect, past, text
 from privacy.channel import roster_statement
 from privacy.channel.files import publish
 from privacy.operations import live
@@ -63,6 +65,16 @@ def test_a_running_aggregator_and_a_killed_one(state: Path) -> None:
     assert found["certificate_days_left"] > 700 or found["certificate_days_left"] > 300
     shown = CliRunner().invoke(app, ["status", "--state", str(state)]).output
     assert "awaited       north, south, east" in shown
+    assert "statement     serial 1, 29 days left" in shown
+
+
+def test_an_expired_roster_statement_is_shown_as_such(state: Path) -> None:
+    found = collect(state, datetime.now(UTC) + timedelta(days=31))
+    assert isinstance(statement := found["statement"], dict)
+    assert statement["days_left"] == -2
+    (row,) = [line for line in text(found).splitlines() if line.startswith("statement ")]
+    assert "serial 1, EXPIRED on 20" in row
+    assert "'collegium-consortium roster-statement'" in row
 
 
 def test_its_metrics_and_its_health(state: Path) -> None:
@@ -75,6 +87,9 @@ def test_its_metrics_and_its_health(state: Path) -> None:
     assert told("/livez").startswith("HTTP/1.0 200")
     assert told("/readyz").startswith("HTTP/1.0 200")
     text = told("/metrics")
+    left = re.search(r"^collegium_roster_statement_seconds_left (\d+)", text, re.MULTILINE)
+    assert left
+    assert 29 * 86400 < int(left[1]) < 30 * 86400
     assert 'collegium_silo_awaited{silo="south"} 1\n' in text
     assert 'collegium_phase{phase="exchanging keys"} 1\n' in text
     assert all(f"# HELP {metric.name} " in text for metric in METRICS)

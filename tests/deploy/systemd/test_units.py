@@ -85,6 +85,16 @@ def test_what_needs_a_person_is_not_started_again() -> None:
         assert value(name, "Restart") == "on-failure"
 
 
+def test_a_silo_waits_as_long_whatever_starts_it() -> None:
+    """Not ten minutes: an aggregator that moves house, or a roster statement that is renewed late, takes days."""
+    said = {
+        found
+        for place in ("systemd/collegium-silo.service", "compose/silo.yaml", "kubernetes/run.yaml")
+        for found in re.findall(r"--patience[= ](\d+)", (FOLDER.parent / place).read_text()) or [place]
+    }
+    assert said == {str(7 * 24 * 3600)}
+
+
 def test_the_port_of_the_unit_is_the_port_of_its_settings() -> None:
     _, port = host_and_port(units.environment("aggregator")["LISTEN"])
     assert value("aggregator", "SocketBindAllow") == f"tcp:{port}"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from privacy.errors import CollegiumError, IdentityError, StorageError
+from privacy.errors import CollegiumError, IdentityError, StorageError, Unreachable
 from privacy.operations import machine
 from privacy.operations.findings import Doubtful
 from silo_node.egress.log import FOLDER
@@ -175,8 +175,11 @@ def test_a_statement_says_what_a_clock_cannot_be(site: Site) -> None:
     assert doctor.statement(site.directory, now + timedelta(hours=1)) == "serial 1, 8 days left"
     with pytest.raises(Doubtful, match="2 days left"):
         doctor.statement(site.directory, now + timedelta(days=6, hours=1))
-    for wrong, code in ((-timedelta(hours=1), "roster.not_yet_valid"), (timedelta(days=10), "roster.expired")):
-        with pytest.raises(IdentityError) as raised:
+    for wrong, kind, code in (
+        (-timedelta(hours=1), IdentityError, "roster.not_yet_valid"),
+        (timedelta(days=10), Unreachable, "roster.expired"),
+    ):
+        with pytest.raises(kind) as raised:
             doctor.statement(site.directory, now + wrong)
         assert raised.value.code == code
 

@@ -13,7 +13,7 @@ from privacy.channel.envelope import Signed
 from privacy.channel.member import Role
 from privacy.channel.roster_statement import Reason
 from privacy.channel.statement_memory import StatementMemory
-from privacy.errors import CollegiumError, IdentityError, ProtocolError
+from privacy.errors import CollegiumError, IdentityError, ProtocolError, Unreachable
 from privacy.wire.requests import Board, Phase
 from silo_node.connection.client import AggregatorClient
 from silo_node.rounds import roster_watch
@@ -98,9 +98,13 @@ def test_an_expired_statement_that_nobody_renews_is_refused(
 ) -> None:
     monkeypatch.setattr(roster_watch, "LOOK_SECONDS", 0.01)
     watching = watch(members, tmp_path, members.statement, days=31, patience=0.05)
-    with pytest.raises(IdentityError, match="ask the consortium to run 'collegium-consortium roster-statement'"):
+    said: list[object] = []
+    monkeypatch.setattr(watching.progress, "say", lambda event, number, phase: said.append(phase))
+    with pytest.raises(Unreachable, match="run 'collegium-consortium roster-statement'") as caught:
         watching.before(1)
     assert watching.client.looks > 1  # type: ignore[attr-defined]
+    assert said.count("waiting for a roster statement") == 1, "not at every look, for days"
+    assert caught.value.exit_code == Unreachable.exit_code == 75, "service managers start it again"
 
 
 @pytest.mark.parametrize("name", ["north", "hub"])
