@@ -103,8 +103,8 @@ class Opening:
             body = unmask.build(self.place, self.group_secret, checked.survivors_hash, revealed)
             message = self.standing.seal(body)
             self.vault.keep_message("unmask", message)
-            self.vault.forget_held()
         if message is not None:
+            self.vault.forget_held()  # here, as a stop may have come between what is stored and what is erased
             try:
                 self.client.submit(message)
             except ProtocolError as error:
