@@ -120,7 +120,7 @@ def build(
     """
     config_file = state / "aggregator.yaml"
     config = load(config_file, AggregatorConfig) if config_file.exists() else AggregatorConfig()
-    one_way_port.check(config, one_way_listen)
+    one_way_port.check(config, one_way_listen, signed)
     if signed.roster.aggregator.identity != identity.keys.public_identity.hex():
         raise StudyError(
             "this study names another aggregator; serve it there, or ask the consortium to sign it for this one",

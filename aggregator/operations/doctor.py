@@ -9,6 +9,7 @@ import typer
 
 from aggregator.configuration import AggregatorConfig
 from aggregator.roster_file import STATEMENT_FILE
+from aggregator.serving import one_way_port
 from privacy.channel.identity import Identity
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
@@ -17,6 +18,7 @@ from privacy.console import AsJson
 from privacy.errors import ConfigError
 from privacy.operations import findings, machine, route, secret_files
 from privacy.operations.findings import Check
+from privacy.study import load_signed
 
 
 def doctor(
@@ -25,18 +27,26 @@ def doctor(
         str | None,
         typer.Option(help="HOST:PORT where silos dial it, to look at it as they do.", show_default="not checked"),
     ] = None,
+    study_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--study", help="The signed study, to compare the configuration with it.", show_default="not compared"
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check all that an aggregator needs, and say how to mend what is wrong. Exits with the first failure's code.
 
-    Example: collegium-aggregator doctor --state /var/lib/collegium --at aggregator.example.org:8443
+    Example:
+    collegium-aggregator doctor --state /var/lib/collegium --study study.yaml \\
+        --at aggregator.example.org:8443
     """
     if not state.is_dir():
         raise ConfigError(f"there is no state directory '{state.name}'; run 'collegium-aggregator init' first")
     checks: list[Check] = [
         *machine.checks(state, Role.AGGREGATOR, secret_files.COMMON, needed_memory=2**30),
         ("roster statement", partial(machine.statement, partial(_statements, state), datetime.now(UTC))),
-        ("configuration", partial(_configuration, state)),
+        ("configuration", partial(_configuration, state, study_file)),
         ("status", partial(_status, state)),
     ]
     if at is not None:
@@ -44,9 +54,15 @@ def doctor(
     findings.show(findings.examine(checks), as_json=as_json)
 
 
-def _configuration(state: Path) -> str:
+def _configuration(state: Path, study_file: Path | None) -> str:
     path = state / "aggregator.yaml"
     config = load(path, AggregatorConfig) if path.exists() else AggregatorConfig()
+    if study_file is not None:
+        one_way_port.check_names(config, load_signed(study_file, Identity.load(state / "identity").study_key))
+    elif config.one_way_tls:
+        raise findings.Doubtful(
+            f"one-way TLS for {', '.join(config.one_way_tls)}, which was not compared with a roster; give --study"
+        )
     lines = f"; one-way TLS for {', '.join(config.one_way_tls)}" if config.one_way_tls else ""
     return f"uploads of {config.max_upload_bytes / 2**20:.0f} MiB at most{lines}"
 

@@ -23,6 +23,8 @@ from privacy.ledger.facts import transport
 from privacy.ledger.store import Ledger
 from privacy.study import Study
 
+_SHOWN = 5
+
 
 class OneWayPort:
     """A server beside the mutual one; `start` and `stop` it with that one.
@@ -35,7 +37,7 @@ class OneWayPort:
         count: given the code of each error that ends a call.
 
     Raises:
-        ConfigError: no silo may use it, or the address cannot be had.
+        ConfigError: the address cannot be had.
     """
 
     def __init__(
@@ -52,7 +54,7 @@ class OneWayPort:
         count: Callable[[str], None],
     ) -> None:
         named = {silo.name: bytes.fromhex(silo.identity) for silo in study.roster.silos}
-        silos = {name: named[name] for name in config.one_way_tls if name in named}
+        silos = {name: named[name] for name in config.one_way_tls}
         enter = partial(transport.enter, ledger, study.digest().hex(), tls=transport.ONE_WAY)
         told, lock = set[str](), Lock()
 
@@ -75,12 +77,27 @@ class OneWayPort:
         self.start, self.stop = self._server.start, self._server.stop
 
 
-def check(config: AggregatorConfig, listen: str | None) -> None:
-    """Check that the port and the silos that may use it come together.
+def check_names(config: AggregatorConfig, study: Study) -> None:
+    """Check that each silo that may use the port takes part in the study.
 
     Raises:
-        ConfigError: one without the other.
+        ConfigError: one does not, which is mostly a name that was misspelt.
     """
+    if unknown := sorted(set(config.one_way_tls) - {silo.name for silo in study.roster.silos}):
+        raise ConfigError(
+            f"one_way_tls in aggregator.yaml names {', '.join(unknown[:_SHOWN])}, and study '{study.name}' has no such "
+            "silo; correct the name as it is in the study's roster, or take it out",
+            code="config.one_way",
+        )
+
+
+def check(config: AggregatorConfig, listen: str | None, study: Study) -> None:
+    """Check that the port and the silos that may use it come together, and are the study's.
+
+    Raises:
+        ConfigError: one without the other, or a silo that the study does not have.
+    """
+    check_names(config, study)
     if listen is not None and not config.one_way_tls:
         raise ConfigError(
             "--one-way-listen needs the names of the silos that may call there, under one_way_tls in aggregator.yaml",

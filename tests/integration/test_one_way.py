@@ -1,5 +1,6 @@
 """A whole study in which one silo's proxy opens TLS: the sums are as they would be, and the ledger says so."""
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from aggregator.app import app
 from privacy.channel.identity import Identity
 from privacy.channel.one_way.line import Way
 from privacy.channel.one_way.records import BEGIN
 from privacy.errors import ConfigError, IdentityError
+from privacy.study import dump, sign
 from privacy.token.keys import TokenSigner
 from privacy.wire.requests import Phase
 from silo_node.connection.client import AggregatorClient
@@ -169,3 +173,24 @@ def test_the_port_and_the_names_come_together(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught, federation.serving(one_way="localhost:0"):
         pass
     assert caught.value.code == "config.one_way"
+
+
+def test_a_name_that_is_not_the_studys_is_named(tmp_path: Path) -> None:
+    federation = federation_of(tmp_path)
+    study = tmp_path / "study.yaml"
+    study.write_text(dump(sign(federation.study, federation.consortium.authority.study_key)))
+
+    def row(*more: str) -> dict[str, str]:
+        ended = CliRunner().invoke(app, ["doctor", "--state", str(tmp_path / "hub"), "--json", *more])
+        found: list[dict[str, str]] = json.loads(ended.stdout.splitlines()[0])["checks"]
+        return next(one for one in found if one["check"] == "configuration")
+
+    assert row("--study", str(study))["state"] == "ok"
+    assert row()["state"] == "warning", "it cannot be told without a roster"
+    (tmp_path / "hub" / "aggregator.yaml").write_text("one_way_tls: [north, st-marries]\n")
+    with pytest.raises(ConfigError, match="names st-marries, ") as caught, federation.serving(one_way="localhost:0"):
+        pass
+    assert caught.value.code == "config.one_way"
+    failed = row("--study", str(study))
+    assert (failed["state"], failed["code"]) == ("failed", "config.one_way")
+    assert "st-marries" in failed["found"] + failed["mend"]
