@@ -218,7 +218,7 @@ def serve(
     identity = Identity.load(state / "identity")
     signed = study.load_signed(study_file, identity.study_key)
     with lock(state), ExitStack() as stack:
-        events = Events(sys.stderr if log_json else None, "aggregator", signed.name)
+        events = Events(sys.stderr, "aggregator", signed.name, as_json=log_json)
         stack.enter_context(telling(events))
         program = build(state, identity, signed, listen, roster_statement, events, one_way_listen)
         watched = LiveStatus(program.coordinator, LiveFile(state), events)
@@ -254,10 +254,7 @@ def main() -> None:
 def _report(ledger: Ledger, events: Events, error: CollegiumError) -> None:
     """A roster statement was not taken: the operator should know, and serving goes on."""
     ledger.append("incident", {"code": error.code, "detail": str(error)})
-    if events.on:
-        events.say("warning", 0, code=error.code)
-    else:
-        print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
+    events.say("warning", 0, code=error.code, sentence=str(error))
 
 
 def _tell(port_file: Path, port: int) -> None:

@@ -23,6 +23,7 @@ from silo_node.approvals import approval, checks, costs
 from silo_node.cohorts.ingestion import open_cohort
 from silo_node.connection.client import AggregatorClient
 from silo_node.connection.renewing import Renewing
+from silo_node.connection.silence import Silence
 from silo_node.egress.log import EgressLog
 from silo_node.export import Card
 from silo_node.learning import tasks
@@ -59,12 +60,13 @@ def take_part(
     policy = config.policy
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
-    events = Events(sys.stderr if log_json else None, "silo", signed.name)
+    events = Events(sys.stderr, "silo", signed.name, as_json=log_json)
     progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
     way = Way.of(signed, directory.proxy_authorities()) if config.one_way_tls else None
-    client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy(), way)
+    silence = Silence(progress)
+    client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy(), way, silence)
     with ExitStack() as stack:
         stack.enter_context(telling(events))
         stack.enter_context(closing(client))

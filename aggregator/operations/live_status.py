@@ -3,7 +3,6 @@
 Each new phase is an event of its log, too.
 """
 
-import sys
 import threading
 from datetime import UTC, datetime
 
@@ -62,8 +61,6 @@ class LiveStatus:
             self._file.write({**seen.to_json(), "since": self._since.isoformat()})
             self._refused = False
         except StorageError as error:
-            if not self._refused and self._events.on:
-                self._events.say("warning", seen.round, code=error.code)
-            elif not self._refused:
-                print(f"warning: {error} [{error.code}]", file=sys.stderr, flush=True)
+            if not self._refused:
+                self._events.say("warning", seen.round, code=error.code, sentence=str(error))
             self._refused = True

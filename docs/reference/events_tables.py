@@ -5,8 +5,10 @@ from privacy.operations.events import EVENTS
 HEAD = """# Events
 
 `collegium-silo run --log-json` and `collegium-aggregator serve --log-json` write one JSON line an event to standard
-error: `time` (UTC), `event`, `program`, `study`, `round`, and the fields below. No line has patient data, a metric or
-the text of an error; `code` is the code in brackets of its sentence, which a program that fails writes last, as text.
+error: `time` (UTC), `event`, `program`, `study`, `round`, and the fields below. No line has patient data or a metric.
+`code` is one of [these](error-codes.md); `sentence` says to a person what is wrong and what to do, and names addresses,
+hospitals and files of the state directory. A program that fails writes its sentence last, as text. Without the option
+`warning` and `answered` are plain lines.
 This page is printed by `docs/reference/events_tables.py`; a test compares it.
 
 | event | fields | when |

@@ -18,6 +18,9 @@ The aggregator is not ready while it is stopped, its certificate is out of date,
 full, read-only or gone; before it has recovered its rounds it does not listen at all. A study that halted leaves it
 ready: the silos that a person lets go on must reach it.
 
+A silo is not ready before its study has begun, and while the aggregator answers none of its calls for longer than two
+seconds: `collegium_unanswered_seconds` is then above 0. A silo that trains calls nobody.
+
 The aggregator's own port has the standard health service `grpc.health.v1.Health` (Check, List, Watch), for silos and
 for proxies with a silo's certificate: it is behind mutual TLS, the roster and each silo's share of calls as everything
 on that port is. The name `""` is SERVING while `/readyz` says so, and `collegium.v1.Aggregator` while moreover no halt

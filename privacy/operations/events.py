@@ -1,7 +1,8 @@
-"""Structured events of a running program: one JSON line each, UTC, with a code out of a closed table.
+"""Events of a running program, out of a closed table: a JSON line each, or a plain line of those that a person acts on.
 
 For whoever collects logs: what is in them leaves the machine, so an event has only the fields of the table, and a
-field only a number or a word of the program's own. No patient data, no metric, no text of an error: its code says it.
+field only a number, a word of the program's own, or the sentence of a typed error, as it is shown to a person. No
+patient data and no metric.
 """
 
 import json
@@ -18,10 +19,14 @@ from privacy.errors import CollegiumError
 
 @dataclass(frozen=True)
 class Kind:
-    """What an event says, and which fields it has besides time, event, program, study and round."""
+    """What an event says, and which fields it has besides time, event, program, study and round.
+
+    `plain` is the line for a person, made of all its fields; none where it is empty.
+    """
 
     what: str
     fields: frozenset[str] = frozenset()
+    plain: str = ""
 
 
 EVENTS: Mapping[str, Kind] = {
@@ -33,7 +38,16 @@ EVENTS: Mapping[str, Kind] = {
     ),
     "finished": Kind("the study is over"),
     "stopped": Kind("a person had it stopped between rounds, or the operator ended it"),
-    "warning": Kind("something was refused and the program goes on", frozenset({"code"})),
+    "warning": Kind(
+        "something was refused, or the aggregator does not answer, and the program goes on",
+        frozenset({"code", "sentence"}),
+        "warning: {sentence} [{code}]",
+    ),
+    "answered": Kind(
+        "the aggregator answers again, after so many seconds without an answer that a `warning` told of",
+        frozenset({"seconds"}),
+        "the aggregator answers again, after {seconds} s",
+    ),
     "failed": Kind("the program ended with an error", frozenset({"code"})),
 }
 """Every event, by its code."""
@@ -46,16 +60,12 @@ class Events:
         stream: where lines go, for instance standard error; None for nowhere.
         program: `silo` or `aggregator`.
         study: name of the study.
+        as_json: a JSON line an event; else those that have a line for a person.
     """
 
-    def __init__(self, stream: TextIO | None, program: str, study: str) -> None:
-        self._stream, self._program, self._study = stream, program, study
+    def __init__(self, stream: TextIO | None, program: str, study: str, *, as_json: bool = True) -> None:
+        self._stream, self._program, self._study, self._as_json = stream, program, study, as_json
         self._lock = threading.Lock()
-
-    @property
-    def on(self) -> bool:
-        """Whether anybody gets them."""
-        return self._stream is not None
 
     def say(self, event: str, round_number: int, **more: Json) -> None:
         """Write an event, with those of its fields that are given.
@@ -65,7 +75,9 @@ class Events:
         """
         if event not in EVENTS or more.keys() - EVENTS[event].fields:
             raise RuntimeError(f"'{event}' is no event with the fields {', '.join(sorted(more))}")
-        if self._stream is None:
+        if not self._as_json:
+            if EVENTS[event].plain:
+                self._write(EVENTS[event].plain.format(**more))
             return
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -75,8 +87,12 @@ class Events:
             "round": round_number,
             **more,
         }
-        with self._lock:
-            print(json.dumps(line), file=self._stream, flush=True)
+        self._write(json.dumps(line))
+
+    def _write(self, line: str) -> None:
+        if self._stream is not None:
+            with self._lock:
+                print(line, file=self._stream, flush=True)
 
 
 SILENT = Events(None, "", "")

@@ -23,6 +23,7 @@ from privacy.wire.requests import Arrived, Board, FrameRequest, Phase, SumReques
 from privacy.wire.snapshots import SnapshotDownload, SnapshotFrame, SnapshotOffer
 from silo_node.connection.board_download import BoardDownload
 from silo_node.connection.patience import Patience, asking
+from silo_node.connection.silence import Silence
 from silo_node.connection.snapshot_download import SnapshotFrames
 from silo_node.egress.channel import diagnosed, open_channel
 from silo_node.egress.log import EgressLog
@@ -49,6 +50,7 @@ class AggregatorClient:
         egress: where everything that is sent is counted.
         proxy: the HTTP proxy to go through, as for `tls.channel`; that of the environment when left out.
         way: for one-way lines, where a proxy opens TLS; lines are mutual when left out.
+        silence: tells while there is no answer; nobody is told when left out.
     """
 
     def __init__(
@@ -60,11 +62,12 @@ class AggregatorClient:
         egress: EgressLog,
         proxy: str | None = None,
         way: Way | None = None,
+        silence: Silence | None = None,
     ) -> None:
         self._target, self._proxy, self._way = target, proxy, way
         self._peer = f"the aggregator at {target}"
         self._digest, self._egress = study_digest, egress
-        self._patience = Patience(self._peer, patience, self._diagnosed)
+        self._patience = Patience(self._peer, patience, self._diagnosed, silence)
         self._attend: Callable[[], bool] | None = None
         self._last_word: tuple[Signed, ...] = ()
         self._connect(identity)

@@ -8,6 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import grpc
@@ -16,6 +17,7 @@ from privacy.channel import limits
 from privacy.channel.one_way import records
 from privacy.channel.status import calling
 from privacy.errors import CollegiumError, StorageError, Unreachable
+from silo_node.connection.silence import Silence
 
 FIRST_BACKOFF_SECONDS = 0.2
 LONGEST_BACKOFF_SECONDS = 15.0
@@ -33,11 +35,14 @@ class Patience:
     Args:
         peer: how sentences name the aggregator.
         seconds: without any answer or step forward, after which it ends.
-        diagnose: finds out why there is no answer, once it has ended.
+        diagnose: finds out why there is no answer, once it has ended, and now and then before.
+        silence: tells meanwhile that there is no answer; nobody is told when left out.
     """
 
-    def __init__(self, peer: str, seconds: float, diagnose: Callable[[], CollegiumError]) -> None:
-        self._peer, self._seconds, self._diagnose = peer, seconds, diagnose
+    def __init__(
+        self, peer: str, seconds: float, diagnose: Callable[[], CollegiumError], silence: Silence | None = None
+    ) -> None:
+        self._peer, self._seconds, self._diagnose, self._silence = peer, seconds, diagnose, silence
 
     def until_answered(self, call: Callable[[], ResultT], progress: Callable[[], int] = lambda: 0) -> ResultT:
         """Call until there is an answer; the patience runs from the first failure since `progress` changed.
@@ -50,17 +55,33 @@ class Patience:
         while True:
             try:
                 with asking(self._peer):
-                    return call()
+                    answer = call()
             except Unreachable as error:
+                if progress() != seen:
+                    self._answered()
                 if failing_since is None or progress() != seen:
                     seen, failing_since, backoff = progress(), time.monotonic(), FIRST_BACKOFF_SECONDS
                 if time.monotonic() + backoff > failing_since + self._seconds:
-                    if error.code in SAYS_WHY:
-                        raise
-                    # gRPC says "Socket closed" to everything; a person needs to know why.
-                    raise self._diagnose() from error
+                    why = self._why(error)
+                    raise why from (error.__cause__ if why is error else error)
+                if self._silence is not None:
+                    self._silence.failed(partial(self._why, error))
+            except CollegiumError:
+                self._answered()
+                raise
+            else:
+                self._answered()
+                return answer
             time.sleep(backoff * (0.5 + secrets.randbelow(1000) / 1000))
             backoff = min(2 * backoff, LONGEST_BACKOFF_SECONDS)
+
+    def _answered(self) -> None:
+        if self._silence is not None:
+            self._silence.over()
+
+    def _why(self, error: Unreachable) -> CollegiumError:
+        # gRPC says "Socket closed" to everything; a person needs to know why.
+        return error if error.code in SAYS_WHY else self._diagnose()
 
 
 @contextmanager

@@ -7,11 +7,14 @@ from pathlib import Path
 from privacy.digest import Json
 from privacy.ledger.store import Ledger
 from privacy.operations import metrics
-from privacy.operations.metrics import COUNTER, Metric, Sample
+from privacy.operations.metrics import COUNTER, GAUGE, Metric, Sample
 from silo_node.egress.log import EgressLog
 
 SENT = Metric("collegium_sent_bytes_total", COUNTER, "Bytes of messages since the start, by class.", "class")
-METRICS = (*metrics.EVERYBODY, SENT)
+UNANSWERED = Metric(
+    "collegium_unanswered_seconds", GAUGE, "Since the aggregator answers no call; 0 while it does, or none is made."
+)
+METRICS = (*metrics.EVERYBODY, UNANSWERED, SENT)
 """All of a silo's metrics."""
 
 
@@ -40,17 +43,27 @@ class Watched:
 
     def lacking(self) -> Sequence[str]:
         """Why it is not ready."""
-        return () if self._said() else ("the study is not begun yet",)
+        said = self._said()
+        if not said:
+            return ("the study is not begun yet",)
+        if said["no_answer_since"] is not None:
+            return (f"no answer of the aggregator since {said['no_answer_since']} ({said['no_answer_code']})",)
+        return ()
 
     def _samples(self, now: datetime) -> Iterable[Sample]:
         said = self._said()
-        since = said.get("since")
-        seconds = (now - datetime.fromisoformat(since)).total_seconds() if isinstance(since, str) else None
+        seconds = _since(said, "since", now)
         yield from metrics.of_machine(self._state)
         yield from metrics.of_phase(said, seconds)
         yield from metrics.of_certificate(self._state, now)
+        yield Sample(UNANSWERED, _since(said, "no_answer_since", now) or 0)
         entries = self._ledger.entries
         yield Sample(metrics.LEDGER, len(entries))
         yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))
         for name, size in sorted(self._egress.totals.items()):
             yield Sample(SENT, size, name)
+
+
+def _since(said: Mapping[str, Json], what: str, now: datetime) -> float | None:
+    since = said.get(what)
+    return (now - datetime.fromisoformat(since)).total_seconds() if isinstance(since, str) else None

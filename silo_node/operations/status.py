@@ -131,6 +131,9 @@ def text(shown: Mapping[str, Json]) -> str:
         lines.append(f"study         {shown['study']}, round {shown['round']} of {shown['rounds']}")
         lines.append(f"phase         {shown['phase']}, for {duration(shown['seconds_in_phase'])}")
         lines.append(f"awaited       {_awaited(shown)}")
+    if shown["running"] and isinstance(since := shown.get("no_answer_since"), str):
+        at = datetime.fromisoformat(since)
+        lines.append(f"no answer     of the aggregator since {at:%Y-%m-%d %H:%M:%S} UTC ({shown['no_answer_code']})")
     for one in _dicts(shown["studies"]):
         words = [f"round {one['newest_round']} was the newest, {one['rounds_abandoned']} abandoned"]
         if isinstance(missing := one["missing_in_last_sum"], list) and missing:

@@ -40,6 +40,7 @@ class Progress:
         self._events = events
         self._path, self._rounds, self._study, self._live = path, rounds, study, live
         self.said: dict[str, Json] = {}
+        self._silence: dict[str, Json] = {"no_answer_since": None, "no_answer_code": None}
         try:
             # Unbuffered: what the disk refuses is refused here, and not again when the file is closed.
             self._file = path.open("ab", buffering=0) if path else None
@@ -59,6 +60,23 @@ class Progress:
         except OSError as error:
             raise storage_error(error, self._path) from error
 
+    def warn(self, code: str, sentence: str) -> None:
+        """Say what a person should know while the silo goes on: a code and its sentence."""
+        self.say("warning", self._round(), code=code, sentence=sentence)
+
+    def unanswered(self, since: datetime, code: str) -> None:
+        """The aggregator has not answered since then, and why, for those who watch."""
+        self._silence = {"no_answer_since": since.isoformat(), "no_answer_code": code}
+        self._live_again()
+
+    def answered(self, seconds: int | None) -> None:
+        """It answers again; `seconds` is how long it did not, if that was told."""
+        if self._silence["no_answer_since"] is not None:
+            self._silence = dict.fromkeys(self._silence)
+            self._live_again()
+        if seconds is not None:
+            self.say("answered", self._round(), seconds=seconds)
+
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
@@ -73,6 +91,19 @@ class Progress:
             "rounds": self._rounds + 1,  # the last one only evaluates
             "phase": phase if event == "phase" else event,
             "since": datetime.now(UTC).isoformat(),
+            **self._silence,
         }
+        self._write_live()
+
+    def _live_again(self) -> None:
+        if self.said:
+            self.said = {**self.said, **self._silence}
+            self._write_live()
+
+    def _write_live(self) -> None:
         if self._live is not None:
             self._live.write(self.said)
+
+    def _round(self) -> int:
+        number = self.said.get("round")
+        return number if isinstance(number, int) else 0

@@ -1,5 +1,6 @@
 """The silo's calls: who does not answer is named, streams go on, and others are answered while it waits."""
 
+import io
 import socket
 import time
 from collections.abc import Iterator
@@ -9,11 +10,14 @@ import pytest
 
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError, Unreachable
+from privacy.operations.events import Events
 from privacy.wire import bodies, convert
 from privacy.wire.requests import Board, Phase
+from silo_node.connection import silence
 from silo_node.connection.board_download import BoardDownload
 from silo_node.connection.client import AggregatorClient
 from silo_node.egress.log import EgressLog
+from silo_node.rounds.progress import Progress
 from tests.aggregator.members import Members
 from tests.silo_node.connection.test_snapshot_download import FRAMES, offer
 
@@ -29,13 +33,24 @@ def client(members: Members, tmp_path: Path) -> Iterator[AggregatorClient]:
         made.close()
 
 
-def test_an_aggregator_that_is_not_there_is_unreachable_within_our_patience(client: AggregatorClient) -> None:
+def test_an_aggregator_that_is_not_there_is_unreachable_within_our_patience(
+    client: AggregatorClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(silence, "AFTER_SECONDS", 0.3)
+    monkeypatch.setattr(
+        client._patience,
+        "_silence",
+        silence.Silence(Progress(None, 1, events=Events(log, "silo", "chest", as_json=False))),
+    )
     start = time.monotonic()
     with pytest.raises(Unreachable) as caught:
         client.board(1, Phase.SURVIVORS)
     assert time.monotonic() - start < 5
     assert caught.value.exit_code == 75
     assert "127.0.0.1" in str(caught.value)
+    (line,) = log.getvalue().splitlines()
+    assert line.endswith(f"{caught.value} [{caught.value.code}]")  # said before it ended, with what to do
 
 
 class Serving:

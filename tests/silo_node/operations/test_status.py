@@ -1,6 +1,7 @@
 """`collegium-silo status`: what the running silo said, what its ledger knows, and what is left."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -29,6 +30,19 @@ def test_what_a_running_silo_says(site: Site) -> None:
     progress.say("finished", 21)
     assert site.data("status")["phase"] == "finished"
     assert "the study has ended" in site.run("status").output
+
+
+def test_an_aggregator_that_does_not_answer_is_told(site: Site) -> None:
+    progress = Progress(None, 20, site.study.name, LiveFile(site.state))
+    progress.say("phase", 0, phase="asking witnesses")
+    assert "no answer" not in site.run("status").output
+    progress.unanswered(datetime(2026, 5, 3, 8, 15, tzinfo=UTC), "peer.refused")
+    assert "since 2026-05-03 08:15:00 UTC (peer.refused)" in site.run("status").output
+    assert site.data("status")["no_answer_code"] == "peer.refused"
+    progress.say("phase", 0, phase="keys")
+    assert "(peer.refused)" in site.run("status").output
+    progress.answered(None)
+    assert "no answer" not in site.run("status").output
 
 
 def test_a_silo_whose_process_ended_waits_for_nobody_but_a_person(site: Site) -> None:
