@@ -11,11 +11,14 @@ from typing import TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from privacy.errors import ConfigError
 
 MAX_BYTES = 1_000_000
 """A configuration file larger than this is refused before it is parsed."""
+_SHOWN = 5
+_UNKNOWN = "extra_forbidden"
 
 
 class Strict(BaseModel):
@@ -98,15 +101,24 @@ def _index(node: yaml.Node, path: tuple[str | int, ...], lines: dict[tuple[str |
 
 
 def _explain(error: ValidationError, lines: dict[tuple[str | int, ...], int], name: str) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    location = tuple(first["loc"])
+    """All that is wrong, unknown keys first: where one is misspelt, the right one is missing because of it."""
+    found = sorted(error.errors(include_url=False, include_input=False), key=lambda one: one["type"] != _UNKNOWN)
+    said = [_problem(one, lines) for one in found[:_SHOWN]]
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"{name} {'; '.join(said)}{more}"
+
+
+def _problem(one: ErrorDetails, lines: dict[tuple[str | int, ...], int]) -> str:
+    location = tuple(one["loc"])
     known = location
     while known and known not in lines:
         known = known[:-1]
-    where = f"{name} line {lines.get(known, 1)}"
+    where = f"line {lines.get(known, 1)}"
     key = ".".join(str(part) for part in location) or "the document"
     # A key comes from whoever wrote the file, for instance a silo's request: it must not speak to the terminal.
     key = "".join(letter if letter.isprintable() else "?" for letter in key[:100])
-    if first["type"] == "extra_forbidden":
+    if one["type"] == _UNKNOWN:
         return f"{where}: unknown key '{key}'; remove it or correct its spelling"
-    return f"{where}: {key}: {first['msg']}"
+    if one["type"] == "missing":
+        return f"{where}: the key '{key}' is missing"
+    return f"{where}: {key}: {one['msg']}"

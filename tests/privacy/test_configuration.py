@@ -60,6 +60,21 @@ def test_what_does_not_fit_is_refused_with_its_line(text: str, line: int, what: 
     assert what in message
 
 
+def test_a_misspelt_key_is_named_beside_the_one_that_is_missing_for_it() -> None:
+    message = refusal(b"count: 3\ninner:\n  ratte: 1.0\n")
+    assert "silo.yaml line 3: unknown key 'inner.ratte'; remove it or correct its spelling; line 2: " in message
+    assert message.endswith("the key 'inner.rate' is missing")
+
+
+def test_everything_that_is_wrong_is_said_and_bounded() -> None:
+    message = refusal(b"count: x\nflag: x\ninner:\n  rate: x\n")
+    assert all(f"line {line}: {key}: " in message for line, key in ((1, "count"), (2, "flag"), (4, "inner.rate")))
+    many = refusal(GOOD + b"".join(b"key%d%s: 1\n" % (number, b"x" * 500) for number in range(1000)))
+    assert many.endswith("; and 995 more")
+    assert many.count("unknown key") == 5
+    assert len(many) < 1000
+
+
 @pytest.mark.parametrize(
     "text",
     [
