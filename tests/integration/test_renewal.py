@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import grpc
 import pytest
 
 from privacy.channel import renewal, tls
 from privacy.channel.admission import Admission, Request
-from privacy.channel.identity import CERTIFICATE_FILE, NEXT_FOLDER, TLS_FILE, Identity
+from privacy.channel.identity import CERTIFICATE_FILE, NEXT_FOLDER, Identity
 from privacy.channel.member import Role
 from privacy.channel.status import calling
 from privacy.configuration import load
@@ -216,38 +215,3 @@ def test_it_is_due_at_two_thirds_of_its_life(silo: Silo) -> None:
     third = (silo.before.certificate.not_valid_after_utc - begin) / 3
     assert not renewal.due(silo.before.certificate, begin + 2 * third - timedelta(seconds=1))
     assert renewal.due(silo.before.certificate, begin + 2 * third)
-
-
-def test_a_server_takes_its_new_certificate_up_without_a_restart(
-    federation: Federation, caplog: pytest.LogCaptureFixture
-) -> None:
-    """And goes on with the old one when what is there cannot be used."""
-    import ssl
-    from concurrent.futures import ThreadPoolExecutor
-
-    folder = federation.consortium.state("hub") / "identity"
-    hub = Identity.load(folder)
-    server = grpc.server(ThreadPoolExecutor(1), options=tls.SERVER_OPTIONS)
-    port = tls.listen(server, hub, "127.0.0.1:0", folder)
-    server.start()
-
-    def shown() -> str:
-        return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
-
-    try:
-        assert shown().strip() == hub.certificate_pem.decode().strip()
-        (folder / CERTIFICATE_FILE).write_bytes(federation.members[0].certificate_pem)
-        assert shown().strip() == hub.certificate_pem.decode().strip()
-        renewed = federation.consortium.authority.renew(hub.member, datetime.now(UTC))
-        (folder / CERTIFICATE_FILE).write_text(renewed.certificate)
-        assert shown().strip() == renewed.certificate.strip() != hub.certificate_pem.decode().strip()
-        other = federation.consortium.authority.renew(hub.member, datetime.now(UTC), renewal.asked(folder, hub))
-        (folder / CERTIFICATE_FILE).write_text(other.certificate)
-        for _ in range(2):
-            assert shown().strip() == renewed.certificate.strip(), "the key that fits is not there yet"
-        (folder / NEXT_FOLDER / TLS_FILE).replace(folder / TLS_FILE)
-        assert shown().strip() == other.certificate.strip()
-        assert len(caplog.records) == 2, "each that cannot be used is told once"
-    finally:
-        server.stop(0).wait()
-    assert (folder / TLS_FILE).exists()
