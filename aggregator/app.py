@@ -30,7 +30,7 @@ from aggregator.operations.readiness import Readiness
 from aggregator.operations.refusals import Refusals
 from aggregator.operations.status import status
 from aggregator.records import Records
-from aggregator.renewals import Renewals
+from aggregator.renewals import FOLDER, Renewals
 from aggregator.roster_file import STATEMENT_FILE, RosterFile
 from aggregator.rounds.coordinator import Coordinator
 from aggregator.serving import health, one_way_port
@@ -156,7 +156,10 @@ def build(
         listed(member)
         roster.admit(member)
 
-    renewals, refusals = Renewals(state / "renewals", signed), Refusals()
+    renewals, refusals = (
+        Renewals(state / FOLDER, signed, lambda silo: events.say("renewal_asked", 0, silo=silo)),
+        Refusals(),
+    )
     readiness = Readiness(state, lambda: coordinator.ending)
     healthy = Health(readiness.lacking, lambda: coordinator.view().halted)
     table = {**METHODS, **health.METHODS}

@@ -1,11 +1,15 @@
 """New certificates of silos: requests out to the consortium, answers back, and the old key refused from then on.
 
 The CA's key is offline, so nothing is signed here: a request waits as a file in `renewals/pending/` until the operator
-carries it to the consortium, and its answer is put into `renewals/answers/`, both under the silo's name. The silo
-checks the answer itself. Once a silo has called with a newer certificate, an older one is refused, for good.
+carries it to the consortium, and its answer is put into `renewals/answers/`, both under the silo's name. Nobody sees a
+file come: a new request is told of once, and `waiting` says for whom one lies there. The silo checks the answer itself.
+Once a silo has called with a newer certificate, an older one is refused, for good.
 """
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -19,10 +23,13 @@ from privacy.channel.admission import Admission, Request, check_request
 from privacy.channel.files import publish
 from privacy.channel.member import Member, Role
 from privacy.configuration import Strict, load
-from privacy.errors import IdentityError, ProtocolError
+from privacy.errors import CollegiumError, IdentityError, ProtocolError
 from privacy.roster import Hex32
 from privacy.study import Study
 from privacy.wire.renewals import RenewRequest
+
+FOLDER, PENDING, ANSWERS = "renewals", "pending", "answers"
+"""Of the state directory: the folder, and where in it requests and answers lie."""
 
 
 class Seen(Strict):
@@ -39,11 +46,48 @@ class Newest(Strict):
     silos: dict[str, Seen] = Field(default_factory=dict)
 
 
-class Renewals:
-    """The requests and answers of one study's silos, in one folder. Thread-safe."""
+@dataclass(frozen=True)
+class Waiting:
+    """A silo that asked for a new certificate, `since` when; `answered`: its answer lies there for its next call."""
 
-    def __init__(self, folder: Path, study: Study) -> None:
-        self._folder, self._study = folder, study
+    silo: str
+    since: datetime
+    answered: bool
+
+    def mend(self) -> str:
+        """What the operator does about it, in the words that `status` and `doctor` share."""
+        if self.answered:
+            return "answered: the silo takes it up by itself within the hour while it runs"
+        return (
+            f"carry {FOLDER}/{PENDING}/{self.silo}.json to the consortium's machine, run 'collegium-consortium renew "
+            f"silo {self.silo} --request {self.silo}.json' there, and put what it writes at "
+            f"{FOLDER}/{ANSWERS}/{self.silo}.json"
+        )
+
+
+def waiting(state: Path) -> tuple[Waiting, ...]:
+    """The silos that wait for a new certificate, by the files in a state directory. Disturbs nobody."""
+    found = []
+    for path in sorted((state / FOLDER / PENDING).glob("*.json")):
+        try:
+            since = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        except FileNotFoundError:  # it was taken up meanwhile
+            continue
+        found.append(Waiting(path.stem, since, _answered(path, state / FOLDER / ANSWERS / path.name)))
+    return tuple(found)
+
+
+class Renewals:
+    """The requests and answers of one study's silos, in one folder. Thread-safe.
+
+    Args:
+        folder: `renewals/` of the state directory.
+        study: the verified study.
+        tell: is given the name of a silo whose request is new: a person has to answer it.
+    """
+
+    def __init__(self, folder: Path, study: Study, tell: Callable[[str], None] = lambda silo: None) -> None:
+        self._folder, self._study, self._tell = folder, study, tell
         self._file = folder / "certificates.json"
         self._lock = threading.Lock()
         self._newest = load(self._file, Newest).silos if self._file.exists() else {}
@@ -66,7 +110,7 @@ class Renewals:
                 "a certificate is renewed under the identity key of the roster", code="identity.other_key"
             )
         key = check_request(request)
-        pending, answer = (self._folder / kind / f"{peer}.json" for kind in ("pending", "answers"))
+        pending, answer = (self._folder / kind / f"{peer}.json" for kind in (PENDING, ANSWERS))
         with self._lock:
             if answer.exists() and _certifies(answer, key):
                 pending.unlink(missing_ok=True)
@@ -75,6 +119,7 @@ class Renewals:
                 for path in (pending, answer):
                     durable.make_folder(path.parent)
                 publish(pending, asked.request)
+                self._tell(peer)
         return b""
 
     def check(self, member: Member, certificate: x509.Certificate) -> None:
@@ -108,6 +153,14 @@ def _parsed(data: bytes) -> Request:
         return Request.model_validate_json(data)
     except ValidationError as error:
         raise ProtocolError("a request for renewal is malformed", code="protocol.malformed") from error
+
+
+def _answered(pending: Path, answer: Path) -> bool:
+    """Whether an answer lies there that is for this request; one of the year before is not, nor what is damaged."""
+    try:
+        return answer.exists() and _certifies(answer, check_request(load(pending, Request)))
+    except CollegiumError:
+        return False
 
 
 def _certifies(answer: Path, key: ec.EllipticCurvePublicKey) -> bool:

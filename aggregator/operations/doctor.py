@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from aggregator.configuration import AggregatorConfig
+from aggregator.renewals import waiting
 from aggregator.roster_file import STATEMENT_FILE
 from aggregator.serving import one_way_port
 from privacy.channel.identity import Identity
@@ -46,6 +47,7 @@ def doctor(
     checks: list[Check] = [
         *machine.checks(state, Role.AGGREGATOR, secret_files.COMMON, needed_memory=2**30),
         ("roster statement", partial(machine.statement, partial(_statements, state), datetime.now(UTC))),
+        ("renewals", partial(_renewals, state)),
         ("configuration", partial(_configuration, state, study_file)),
         ("status", partial(_status, state)),
     ]
@@ -65,6 +67,15 @@ def _configuration(state: Path, study_file: Path | None) -> str:
         )
     lines = f"; one-way TLS for {', '.join(config.one_way_tls)}" if config.one_way_tls else ""
     return f"uploads of {config.max_upload_bytes / 2**20:.0f} MiB at most{lines}"
+
+
+def _renewals(state: Path) -> str:
+    """Whether a silo waits for a person to answer its request for a new certificate."""
+    open_ = [one for one in waiting(state) if not one.answered]
+    if open_:
+        names = ", ".join(f"{one.silo} since {one.since:%Y-%m-%d %H:%M} UTC" for one in open_)
+        raise findings.Doubtful(f"{len(open_)} unanswered ({names}); {open_[0].mend()}")
+    return "none unanswered"
 
 
 def _statements(state: Path) -> StatementMemory:

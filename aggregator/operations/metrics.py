@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from aggregator.operations.view import View
+from aggregator.renewals import waiting
 from privacy.ledger.store import Ledger
 from privacy.operations import metrics
 from privacy.operations.metrics import COUNTER, GAUGE, Metric, Sample
@@ -15,7 +16,8 @@ LEFT = Metric("collegium_phase_seconds_left", GAUGE, "Until the phase ends witho
 ENDED = Metric("collegium_rounds_ended_total", COUNTER, "Rounds by how they ended.", "outcome")
 REFUSED = Metric("collegium_calls_refused_total", COUNTER, "Calls that ended with an error, by its code.", "code")
 STATEMENT = Metric("collegium_roster_statement_seconds_left", GAUGE, "Until the roster statement expires, or since.")
-METRICS = (*metrics.EVERYBODY, STATEMENT, AWAITED, NEEDED, LEFT, ENDED, REFUSED)
+RENEWALS = Metric("collegium_renewals_unanswered", GAUGE, "Silos that ask for a new certificate and have no answer.")
+METRICS = (*metrics.EVERYBODY, STATEMENT, RENEWALS, AWAITED, NEEDED, LEFT, ENDED, REFUSED)
 """All of an aggregator's metrics."""
 
 
@@ -53,6 +55,7 @@ class Watched:
         until = self._holds_until()
         if until is not None:
             yield Sample(STATEMENT, (until - now).total_seconds())
+        yield Sample(RENEWALS, sum(not one.answered for one in waiting(self._state)))
         entries = self._ledger.entries
         yield Sample(metrics.LEDGER, len(entries))
         yield Sample(metrics.INCIDENTS, sum(entry.kind == "incident" for entry in entries))

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from aggregator.renewals import waiting
 from aggregator.roster_file import STATEMENT_FILE
 from privacy.channel import roster_statement
 from privacy.channel.identity import Identity
@@ -56,6 +57,10 @@ def collect(state: Path, now: datetime) -> dict[str, Json]:
         "seconds_in_phase": None if in_phase is None else round(in_phase, 1),
         "certificate_days_left": (identity.certificate.not_valid_after_utc - now).days,
         "statement": _statement(state, identity, now),
+        "renewals": [
+            {"silo": one.silo, "since": one.since.isoformat(), "answered": one.answered, "mend": one.mend()}
+            for one in waiting(state)
+        ],
         **said,
         **past(entries, said.get("silos")),
     }
@@ -118,6 +123,9 @@ def text(shown: Mapping[str, Json]) -> str:
         f"certificate   {shown['certificate_days_left']} days left",
         f"statement     {_held(shown['statement'])}",
     ]
+    for one in shown["renewals"] if isinstance(shown["renewals"], list) else ():
+        if isinstance(one, dict):
+            lines.append(f"renewal       {one['silo']} asks since {_minute(one['since'])}; {one['mend']}")
     for one in shown["in_sums"] if isinstance(shown["in_sums"], list) else ():
         if isinstance(one, dict) and one["missed"]:
             lines.append(
@@ -145,6 +153,10 @@ def _held(statement: Json) -> str:
         f"{said}EXPIRED on {statement['expires']}; no round begins before the consortium runs "
         "'collegium-consortium roster-statement' and its file lies here"
     )
+
+
+def _minute(time: Json) -> str:
+    return f"{datetime.fromisoformat(str(time)):%Y-%m-%d %H:%M} UTC"
 
 
 def _round(entry: Entry) -> int:

@@ -74,6 +74,14 @@ def asked(folder: Path, identity: Identity) -> Request:
     return load(place / REQUEST_FILE, Request)
 
 
+def unanswered_since(folder: Path) -> datetime | None:
+    """When the request that an identity folder waits for an answer to was made; None when there is none."""
+    try:
+        return datetime.fromtimestamp((folder / NEXT_FOLDER / REQUEST_FILE).stat().st_mtime, UTC)
+    except FileNotFoundError:
+        return None
+
+
 def take(folder: Path, present: Identity, answer: bytes, now: datetime | None = None) -> Identity:
     """Check the consortium's answer to `asked`, and take its certificate and the new key up.
 

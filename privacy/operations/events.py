@@ -38,6 +38,11 @@ EVENTS: Mapping[str, Kind] = {
     ),
     "finished": Kind("the study is over"),
     "stopped": Kind("a person had it stopped between rounds, or the operator ended it"),
+    "renewal_asked": Kind(
+        "a silo asks for a new certificate, which a person has to answer",
+        frozenset({"silo"}),
+        "silo '{silo}' asks for a new certificate; 'collegium-aggregator status' says what to do",
+    ),
     "warning": Kind(
         "something was refused, or the aggregator does not answer, and the program goes on",
         frozenset({"code", "sentence"}),

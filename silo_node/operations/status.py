@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from privacy import study as studies
+from privacy.channel import renewal
 from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.ledger.entry import Entry
@@ -61,6 +62,7 @@ def collect(directory: StateDirectory, now: datetime) -> dict[str, Json]:
     folder = directory.root / "ledger"
     entries = read_ledger(folder).entries if (folder / "origin.json").exists() else ()
     found = live.read(directory.root)
+    asked_at = renewal.unanswered_since(directory.identity_folder)
     said: dict[str, Json] = dict(found.said) if found else {}
     since = said.get("since")
     in_phase = (now - datetime.fromisoformat(since)).total_seconds() if isinstance(since, str) else None
@@ -72,6 +74,7 @@ def collect(directory: StateDirectory, now: datetime) -> dict[str, Json]:
         **said,
         "awaited": AWAITED.get(str(said.get("phase"))),
         "certificate_days_left": (identity.certificate.not_valid_after_utc - now).days,
+        "renewal_asked_at": asked_at.isoformat() if asked_at else None,
         "studies": [
             _study(directory.study(name), name, entries, identity.study_key) for name in directory.approved_studies()
         ],
@@ -145,7 +148,11 @@ def text(shown: Mapping[str, Json]) -> str:
         spent = f"{one['spent']:.2f}" if isinstance(one["spent"], float) else "unlimited"
         ended = "; closed for good" if one["closed"] else ""
         lines.append(f"budget        cohort {one['cohort']}: epsilon {spent} of {one['cap']} spent{ended}")
-    lines.append(f"certificate   {shown['certificate_days_left']} days left")
+    waits = ""
+    if isinstance(asked_at := shown["renewal_asked_at"], str):
+        since = f"{datetime.fromisoformat(asked_at):%Y-%m-%d %H:%M} UTC"
+        waits = f"; renewal asked since {since}, unanswered: the aggregator's operator carries it to the consortium"
+    lines.append(f"certificate   {shown['certificate_days_left']} days left{waits}")
     return "\n".join(lines)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aggregator.renewals import Renewals
+from aggregator.renewals import Renewals, waiting
 from privacy.channel import renewal
 from privacy.channel.admission import Request, make_request
 from privacy.channel.certificate import parse
@@ -55,6 +55,29 @@ def test_a_request_is_kept_only_from_the_silo_that_it_is_of(tmp_path: Path, memb
     assert caught.value.code == "renewal.foreign"
     assert renewals.answer("north", asking(members, good)) == b""
     assert (tmp_path / "renewals/pending/north.json").read_bytes() == good.model_dump_json().encode()
+
+
+def test_a_request_is_told_of_once_and_waits_until_there_is_an_answer_to_it(tmp_path: Path, members: Members) -> None:
+    told: list[str] = []
+    renewals, silo = Renewals(tmp_path / "renewals", members.study, told.append), members.of(1)
+    answer = tmp_path / "renewals/answers/north.json"
+    assert waiting(tmp_path) == ()
+    request = own_request(members, 1)
+    for _ in range(2):
+        renewals.answer("north", asking(members, request))
+    assert told == ["north"]
+    earlier = members.consortium.authority.renew(silo.member, datetime.now(UTC))
+    for not_it in ("{", earlier.model_dump_json()):  # one of another year lies there, or a damaged one
+        answer.write_text(not_it)
+        (one,) = waiting(tmp_path)
+        assert (one.silo, one.answered) == ("north", False)
+        assert "renew silo north --request north.json" in one.mend()
+    right = members.consortium.authority.renew(silo.member, datetime.now(UTC), request)
+    answer.write_text(right.model_dump_json())
+    (one,) = waiting(tmp_path)
+    assert one.answered
+    assert renewals.answer("north", asking(members, request))
+    assert waiting(tmp_path) == ()
 
 
 def test_a_replaced_certificate_stays_refused_whoever_asks_after_a_restart(tmp_path: Path, members: Members) -> None:

@@ -1,11 +1,14 @@
 """A certificate that is renewed while it is in use: asked for over the live line, answered offline, taken up there."""
 
+import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from aggregator.app import app
 from privacy.channel import renewal, tls
 from privacy.channel.admission import Admission, Request
 from privacy.channel.identity import CERTIFICATE_FILE, NEXT_FOLDER, Identity
@@ -75,6 +78,15 @@ def answered(federation: Federation, name: str = "north") -> Admission:
     return admission
 
 
+def told(federation: Federation) -> tuple[str, str]:
+    """What the aggregator's `doctor` and its `status` say of requests."""
+    state = str(federation.folder / "hub")
+    rows = json.loads(CliRunner().invoke(app, ["doctor", "--state", state, "--json"]).stdout.splitlines()[0])["checks"]
+    (row,) = [row for row in rows if row["check"] == "renewals"]
+    shown = CliRunner().invoke(app, ["status", "--state", state]).output.splitlines()
+    return row["found"], "".join(line for line in shown if line.startswith("renewal "))
+
+
 def call_with(identity: Identity, port: int, federation: Federation) -> None:
     with tls.channel(identity, f"localhost:{port}") as channel, calling("the aggregator"):
         channel.unary_unary(f"/{convert.SERVICE.full_name}/AskHead")(b"\xff", timeout=10)
@@ -86,8 +98,19 @@ def test_a_certificate_is_renewed_over_the_live_line_and_the_old_key_is_refused(
     silo.look()
     assert not silo.renewing.step(), "the consortium has not answered"
     silo.look()
+    asked_at = renewal.unanswered_since(silo.folder)
+    assert asked_at is not None
+    examined, shown = told(federation)
+    assert examined == f"1 unanswered (north since {asked_at:%Y-%m-%d %H:%M} UTC)"
+    assert f"north asks since {asked_at:%Y-%m-%d %H:%M} UTC" in shown
+    assert "'collegium-consortium renew silo north --request north.json'" in shown
     answered(federation)
+    examined, shown = told(federation)
+    assert examined == "none unanswered"
+    assert "answered: the silo takes it up by itself" in shown
     assert silo.renewing.step()
+    assert told(federation) == ("none unanswered", "")
+    assert renewal.unanswered_since(silo.folder) is None
     silo.look()
     after = Identity.load(silo.folder)
     assert after.certificate.public_key() != silo.before.certificate.public_key()

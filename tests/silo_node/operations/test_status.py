@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from privacy.channel import renewal
 from privacy.operations.live import FILE, LiveFile
 from silo_node.operations.status import AWAITED
 from silo_node.rounds.progress import Progress
@@ -53,6 +54,14 @@ def test_a_silo_whose_process_ended_waits_for_nobody_but_a_person(site: Site) ->
     found = site.run("status").output
     assert "NOT running" in found
     assert "collegium-silo run" in found
+
+
+def test_a_renewal_that_nobody_answers_is_told(site: Site) -> None:
+    assert site.data("status")["renewal_asked_at"] is None
+    assert "renewal" not in site.run("status").output
+    renewal.asked(site.directory.identity_folder, site.directory.identity())
+    since = site.data("status")["renewal_asked_at"]
+    assert f"renewal asked since {since[:16].replace('T', ' ')} UTC, unanswered" in site.run("status").output
 
 
 def test_a_halted_study_is_told(site: Site) -> None:
