@@ -21,6 +21,10 @@ from privacy.channel import tls
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
+OPTIONS = tuple(option for option in tls.SERVER_OPTIONS if option[0] != "grpc.max_concurrent_streams")
+"""A device carries the calls of a house: with as few at a time as our server, those that a hostile one holds would
+shut its silo out."""
+
 
 class BreakingProxy(grpc.GenericRpcHandler):
     """Forwards every call to `port` of this machine, whose certificate `authority` (PEM) must have issued.
@@ -42,7 +46,7 @@ class BreakingProxy(grpc.GenericRpcHandler):
 
     @contextmanager
     def running(self) -> Iterator[int]:
-        server = grpc.server(ThreadPoolExecutor(32), options=tls.SERVER_OPTIONS)
+        server = grpc.server(ThreadPoolExecutor(32), options=OPTIONS)
         server.add_generic_rpc_handlers((self,))
         port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([(self._key, self._certificate)]))
         server.start()
