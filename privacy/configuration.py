@@ -6,12 +6,12 @@ configuration means.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import ErrorDetails
 
 from privacy.errors import ConfigError
 
@@ -108,7 +108,7 @@ def _explain(error: ValidationError, lines: dict[tuple[str | int, ...], int], na
     return f"{name} {'; '.join(said)}{more}"
 
 
-def _problem(one: ErrorDetails, lines: dict[tuple[str | int, ...], int]) -> str:
+def _problem(one: Mapping[str, Any], lines: dict[tuple[str | int, ...], int]) -> str:
     location = tuple(one["loc"])
     known = location
     while known and known not in lines:
