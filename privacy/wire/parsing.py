@@ -1,4 +1,4 @@
-"""The strict parser of the wire: sizes before parsing, no unknown field, and the `Signed` that carries every message.
+"""The strict parser of the wire: sizes and counts before parsing, no unknown field, and `Signed`, in which all travels.
 
 Nothing here knows what a message means; `privacy.wire.bodies` and `privacy.wire.convert` do.
 """
@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, Message
 from privacy.channel.envelope import Signed
 from privacy.errors import ProtocolError
 from privacy.wire import collegium_pb2 as pb
+from privacy.wire.counting import check_counts
 
 MAX_BODY_BYTES = 2**20
 """The largest signed body: an upload header of `MAX_FRAMES` frames fits."""
@@ -21,10 +22,11 @@ def parse(kind: Any, data: bytes, limit: int) -> Any:
     """The message of a generated `kind` in at most `limit` bytes.
 
     Raises:
-        ProtocolError: too large, malformed, or with fields that the kind does not have.
+        ProtocolError: too large, malformed, with fields that the kind does not have, or with one too often.
     """
     if len(data) > limit:
         raise ProtocolError("a message is larger than its limit", code="protocol.too_large")
+    check_counts(kind.DESCRIPTOR, data)
     message: Message = kind()
     try:
         message.ParseFromString(data)
