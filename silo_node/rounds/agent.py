@@ -110,6 +110,7 @@ class Agent:
             ProtocolError: the aggregator or a silo broke the protocol; the study halts here.
             IdentityError: this silo or the aggregator is revoked.
             Unreachable: the aggregator did not answer, or no roster statement held, for longer than our patience.
+            StorageError: no room for a round; none was begun.
             CorruptState: witnesses know a newer ledger of this silo than the one here.
         """
         self._standing.refuse_if_halted()
@@ -250,6 +251,7 @@ class Agent:
             self._records.has(kind, number) for kind in ("round_opened", "reserved")
         )
         if upload is None and not known and not self._sending.is_frozen(number):
+            self._contributor.check_room()
             self.roster.before(number)
             self._records.add("round_opened", number)
             self.progress.say("phase", number, phase="exchanging keys")

@@ -6,6 +6,7 @@ once; what is stored is sent, also after a restart. A round that may have been t
 """
 
 import hashlib
+import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from privacy import durable
 from privacy.channel.identity import Identity
 from privacy.dp.events import to_json
+from privacy.errors import StorageError
 from privacy.he.keyholder import KeyHolder
 from privacy.he.params import CiphertextParams
 from privacy.ledger.budgets.budget import BudgetFilter
@@ -40,6 +43,10 @@ from silo_node.state import StudyDirectory
 
 MAY_HAVE_TRAINED = "round.may_have_trained"
 """The incident of a round that is charged because nobody can say that it was not trained."""
+
+
+ROOM = 3
+"""So many uploads a round takes on disk: the upload, the sum of all, and the model's old and new state."""
 
 
 class Learning(Protocol):
@@ -75,6 +82,24 @@ class Contributor:
     bound: PublicBound
     stream: SecureStream
     progress: Progress
+
+    def check_room(self) -> None:
+        """Refuse to begin a round whose upload and sum would find no room: it would cost the budget of one.
+
+        Raises:
+            StorageError: `storage.full`.
+        """
+        needed = ROOM * self.params.upload_bytes(self.learner.layout.length)
+        try:
+            free = shutil.disk_usage(self.folder.root).free
+        except OSError as error:
+            raise durable.storage_error(error, self.folder.root) from error
+        if free < needed:
+            raise StorageError(
+                f"{free // 2**20} MiB are free where the state directory is, and a round takes {needed // 2**20 + 1}; "
+                "free some space, then start again: no round is begun before, and no budget spent",
+                code="storage.full",
+            )
 
     def make(
         self, model: GlobalModel, number: int, vault: RoundVault, exchanged: Exchanged, mac: RoundMac

@@ -16,6 +16,7 @@ from silo_node.rounds.round_vault import MEMORY, default_folder
 from tests.deploy.systemd import confined, units
 from tests.deploy.systemd.units import FOLDER, NAMES, value
 
+COMPOSED = FOLDER.parent / "compose/collegium-silo-compose.service"
 MOST_EXPOSED = 2.0
 needs_systemd = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed (Debian: systemd)"
@@ -83,6 +84,16 @@ def test_what_needs_a_person_is_not_started_again() -> None:
     for name in NAMES:
         assert set((value(name, "RestartPreventExitStatus") or "").split()) == units.person(name)
         assert value(name, "Restart") == "on-failure"
+
+
+def test_what_passes_is_started_again_for_as_long_as_it_takes() -> None:
+    """Ten starts an hour, a minute apart, let a disk that was full for eleven minutes end a silo for good."""
+    for text in (*(units.path(name).read_text() for name in NAMES), COMPOSED.read_text()):
+        assert units.values(text, "StartLimitIntervalSec") == ["0"]
+        assert not units.values(text, "StartLimitBurst")
+        (pause,) = units.values(text, "RestartSec")
+        assert 1 <= int(pause) <= 60
+        assert not {"1", "9", "10", "14", "75"} & set(units.values(text, "RestartPreventExitStatus")[0].split())
 
 
 def test_a_silo_waits_as_long_whatever_starts_it() -> None:
