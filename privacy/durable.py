@@ -23,6 +23,8 @@ PRIVATE_FOLDER = 0o700
 def create(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     """Create `path` durably; a file, or link, that is there already is never touched.
 
+    A stop in between may leave a part of it, which a second `create` then refuses as something that is there.
+
     Raises:
         StorageError: it exists, or the disk refused; nothing half-written is left.
     """

@@ -1,5 +1,6 @@
 """A disk that is not waited for. What is durable when, and what a refused fsync costs, is tested elsewhere:
-`tests/privacy/test_durable.py`, `tests/privacy/ledger`, `tests/aggregator/storage` and the simulator.
+`tests/privacy/test_durable.py`, `tests/privacy/ledger`, `tests/aggregator/storage`, the simulator, and at power cuts
+(`tests/power.py`).
 """
 
 import os

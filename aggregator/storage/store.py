@@ -148,7 +148,9 @@ class RoundStore:
         """
         digest = hashlib.sha256(frame).digest()
         before = self._one("SELECT sha256 FROM sum_frame WHERE (place, number) = (?, ?)", index)
-        with self._state.files.adding(frame, digest), self._state.database.writing(synced=False) as to:
+        # A frame's file may go only once no row that a power cut brings back names it.
+        synced = before not in (None, (digest,))
+        with self._state.files.adding(frame, digest), self._state.database.writing(synced=synced) as to:
             to.execute("INSERT OR REPLACE INTO sum_frame VALUES (?, ?, ?)", (self._place, index, digest))
         if before is not None:
             self._state.files.remove(before)

@@ -17,8 +17,8 @@ from aggregator.storage.store import StudyStore
 from privacy.channel.envelope import Signed
 from privacy.errors import CorruptState, ProtocolError
 from tests import stored
+from tests.aggregator.storage.operations import MESSAGE, OPERATIONS, act
 
-MESSAGE = Signed("sign", b"body", "north", b"\1" * 64)
 OTHER = Signed("sign", b"other", "north", b"\1" * 64)
 
 
@@ -155,38 +155,8 @@ def test_a_frame_that_the_disk_altered_or_lost_is_never_given(store: StudyStore,
         assert caught.value.code == "state.frame"
 
 
-OPERATIONS = st.one_of(
-    st.tuples(st.just("put"), st.integers(1, 3), st.sampled_from(["sign-1", "sign-12", "survivors"]), st.binary()),
-    st.tuples(st.just("drop"), st.integers(1, 3), st.sampled_from(["sign-1", "sign-12", "survivors"])),
-    st.tuples(st.just("sum"), st.integers(1, 3), st.integers(0, 2), st.sampled_from([b"one", b"two"])),
-    st.tuples(st.just("scrub"), st.integers(1, 3)),
-    st.tuples(st.just("upload"), st.integers(1, 3), st.integers(1, 2), st.sampled_from([b"one", b"two"])),
-    st.tuples(st.just("clear"), st.integers(1, 3)),
-)
-
-
 class Killed(BaseException):
     pass
-
-
-def act(store: StudyStore, what: str, number: int, *more: Any) -> None:
-    place = store.round(number)
-    match what, more:
-        case "put", (name, body):
-            place.put(name, Signed("sign", body, "north", b"\1" * 64))
-        case "drop", (name,):
-            place.drop(name)
-        case "sum", (index, frame):
-            place.put_sum(index, frame)
-        case "scrub", ():
-            place.scrub()
-        case "clear", ():
-            place.clear_arriving()
-        case "upload", (silo, frame) if silo not in dict(place.uploads()):
-            incoming = place.incoming(silo, MESSAGE)
-            if not incoming.has(1):
-                incoming.put(1, frame)
-            incoming.commit()
 
 
 @settings(max_examples=15)
