@@ -16,6 +16,7 @@ from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
 from privacy.operations.events import Events, telling
 from privacy.operations.live import LiveFile
+from privacy.operations.pace import Pace
 from privacy.randomness import SecureStream
 from silo_node import PACKAGES, configuration
 from silo_node import export as exporting
@@ -30,6 +31,7 @@ from silo_node.learning import tasks
 from silo_node.learning.transformed import TransformedImages
 from silo_node.operations import revocation
 from silo_node.operations.metrics import Watched
+from silo_node.operations.status import AWAITED
 from silo_node.operations.stopping import StopRequest
 from silo_node.rounds.agent import Agent
 from silo_node.rounds.global_model import GlobalModel
@@ -61,7 +63,8 @@ def take_part(
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
     events = Events(sys.stderr, "silo", signed.name, as_json=log_json)
-    progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events)
+    pace = Pace(events.plain, signed.name, signed.training.rounds + 1, AWAITED)
+    progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events, pace)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
     egress = EgressLog(directory.root, signed.digest().hex(), approved.digest)
     way = Way.of(signed, directory.proxy_authorities()) if config.one_way_tls else None
@@ -71,6 +74,7 @@ def take_part(
         stack.enter_context(telling(events))
         stack.enter_context(closing(client))
         stack.enter_context(closing(progress))
+        stack.enter_context(pace.running())
         ledger = stack.enter_context(directory.open_ledger(identity))
         if watch_at is not None:
             seen = Watched(directory.root, ledger, egress, lambda: progress.said)

@@ -94,6 +94,11 @@ class Events:
         }
         self._write(json.dumps(line))
 
+    def plain(self, line: str) -> None:
+        """Write a line that is no event, where a person reads."""
+        if not self._as_json:
+            self._write(line)
+
     def _write(self, line: str) -> None:
         if self._stream is not None:
             with self._lock:

@@ -6,6 +6,7 @@ metrics in it are those that every silo of the study sees.
 
 import json
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from privacy.digest import Json
 from privacy.durable import storage_error
 from privacy.operations.events import EVENTS, SILENT, Events
 from privacy.operations.live import LiveFile
+from privacy.operations.pace import Pace
+
+OVER = ("abandoned", "snapshot taken")
+"""Phases that say how a round ended."""
 
 
 class Progress:
@@ -24,6 +29,7 @@ class Progress:
         study: its name.
         live: where the phase is told that the silo is in now.
         events: the log of the program.
+        pace: tells a person of rounds.
 
     Attributes:
         said: the newest phase, as it was told.
@@ -36,8 +42,9 @@ class Progress:
         study: str = "",
         live: LiveFile | None = None,
         events: Events = SILENT,
+        pace: Pace | None = None,
     ) -> None:
-        self._events = events
+        self._events, self._pace = events, pace
         self._path, self._rounds, self._study, self._live = path, rounds, study, live
         self.said: dict[str, Json] = {}
         self._silence: dict[str, Json] = {"no_answer_since": None, "no_answer_code": None}
@@ -48,8 +55,12 @@ class Progress:
             raise storage_error(error, path) from error
 
     def say(self, event: str, round_number: int, **more: Json) -> None:
-        """Write one event."""
-        self._tell(event, round_number, more.get("phase"))
+        """Write one event. A phase that goes on is not told again."""
+        phase = more.get("phase")
+        if event == "phase" and (round_number, phase) == (self.said.get("round"), self.said.get("phase")):
+            return
+        self._tell(event, round_number, phase)
+        self._keep_pace(event, round_number, more)
         if event in EVENTS:
             self._events.say(event, round_number, **{key: more[key] for key in EVENTS[event].fields & more.keys()})
         if self._file is None:
@@ -94,6 +105,17 @@ class Progress:
             **self._silence,
         }
         self._write_live()
+
+    def _keep_pace(self, event: str, number: int, more: Mapping[str, Json]) -> None:
+        if self._pace is None:
+            return
+        if event == "round_closed":
+            missing = f", without {more['missing']}" if more.get("missing") else ""
+            self._pace.ended(number, f"closed with {more.get('silos')} silos{missing}")
+        elif event == "phase" and more["phase"] in OVER:
+            self._pace.ended(number, str(more["phase"]))
+        elif event == "phase":
+            self._pace.phase(number, str(more["phase"]))
 
     def _live_again(self) -> None:
         if self.said:

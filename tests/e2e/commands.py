@@ -17,6 +17,11 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "PY
 PATIENCE = 240.0
 """Seconds after which a command counts as hung."""
 
+TOLD = (
+    r"(?:study '[^'\n/]+': [^\n/]+|round \d+ of \d+: [^\n/]+"
+    r"|warning: [^\n]+ \[[a-z_.0-9]+\]|the aggregator answers again[^\n]+)"
+)
+"""A line that a running silo says to a person on standard error."""
 LIMITED = (
     "import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2);"
     "os.execv(sys.argv[2], sys.argv[2:])"
@@ -44,10 +49,13 @@ class Ended:
         return parsed
 
     def refused(self, kind: type[CollegiumError], code: str, hint: str) -> str:
-        """Its one sentence, when it ended as that error with that code, and says what to do (`hint`)."""
+        """Its one sentence, when it ended as that error with that code, and says what to do (`hint`).
+
+        A `run` may have told of its phases, and of an aggregator that does not answer, before.
+        """
         shown = f"{' '.join(self.command)} ended with {self.code}:\n{self.out}\n{self.err}"
         assert self.code == kind.exit_code, shown
-        assert re.fullmatch(r"error: [^\n]+ \[[a-z_.0-9]+\]\n", self.err), shown
+        assert re.fullmatch(rf"(?:{TOLD}\n)*error: [^\n]+ \[[a-z_.0-9]+\]\n", self.err), shown
         assert self.err.endswith(f"[{code}]\n"), shown
         assert hint in self.err, shown
         return self.err

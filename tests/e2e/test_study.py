@@ -243,7 +243,11 @@ def test_the_line_shows_nothing_but_tls(finished: Scene) -> None:
 
 def test_what_the_processes_say_is_short_and_names_no_place_inside_a_cohort(finished: Scene) -> None:
     for silo in SILOS:
-        assert finished.log(silo).with_suffix(".err").read_text() == ""
+        told = finished.log(silo).with_suffix(".err").read_text()
+        assert re.fullmatch(rf"(?:{commands.TOLD}\n)+", told), told
+        closed = re.findall(rf"^round \d+ of {ROUNDS}: closed with {len(SILOS)} silos, after ", told, re.MULTILINE)
+        assert len(closed) == ROUNDS
+        assert told.count("\n") <= 3 * ROUNDS + 10
         assert finished.log(silo).with_suffix(".out").read_text().count("\n") == 1
     assert finished.log("serve").with_suffix(".err").read_text() == ""
     for ended in commands.noted(finished.transcript):

@@ -7,6 +7,7 @@ import pytest
 
 from privacy.errors import Unreachable
 from privacy.operations.events import EVENTS, SILENT, Events, telling
+from privacy.operations.pace import Pace
 from silo_node.rounds.progress import Progress
 
 
@@ -44,3 +45,21 @@ def test_an_error_is_told_by_its_code_alone() -> None:
 def test_what_is_not_in_the_table_is_a_defect(event: str, more: dict[str, int]) -> None:
     with pytest.raises(RuntimeError):
         SILENT.say(event, 1, **more)
+
+
+def test_without_json_a_person_is_told_of_rounds_and_with_it_nobody_twice() -> None:
+    for as_json in (False, True):
+        stream = io.StringIO()
+        events = Events(stream, "silo", "chest", as_json=as_json)
+        progress = Progress(None, 20, "chest", events=events, pace=Pace(events.plain, "chest", 21, {}))
+        for _ in range(3):
+            progress.say("phase", 3, phase="waiting for a roster statement")
+        progress.say("round_closed", 3, upload_bytes=7, silos=4, missing="west")
+        progress.say("phase", 4, phase="abandoned")
+        if as_json:
+            assert [line["event"] for line in lines(stream)] == ["phase", "round_closed", "phase"]
+        else:
+            assert stream.getvalue().splitlines() == [
+                "round 3 of 21: closed with 4 silos, without west, after 0 s",
+                "round 4 of 21: abandoned, after 0 s",
+            ]
