@@ -7,6 +7,7 @@ newest of it is there all the same. That a system keeps what it says it synced i
 
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -134,3 +135,18 @@ def cut(root: Path, survived: Path, at: int, reached: Reached) -> Iterator[Disk]
                 disk.cut()
     finally:
         disk.close()
+
+
+def at_every_instant(play: Callable[[int], int]) -> int:
+    """Play a history that cuts the power after so many syncs and gives how many there were: at the end, then at each.
+
+    Gives how many there are.
+    """
+    syncs = play(sys.maxsize)
+    for at in range(syncs):
+        try:
+            play(at)
+        except BaseException as error:
+            error.add_note(f"the power was cut after {at} of {syncs} syncs")
+            raise
+    return syncs

@@ -96,10 +96,7 @@ HISTORY: list[Operation] = [
 
 @pytest.mark.parametrize("reached", power.EXTREMES.values(), ids=power.EXTREMES)
 def test_what_is_done_is_done_at_every_instant_of_a_history(reached: power.Reached) -> None:
-    syncs = play(HISTORY, 1000, reached)
-    assert syncs > len(HISTORY)
-    for at in range(syncs):
-        play(HISTORY, at, reached)
+    assert power.at_every_instant(lambda at: play(HISTORY, at, reached)) > len(HISTORY)
 
 
 @given(operations=st.lists(OPERATIONS, min_size=1, max_size=8), at=st.integers(0, 25), random=st.randoms())

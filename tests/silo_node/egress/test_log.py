@@ -2,6 +2,8 @@
 
 import os
 import stat
+import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from privacy.errors import CorruptState, StorageError
 from silo_node.egress.log import EgressLog, Sent, read
+from tests import power
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -93,12 +96,41 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         list(read(tmp_path))
 
 
-def test_a_disk_that_refuses_is_told_before_anything_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    egress = log(tmp_path)
+@pytest.mark.parametrize("wanted", [stat.S_ISREG, stat.S_ISDIR], ids=["file", "folder"])
+def test_a_disk_that_refuses_is_told_before_anything_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: Callable[[int], bool]
+) -> None:
+    egress = log(tmp_path, full=1)
+    egress.count("Upload", 1)
 
-    def refuse(_: int) -> None:
-        raise OSError(28, "No space left on device")
+    def refuse(descriptor: int) -> None:
+        if wanted(os.fstat(descriptor).st_mode):
+            raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(StorageError):
-        egress.count("Upload", 1)
+        egress.count("Upload", 2)
+    assert egress.totals == {"Upload": 1}
+
+
+@pytest.mark.parametrize("reached", power.EXTREMES.values(), ids=power.EXTREMES)
+def test_what_was_counted_is_there_after_a_power_cut_at_any_instant(reached: power.Reached) -> None:
+    def play(at: int) -> int:
+        with tempfile.TemporaryDirectory(dir=power.MEMORY) as folder:
+            state, survived, counted = Path(folder) / "state", Path(folder) / "survived", 0
+            state.mkdir()
+            with power.cut(state, survived, at, reached) as disk:
+                egress = log(state, full=400)
+                for size in range(1, 8):
+                    egress.count("Upload", size)
+                    counted = size
+            egress.close()
+            found = [sent.size for sent in read(survived)]
+            assert found in (list(range(1, counted + 1)), list(range(1, counted + 2)))
+            again = log(survived)
+            again.count("Upload", 100)
+            again.close()
+            assert [sent.size for sent in read(survived)] == [*found, 100]
+            return disk.syncs
+
+    assert power.at_every_instant(play) > 7
