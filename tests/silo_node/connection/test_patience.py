@@ -38,6 +38,27 @@ def test_what_cannot_be_reached_is_tried_again(monkeypatch: pytest.MonkeyPatch) 
         assert 0.5 * 0.2 * 2**position <= wait <= 1.5 * 0.2 * 2**position
 
 
+def test_waits_double_up_to_a_longest_and_are_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long an aggregator was away, silos come back within seconds, and not all at the same instant."""
+    now, waits = [0.0], list[float]()
+
+    def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        now[0] += seconds
+
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", sleep)
+    call, growing = Flaky(220, Unreachable("not now")), (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+    assert patient(10**9).until_answered(call, lambda: call.calls > 200) == "answer"
+    before, after = waits[:200], waits[200:]
+    for these in (before, after):  # a step forward begins again
+        for place, wait in enumerate(these):
+            middle = growing[place] if place < len(growing) else 15.0
+            assert 0.5 * middle <= wait <= 1.5 * middle, (len(these), place)
+    assert min(before[7:]) < 9
+    assert max(before) > 21
+
+
 def test_a_full_disk_at_the_aggregator_is_waited_out_and_one_here_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", lambda _: None)
     theirs, ours = StorageError("the disk is full", code="storage.full"), StorageError("the disk is full")
