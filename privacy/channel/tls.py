@@ -48,7 +48,7 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),  # the default of 300 s answers our pings with GOAWAY
+    ("grpc.http2.min_ping_interval_without_data_ms", 30_000),  # the default of 300 s answers our pings with GOAWAY
     ("grpc.http2.max_ping_strikes", 2),
     ("grpc.max_connection_age_ms", 15 * 60_000),  # so that renewed certificates come into use
     ("grpc.max_connection_age_grace_ms", 60 * 60_000),  # for calls to finish; what is cut then goes on where it was
@@ -67,6 +67,9 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 CLIENT_OPTIONS: tuple[tuple[str, int], ...] = (
     *_LIMITS,
     ("grpc.keepalive_time_ms", 60_000),
+    # How long the other end may be silent after a ping, and the kernel of what is next on the line after what was sent:
+    # the second alone leaves a line for a minute on which somebody in between, as a proxy, still takes our bytes.
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),  # the C core otherwise stops after two idle pings

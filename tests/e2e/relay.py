@@ -49,8 +49,8 @@ class Relay:
         if self._weather.narrow:
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, NARROW)
         self._lock = threading.Lock()
-        self._clear = threading.Event()
-        self._clear.set()
+        self._clear = _open_way()
+        self._ways = [self._clear]
         self._seen = bytearray()
         self._sockets: list[socket.socket] = [self._listener]
         self.connections = 0
@@ -78,6 +78,13 @@ class Relay:
         """Let pass what came meanwhile, and go on."""
         self._clear.set()
 
+    def swallow(self) -> None:
+        """Nothing passes any more on the connections of now and nobody is told, as when a NAT forgot them."""
+        with self._lock:
+            forgotten, self._clear = self._clear, _open_way()
+            self._ways.append(self._clear)
+        forgotten.clear()
+
     def reset(self) -> None:
         """Break all connections at once."""
         with self._lock:
@@ -90,9 +97,10 @@ class Relay:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._clear.set()
         with self._lock:
-            sockets = tuple(self._sockets)
+            sockets, ways = tuple(self._sockets), tuple(self._ways)
+        for way in ways:
+            way.set()
         for each in sockets:
             each.close()
 
@@ -110,13 +118,16 @@ class Relay:
             with self._lock:
                 self.connections += 1
                 self._sockets += [near, far]
+                clear = self._clear
             for source, sink, left in ((near, far, next(self._cuts, math.inf)), (far, near, math.inf)):
-                threading.Thread(target=self._pump, args=(source, sink, left, sink is far), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, sink, left, clear, sink is far), daemon=True).start()
 
-    def _pump(self, source: socket.socket, sink: socket.socket, left: float, outwards: bool) -> None:
+    def _pump(
+        self, source: socket.socket, sink: socket.socket, left: float, clear: threading.Event, outwards: bool
+    ) -> None:
         try:
             for data in self._arriving(source):
-                self._clear.wait()
+                clear.wait()
                 sink.sendall(data)
                 with self._lock:
                     self._seen += data
@@ -153,6 +164,12 @@ class Relay:
             due, data = arrived
             time.sleep(max(0.0, due - time.monotonic()) + len(data) / weather.bytes_a_second)
             yield data
+
+
+def _open_way() -> threading.Event:
+    way = threading.Event()
+    way.set()
+    return way
 
 
 def _reset(end: socket.socket) -> None:

@@ -60,6 +60,10 @@ class Line:
         """DATA frames, one a part."""
         self._line.sendall(b"".join(_frame(DATA, 0, stream, part) for part in parts))
 
+    def ping(self, number: int) -> None:
+        """To be answered with the same number."""
+        self._line.sendall(_frame(PING, 0, 0, number.to_bytes(8, "big")))
+
     def end(self, stream: int) -> None:
         """Nothing more comes on this stream."""
         self._line.sendall(_frame(DATA, END_STREAM, stream))
