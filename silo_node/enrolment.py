@@ -9,6 +9,7 @@ from privacy.channel import enrolment
 from privacy.channel.member import Member, Role
 from privacy.configuration import load
 from privacy.console import AsJson, emit
+from privacy.ledger.facts.ending import refuse_decommissioned
 from privacy.token.description import TokenDescription
 from silo_node import configuration
 
@@ -37,6 +38,7 @@ def init(
     collegium-silo init --state /var/lib/collegium --name st-marys \\
         --consortium chest-net --token-file token.txt -o request.json
     """
+    refuse_decommissioned(state)
     described = None if pkcs11 is None else load(pkcs11, TokenDescription)
     request = enrolment.begin(state, Member(consortium, Role.SILO, name), (), token_file, output, described)
     configuration.write_default(state)
@@ -54,4 +56,5 @@ def enrol(
     Example:
     collegium-silo enrol admission.json --state /var/lib/collegium
     """
+    refuse_decommissioned(state)
     emit(enrolment.describe_identity(enrolment.finish(state, admission)), as_json=as_json)

@@ -27,6 +27,7 @@ from privacy.channel.statement_memory import StatementMemory
 from privacy.durable import make_folder, write
 from privacy.errors import ConfigError, CorruptState, PolicyRefused
 from privacy.ledger.facts import certificates
+from privacy.ledger.facts.ending import refuse_decommissioned
 from privacy.ledger.store import Ledger
 from privacy.operations.secret_files import COMMON
 
@@ -60,7 +61,8 @@ class StateDirectory:
         return self.root / "identity"
 
     def identity(self) -> Identity:
-        """The enrolled identity. Raises IdentityError when not enrolled."""
+        """The enrolled identity. Raises IdentityError when not enrolled, or decommissioned."""
+        refuse_decommissioned(self.root)
         return Identity.load(self.identity_folder)
 
     def proxy(self) -> str | None:

@@ -20,6 +20,7 @@ from privacy.errors import AlreadyRunning, ConfigError, CorruptState, StudyError
 from privacy.ledger import readings
 from privacy.ledger.details import SideStore
 from privacy.ledger.entry import DETAILS, KINDS, Entry
+from privacy.ledger.facts.ending import decommissioned, refuse_decommissioned
 from privacy.ledger.facts.reporting import read_report
 from privacy.ledger.fsck import Examination, Finding, examine
 from privacy.ledger.heads import note, proof
@@ -147,7 +148,7 @@ def prove(
     as_json: AsJson = False,
 ) -> None:
     """Write a file that proves to anybody who knows this party's public key that an entry is in its ledger."""
-    identity = Identity.load(state / "identity")
+    identity = _signing(state)
     ledger = _reading(state, f"entry {sequence} proven", by)
     if sequence >= len(ledger.entries):
         raise ConfigError(f"there is no entry {sequence}; the last one is {len(ledger.entries) - 1}")
@@ -172,7 +173,7 @@ def report(
     """Enter that a report was made: its digest, the studies in it, and who made it. Stop a running program first."""
     who = attribution.who(by)
     made = read_report(folder)
-    identity = Identity.load(state / "identity")
+    identity = _signing(state)
     with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
         number = made.enter(ledger, who)
     print(f"entry {number}: {made.what}, digest {made.digest}")
@@ -186,7 +187,7 @@ def erase(
 ) -> None:
     """Erase what the side store holds about an entry. The entry itself, and every proof of it, stay valid."""
     who, why = attribution.checked(by, reason)
-    identity = Identity.load(state / "identity")
+    identity = _signing(state)
     with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:
         if sequence >= len(ledger.entries) or DETAILS not in ledger.entries[sequence].body:
             raise ConfigError(f"entry {sequence} has no details in the side store")
@@ -204,15 +205,27 @@ class _Read:
 def _reading(state: Path, what: str, by: str | None) -> _Read:
     """Enter the reading, or note it, and only then give the ledger."""
     folder, who = state / FOLDER, attribution.who(by)
+    if decommissioned(state) is not None:  # nothing is left to sign an entry with: the note stays one
+        return _noted(folder, what, who)
     identity = Identity.load(state / "identity")
     try:
         with Ledger.open(folder, identity.keys.identity) as ledger:
             ledger.append("log_read", {"what": what, "by": who})
             return _Read(ledger.origin, ledger.entries, ledger.head()[1])
     except AlreadyRunning:
-        readings.note(folder, what, who, utc_now())
-        found = read(folder)
-        return _Read(found.origin, found.entries, found.root)
+        return _noted(folder, what, who)
+
+
+def _noted(folder: Path, what: str, who: str) -> _Read:
+    readings.note(folder, what, who, utc_now())
+    found = read(folder)
+    return _Read(found.origin, found.entries, found.root)
+
+
+def _signing(state: Path) -> Identity:
+    """Who signs an entry or a proof of this ledger. Raises IdentityError: not enrolled, or decommissioned."""
+    refuse_decommissioned(state)
+    return Identity.load(state / "identity")
 
 
 def _digests(entries: Sequence[Entry], study: str | None) -> frozenset[str] | None:

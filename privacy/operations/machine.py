@@ -17,6 +17,7 @@ from privacy.channel.identity import Identity, retired
 from privacy.channel.member import Role
 from privacy.channel.statement_memory import StatementMemory
 from privacy.errors import CollegiumError, CorruptState, IdentityError, StorageError
+from privacy.ledger.facts.ending import refuse_decommissioned
 from privacy.ledger.fsck import examine
 from privacy.ledger.reader import read
 from privacy.operations import secret_files
@@ -51,7 +52,8 @@ def checks(state: Path, role: Role, secret: Sequence[str], needed_memory: int = 
 
 
 def name(state: Path, role: Role) -> str:
-    """Who this is. Raises IdentityError: not enrolled, another role, or keys and certificate do not belong together."""
+    """Who this is. Raises IdentityError: not enrolled (any more), another role, or its files do not belong together."""
+    refuse_decommissioned(state)
     member = Identity.load(state / "identity").member
     if member.role is not role:
         raise IdentityError(

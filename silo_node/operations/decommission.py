@@ -15,6 +15,7 @@ from privacy import durable
 from privacy.attribution import By, Reason, checked
 from privacy.channel import identity as keys
 from privacy.errors import IdentityError, PolicyRefused
+from privacy.ledger.facts.ending import refuse_decommissioned
 from privacy.token.keys import TokenSigner
 from silo_node.rounds.round_vault import RoundVault, default_folder
 from silo_node.state import StateDirectory
@@ -49,6 +50,7 @@ def decommission(
     """
     who, why = checked(by, reason)
     directory = StateDirectory(state)
+    refuse_decommissioned(state)
     if not (directory.identity_folder / keys.IDENTITY_FILE).exists():
         raise IdentityError(
             "this silo has no identity key (any more); nothing was changed", code="identity.missing_key"

@@ -158,8 +158,41 @@ def test_every_key_is_destroyed_and_the_ledger_verifies(site: Site, tmp_path: Pa
     assert not list(runtime.iterdir())
     assert bodies(site, "decommissioned") == [{"destroyed": len(paths), "by": "Ada Roe", "reason": "a vote"}]
     assert "all is as it was written" in site.run("ledger", "fsck").output
-    again = site.run("decommission", "--yes", *WHY)
-    assert isinstance(again.exception, IdentityError)
+    assert site.run("decommission", "--yes", *WHY).exception.code == "identity.decommissioned"
+
+
+def test_a_decommissioned_silo_says_so_and_its_ledger_can_be_read(site: Site, tmp_path: Path) -> None:
+    secrets_of(site)
+    site.run("decommission", "--yes", *WHY)
+    written = site.entries
+    at = written[-1].at
+    (tmp_path / "token").write_text("t" * 43)
+    asked = ("--name", "north", "--consortium", "other", "--token-file", tmp_path / "token", "-o", tmp_path / "request")
+    for command in (
+        ("status",),
+        ("init", *asked),
+        ("enrol", tmp_path / "admission"),
+        ("ledger", "proof", "0", "-o", tmp_path / "proof"),
+        ("run", "--aggregator", "localhost:1"),
+    ):
+        refused = site.run(*command).exception
+        assert isinstance(refused, IdentityError), command
+        assert refused.code == "identity.decommissioned"
+        assert f"was decommissioned on {at:%Y-%m-%d}" in str(refused)
+        assert "can be read ('ledger show'" in str(refused)
+    rows = json.loads(site.run("doctor", "--json").output.splitlines()[0])["checks"]
+    assert {row["check"]: row["code"] for row in rows}["name"] == "identity.decommissioned"
+    shown = site.run("ledger", "show", "--kind", "decommissioned", "--by", "Ada Roe")
+    assert shown.exit_code == 0, shown.output
+    assert "a vote" in shown.output
+    assert site.entries == written, "nothing can be signed any more"
+    assert len(list((site.state / "ledger" / "readings").iterdir())) == 1, "and yet it is known who looked"
+    assert "all is as it was written" in site.run("ledger", "fsck").output
+
+
+def test_a_key_that_is_lost_is_not_taken_for_one_that_was_destroyed(site: Site) -> None:
+    (site.state / "identity/identity.key").unlink()
+    assert site.run("status").exception.code == "identity.missing_key"
 
 
 def test_no_secret_file_of_the_state_directory_is_forgotten(site: Site) -> None:
