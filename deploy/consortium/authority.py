@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from deploy.consortium import certificates
 from deploy.consortium.register import Register, Registered
 from deploy.consortium.revocations import Revocations
+from privacy import durable
 from privacy.channel import certificate as profile
 from privacy.channel.admission import Admission, Request, check_proof, check_request
 from privacy.channel.files import Secret, publish, write_secret
@@ -87,8 +88,9 @@ class Authority:
         ca_key, study_key = _new_keys(None if pkcs11 is None else token_of(pkcs11))
         temporary = directory.with_name(f".{directory.name}.{token_hex(8)}")
         try:
+            durable.make_folder(directory.parent)
             for folder in (temporary, temporary / "tokens", temporary / "members"):
-                folder.mkdir(mode=0o700, parents=folder is temporary)
+                folder.mkdir(mode=0o700)
             if pkcs11 is not None:
                 write_secret(temporary / DESCRIPTION_FILE, pkcs11.dump())
             write_secret(temporary / "ca.key", content(ca_key, passphrase))
@@ -97,6 +99,11 @@ class Authority:
             publish(temporary / "ca.pem", made.public_bytes(Encoding.PEM))
             publish(temporary / "consortium.json", description.model_dump_json().encode() + b"\n")
             temporary.rename(directory)
+            try:
+                durable.sync_folder(directory.parent)
+            except OSError:
+                directory.rename(temporary)  # nobody has anything of it yet
+                raise
         except OSError as error:
             raise StorageError(f"cannot create {directory.name}: {error.strerror}; free or allow that place") from error
         finally:

@@ -236,6 +236,11 @@ def create_folder(folder: Path, keys: Keys, request: bytes) -> None:
         keys.store(temporary)
         write_secret(temporary / REQUEST_FILE, request)
         temporary.rename(folder)
+        try:
+            durable.sync_folder(folder.parent)
+        except OSError:
+            folder.rename(temporary)  # nobody has its request yet
+            raise
     except OSError as error:
         raise StorageError(
             f"cannot create the identity folder: {error.strerror}; free or allow that place and try again"

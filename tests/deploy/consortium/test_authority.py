@@ -13,6 +13,7 @@ from privacy.channel.admission import make_request
 from privacy.channel.identity import Keys
 from privacy.channel.member import Role
 from privacy.errors import ConfigError, IdentityError, StorageError
+from tests import power
 from tests.consortium import Consortium
 
 NOW = datetime.now(UTC)
@@ -44,6 +45,37 @@ def test_a_directory_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: py
         real(descriptor)
 
     monkeypatch.setattr(os, "fsync", fill_up)
+    with pytest.raises(StorageError):
+        Authority.create(tmp_path / "consortium", "chest-net", NOW)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("reached", power.EXTREMES.values(), ids=power.EXTREMES)
+def test_a_directory_is_whole_or_not_there_after_a_power_cut_at_any_instant(
+    tmp_path: Path, reached: power.Reached
+) -> None:
+    def play(at: int) -> int:
+        root, survived, made = tmp_path / f"{at}", tmp_path / f"{at}-survived", False
+        root.mkdir()
+        with power.cut(root, survived, at, reached) as disk:
+            Authority.create(root / "all" / "consortium", "chest-net", NOW)
+            made = True
+        if made or (survived / "all" / "consortium").exists():
+            Authority.open(survived / "all" / "consortium")
+            assert (survived / "all" / "consortium" / "tokens").is_dir()
+        return disk.syncs
+
+    assert power.at_every_instant(play) > 5
+
+
+def test_a_directory_whose_name_the_disk_refuses_to_keep_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: int) -> None:
+        if (tmp_path / "consortium").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(StorageError):
         Authority.create(tmp_path / "consortium", "chest-net", NOW)
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from privacy.channel.identity import HpkeKey, Identity, Keys, create_folder
 from privacy.channel.member import Role
 from privacy.errors import IdentityError, StorageError
 from privacy.roster import fingerprint
+from tests import power
 from tests.consortium import Consortium
 
 
@@ -142,6 +143,35 @@ def test_keys_are_made_whole_or_not_at_all(folder: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "rename", break_off)
+    with pytest.raises(StorageError, match="No space left"):
+        create_folder(folder / "identity", Keys.generate(Role.SILO), b"{}")
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("reached", power.EXTREMES.values(), ids=power.EXTREMES)
+def test_keys_are_whole_or_not_there_after_a_power_cut_at_any_instant(folder: Path, reached: power.Reached) -> None:
+    keys = Keys.generate(Role.SILO)
+
+    def play(at: int) -> int:
+        root, survived, made = folder / f"{at}", folder / f"{at}-survived", False
+        root.mkdir()
+        with power.cut(root, survived, at, reached) as disk:
+            create_folder(root / "state" / "identity", keys, b"{}")
+            made = True
+        if made or (survived / "state" / "identity").exists():
+            assert Keys.load(survived / "state" / "identity").public_identity == keys.public_identity
+            assert (survived / "state" / "identity" / "request.json").read_bytes() == b"{}"
+        return disk.syncs
+
+    assert power.at_every_instant(play) > 5
+
+
+def test_keys_whose_name_the_disk_refuses_to_keep_are_not_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(descriptor: int) -> None:
+        if (folder / "identity").exists():
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
     with pytest.raises(StorageError, match="No space left"):
         create_folder(folder / "identity", Keys.generate(Role.SILO), b"{}")
     assert list(folder.iterdir()) == []

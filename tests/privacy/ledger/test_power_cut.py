@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.ledger.fsck import examine
-from privacy.ledger.store import Ledger
+from privacy.ledger.store import Ledger, read
 from tests import power
 from tests.privacy.ledger.stored import ORIGIN, opened
 
@@ -39,6 +39,7 @@ def test_what_was_acknowledged_is_there_after_a_power_cut_at_any_instant(
                     for action in actions(ledger):
                         action()
                         acknowledged = [entry.line() for entry in ledger.entries]
+            assert read(survived).acknowledged >= len(acknowledged)
             details = list(survived.glob("details/*"))
             with Ledger.open(survived, key) as again:
                 lines = [entry.line() for entry in again.entries]
