@@ -66,7 +66,18 @@ def test_every_command_in_the_documentation_exists(line: str) -> None:
         unknown = [word for word in rest if word.startswith("-") and word.split("=")[0] not in known]
         assert not unknown, f"{words[0]} does not know {unknown}"
     else:
-        assert words[0] in ("mkdir", "cp", "chown", "chmod", "systemd-tmpfiles", "docker", "python", "touch", "openssl")
+        assert words[0] in (
+            "mkdir",
+            "cp",
+            "chown",
+            "chmod",
+            "systemd-tmpfiles",
+            "docker",
+            "python",
+            "touch",
+            "openssl",
+            "mv",
+        )
 
 
 def composed(words: list[str]) -> list[str]:

@@ -1,18 +1,14 @@
 """Runs every command of the page on disaster recovery, where what it is for has happened."""
 
-import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
-from privacy import durable
 from privacy.errors import CorruptState, StorageError
-from tests.docs.pages import ROOT, block, blocks
 from tests.e2e import commands
+from tests.e2e.desk import Desk
 from tests.e2e.scene import DRAFT, SILOS, Copied, Scene
 from tests.e2e.state_folders import ledger
 
@@ -21,36 +17,10 @@ PAGE = "docs/how-to/disaster-recovery.md"
 NORTH, HARBOUR, HILL = SILOS
 
 
-class Desk:
-    """The folder in which the page's commands run; st-marys is the hospital north, steward of the study."""
-
-    def __init__(self, scene: Scene) -> None:
-        self.scene, self.done, self.folder = scene, set[str](), scene.root / "silos"
-        self.port = 1
-        for name in ("consortium", "aggregator"):
-            (self.folder / name).symlink_to(Path("..") / name)
-        durable.create(self.folder / "passphrase.txt", b"correct horse battery staple\n")
-
-    def run(self, heading: str, said: str = "") -> str:
-        self.done.add(heading)
-        text = block(PAGE, heading).text.replace("st-marys", NORTH).replace("localhost:8443", f"localhost:{self.port}")
-        environment = {
-            **commands.ENVIRONMENT,
-            "PATH": f"{commands.PROGRAMS}:{os.environ['PATH']}",
-            "COLLEGIUM_PASSPHRASE_FILE": "passphrase.txt",
-        }
-        ended = subprocess.run(
-            ["bash", "-c", f"set -e\n{text}"],
-            cwd=self.folder, env=environment, input=said, capture_output=True, text=True, timeout=240,
-        )  # fmt: skip
-        assert ended.returncode == 0, f"{heading}: {ended.stderr or ended.stdout}"
-        return ended.stdout
-
-
 def test_every_command_of_the_page_mends_its_case(approved: Scene, finished: Scene, copied: Copied) -> None:
     """North's disk held the finished study; its newest copy is from when the study was approved."""
     scene = copied(finished)
-    desk = Desk(scene)
+    desk = Desk(scene, PAGE)
     state, run = scene.state(NORTH), ("run", "--state", scene.state(NORTH), "--patience", 60, "--aggregator")
     shutil.rmtree(state)
     shutil.copytree(approved.state(NORTH), state)
@@ -83,7 +53,7 @@ def test_every_command_of_the_page_mends_its_case(approved: Scene, finished: Sce
     assert "state.restored" in [entry.body.get("code") for entry in ledger(scene.aggregator)]
     desk.run("The consortium's keys are lost, or were copied")
     desk.run("Move to the new consortium")
-    assert desk.done == {part.heading for part in blocks(ROOT / PAGE) if part.language == "bash"}
+    assert not desk.undone()
     full = commands.run(
         "silo", "budget", "set", "--cohort", "chest", "--epsilon", 1, "--delta", 0.001, "--reason", "r", "--by", "b",
         "--state", scene.state(HILL), under=(sys.executable, "-c", commands.LIMITED, "0"),
