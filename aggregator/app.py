@@ -127,6 +127,7 @@ def build(
             code="study.other_aggregator",
         )
     ledger = _ledger(state / "ledger", identity)
+    ledger.listen(events.incident)
     note_restored(state, ledger)
     digest = signed.digest().hex()
     if not any(e.kind == "study_published" and e.body["study_digest"] == digest for e in ledger.entries):
@@ -157,8 +158,8 @@ def build(
         roster.admit(member)
 
     renewals, refusals = (
-        Renewals(state / FOLDER, signed, lambda silo: events.say("renewal_asked", 0, silo=silo)),
-        Refusals(),
+        Renewals(state / FOLDER, signed, lambda silo: events.say("renewal_asked", None, silo=silo)),
+        Refusals(signed),
     )
     readiness = Readiness(state, lambda: coordinator.ending)
     healthy = Health(readiness.lacking, lambda: coordinator.view().halted)
@@ -224,7 +225,7 @@ def serve(
         events = Events(sys.stderr, "aggregator", signed.name, as_json=log_json)
         stack.enter_context(telling(events))
         program = build(state, identity, signed, listen, roster_statement, events, one_way_listen)
-        watched = LiveStatus(program.coordinator, LiveFile(state), events)
+        watched = LiveStatus(program.coordinator, LiveFile(state), events, program.refusals)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: program.coordinator.end())
         program.start()
@@ -257,7 +258,7 @@ def main() -> None:
 def _report(ledger: Ledger, events: Events, error: CollegiumError) -> None:
     """A roster statement was not taken: the operator should know, and serving goes on."""
     ledger.append("incident", {"code": error.code, "detail": str(error)})
-    events.say("warning", 0, code=error.code, sentence=str(error))
+    events.say("warning", None, code=error.code, sentence=str(error))
 
 
 def _tell(port_file: Path, port: int) -> None:

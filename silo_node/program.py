@@ -76,6 +76,7 @@ def take_part(
         stack.enter_context(closing(progress))
         stack.enter_context(pace.running())
         ledger = stack.enter_context(directory.open_ledger(identity))
+        ledger.listen(events.incident)
         if watch_at is not None:
             seen = Watched(directory.root, ledger, egress, lambda: progress.said)
             stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))

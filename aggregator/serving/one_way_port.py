@@ -34,7 +34,7 @@ class OneWayPort:
         folder: the identity's folder, for renewed certificates.
         authorisation, limits, handlers: those of the mutual port.
         ledger: told which silos used the port.
-        count: given the code of each error that ends a call.
+        count: given the code of each error that ends a call, and the silo that called.
 
     Raises:
         ConfigError: the address cannot be had.
@@ -51,7 +51,7 @@ class OneWayPort:
         limits: Limits,
         handlers: "Sequence[grpc.GenericRpcHandler[bytes, bytes]]",
         ledger: Ledger,
-        count: Callable[[str], None],
+        count: Callable[[str, str], None],
     ) -> None:
         named = {silo.name: bytes.fromhex(silo.identity) for silo in study.roster.silos}
         silos = {name: named[name] for name in config.one_way_tls}

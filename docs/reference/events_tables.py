@@ -8,8 +8,9 @@ HEAD = """# Events
 error: `time` (UTC), `event`, `program`, `study`, `round`, and the fields below. No line has patient data or a metric.
 `code` is one of [these](error-codes.md); `sentence` says to a person what is wrong and what to do, and names addresses,
 hospitals and files of the state directory. A program that fails writes its sentence last, as text. Without the option
-`warning` and `answered` are plain lines; `run` then also writes a line as each round ends, with how long its phases
-took, and one for a phase that has lasted half a minute (four times as long, and so on) with what is awaited.
+`warning`, `answered`, `refused` and `incident` are plain lines; `run` then also writes a line as each round ends, with
+how long its phases took, and one for a phase that has lasted half a minute (four times as long, and so on) with what is
+awaited.
 This page is printed by `docs/reference/events_tables.py`; a test compares it.
 
 | event | fields | when |

@@ -15,8 +15,10 @@ from typing import NoReturn
 import grpc
 
 from privacy import errors
+from privacy.channel.authorisation import caller
 from privacy.channel.interception import Continuation, Handler, guarded
-from privacy.errors import CollegiumError, ProtocolError, Unreachable
+from privacy.channel.member import Role
+from privacy.errors import CollegiumError, IdentityError, ProtocolError, Unreachable
 
 KIND_KEY = "collegium-error"
 CODE_KEY = "collegium-code"
@@ -58,10 +60,10 @@ class Translation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic 
     """Ends each call that raised with the status of its error; must be the outermost interceptor.
 
     Args:
-        count: is given the code of each error, as `counted` has it.
+        count: is given the code of each error, as `counted` has it, and the silo whose certificate TLS verified, or "".
     """
 
-    def __init__(self, count: Callable[[str], None] = lambda code: None) -> None:
+    def __init__(self, count: Callable[[str, str], None] = lambda code, silo: None) -> None:
         self._count = count
 
     def intercept_service(
@@ -79,7 +81,7 @@ class Translation(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic 
             yield
         except Exception as error:  # noqa: BLE001  # every kind of error ends the call, and `told` tells them apart
             outcome = told(error)
-            self._count(counted(outcome))
+            self._count(counted(outcome), _silo(context))
             end(context, outcome)
 
 
@@ -143,6 +145,14 @@ def end(context: grpc.ServicerContext, outcome: Told, *more: tuple[str, bytes]) 
     context.set_trailing_metadata(((KIND_KEY, outcome.kind), (CODE_KEY, outcome.code), *more))
     context.abort(outcome.status, outcome.text)
     raise RuntimeError("abort returned")
+
+
+def _silo(context: grpc.ServicerContext) -> str:
+    try:
+        member = caller(context)
+    except IdentityError:
+        return ""
+    return member.name if member.role is Role.SILO else ""
 
 
 def _printable(text: str) -> str:

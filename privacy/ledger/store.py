@@ -55,6 +55,8 @@ class Ledger:
         self._length = state.length
         self._cut_is_due = False
         self._appending = threading.RLock()
+        self._found = len(entries)
+        self._listener: Callable[[Entry], None] = lambda entry: None
         self.details = SideStore(directory)
 
     @classmethod
@@ -180,6 +182,13 @@ class Ledger:
         # Details without an entry, where this fails, are removed at the next open.
         return self._append(kind, {**body, DETAILS: name})
 
+    def listen(self, listener: Callable[[Entry], None]) -> None:
+        """Tell `listener` of each entry since the opening, and from now on of each once it is acknowledged."""
+        with self._appending:
+            for entry in self._entries[self._found :]:
+                listener(entry)
+            self._listener = listener
+
     def erase_details(self, sequence: int, reason: str, by: str) -> Entry:
         """Erase the details of an entry; that is an entry itself, written first.
 
@@ -197,7 +206,9 @@ class Ledger:
 
     def _append(self, kind: str, body: Mapping[str, Json]) -> Entry:
         with self._appending:
-            return self._append_next(kind, body)
+            entry = self._append_next(kind, body)
+            self._listener(entry)
+            return entry
 
     def _append_next(self, kind: str, body: Mapping[str, Json]) -> Entry:
         entry = make(self._tree.size, self._clock(), kind, body, self._tree.root(), self._origin, self._key)

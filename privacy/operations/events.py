@@ -8,20 +8,21 @@ patient data and no metric.
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
 from privacy.digest import Json
 from privacy.errors import CollegiumError
+from privacy.ledger.entry import Entry
 
 
 @dataclass(frozen=True)
 class Kind:
     """What an event says, and which fields it has besides time, event, program, study and round.
 
-    `plain` is the line for a person, made of all its fields; none where it is empty.
+    `plain` is the line for a person, made of its fields, `unknown` for one that is not given; none where it is empty.
     """
 
     what: str
@@ -48,6 +49,17 @@ EVENTS: Mapping[str, Kind] = {
         frozenset({"code", "sentence"}),
         "warning: {sentence} [{code}]",
     ),
+    "refused": Kind(
+        "calls ended with an error, so many since this was last told: at most once a minute for a silo and code; "
+        "`silo` is left out where it is not known who called",
+        frozenset({"code", "silo", "times"}),
+        "refused: {times} calls, silo {silo} [{code}]",
+    ),
+    "incident": Kind(
+        "the ledger has an incident, which a person should look at",
+        frozenset({"code"}),
+        "incident: 'ledger show --kind incident' says more [{code}]",
+    ),
     "answered": Kind(
         "the aggregator answers again, after so many seconds without an answer that a `warning` told of",
         frozenset({"seconds"}),
@@ -71,28 +83,35 @@ class Events:
     def __init__(self, stream: TextIO | None, program: str, study: str, *, as_json: bool = True) -> None:
         self._stream, self._program, self._study, self._as_json = stream, program, study, as_json
         self._lock = threading.Lock()
+        self._round = 0
 
-    def say(self, event: str, round_number: int, **more: Json) -> None:
-        """Write an event, with those of its fields that are given.
+    def say(self, event: str, round_number: int | None, **more: Json) -> None:
+        """Write an event, with those of its fields that are given; no `round_number` means the newest that was told.
 
         Raises:
             RuntimeError: no such event, or a field that it does not have.
         """
         if event not in EVENTS or more.keys() - EVENTS[event].fields:
             raise RuntimeError(f"'{event}' is no event with the fields {', '.join(sorted(more))}")
+        number = self._round = self._round if round_number is None else round_number
         if not self._as_json:
             if EVENTS[event].plain:
-                self._write(EVENTS[event].plain.format(**more))
+                self._write(EVENTS[event].plain.format(**dict.fromkeys(EVENTS[event].fields, "unknown") | more))
             return
         line = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "event": event,
             "program": self._program,
             "study": self._study,
-            "round": round_number,
+            "round": number,
             **more,
         }
         self._write(json.dumps(line))
+
+    def incident(self, entry: Entry) -> None:
+        """Say it of an entry of the ledger that is one, for `Ledger.listen`."""
+        if entry.kind == "incident":
+            self.say("incident", None, code=entry.body["code"])
 
     def plain(self, line: str) -> None:
         """Write a line that is no event, where a person reads."""
@@ -101,7 +120,7 @@ class Events:
 
     def _write(self, line: str) -> None:
         if self._stream is not None:
-            with self._lock:
+            with self._lock, suppress(OSError):  # a log that nobody takes costs no round
                 print(line, file=self._stream, flush=True)
 
 
@@ -116,5 +135,5 @@ def telling(events: Events) -> Iterator[None]:
     try:
         yield
     except CollegiumError as error:
-        events.say("failed", 0, code=error.code)
+        events.say("failed", None, code=error.code)
         raise

@@ -19,7 +19,7 @@ PATIENCE = 240.0
 
 TOLD = (
     r"(?:study '[^'\n/]+': [^\n/]+|round \d+ of \d+: [^\n/]+"
-    r"|warning: [^\n]+ \[[a-z_.0-9]+\]|the aggregator answers again[^\n]+)"
+    r"|(?:warning|incident): [^\n]+ \[[a-z_.0-9]+\]|the aggregator answers again[^\n]+)"
 )
 """A line that a running silo says to a person on standard error."""
 LIMITED = (

@@ -33,6 +33,7 @@ def test_a_revoked_silo_is_out_on_its_next_call_and_the_others_finish(tmp_path: 
         west.client.submit = submit_and_be_revoked  # type: ignore[method-assign]
         results = run_all(agents)
         assert program.refusals.seen()["identity.revoked"] >= 1
+        assert "west" in {one.silo for one in program.refusals.due() if one.code == "identity.revoked"}
     assert all(isinstance(result, GlobalModel) and result.round_number == 3 for result in results[: WEST - 1])
     refusal = results[WEST - 1]
     assert isinstance(refusal, IdentityError)

@@ -56,7 +56,7 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
         allowed: who may call.
         authorisation: the checks of the mutual port, and who may call what.
         used: told the name of each silo at each call that is let in, before the call is served.
-        count: is given the code of each error that ends a call, as for `status.Translation`.
+        count: is given the code of each error that ends a call, and the silo that proved to have called, or "".
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
         allowed: Allowed,
         authorisation: Authorisation,
         used: Callable[[str], None],
-        count: Callable[[str], None] = lambda code: None,
+        count: Callable[[str, str], None] = lambda code, silo: None,
     ) -> None:
         self._identity, self._allowed, self._authorisation = identity, allowed, authorisation
         self._used, self._count = used, count
@@ -83,11 +83,13 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
     def _begin(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
         """Tell what is fresh. All of it is in the metadata, so that nobody can make this wait."""
         data = _head_of(context)
-        call = Call.of(self._allowed.study, BEGIN, data)
+        call, name = Call.of(self._allowed.study, BEGIN, data), ""
         try:
-            member = self._prove(records.read_head(data), BEGIN, context)
+            head = records.read_head(data)
+            name = (member := self._prove(head, BEGIN, context)).name
+            self._check(member, head.certificate, BEGIN)
         except Exception as error:  # noqa: BLE001  # every kind of error ends the call, and `told` tells them apart
-            self._refuse(context, call, 0, error)
+            self._refuse(context, call, 0, error, name)
         with self._lock:
             highest = self._windows[member.name].highest
         self._finish(context, call, 0, records.fresh_text(self._fresh, highest))
@@ -100,10 +102,11 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
         def run(messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
             data = _head_of(context)
             call = Call.of(self._allowed.study, method, data)
-            place = 0
+            place, name = 0, ""
             try:
                 head = records.read_head(data)
-                member = self._prove(head, method, context)
+                name = (member := self._prove(head, method, context)).name
+                self._check(member, head.certificate, method)
                 self._take(member.name, head)
                 self._used(member.name)
 
@@ -117,17 +120,16 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
                         yield call.seal_answer(place, Kind.MESSAGE, answer, key)
                         place += 1
             except Exception as error:  # noqa: BLE001  # as above
-                self._refuse(context, call, place, error)
+                self._refuse(context, call, place, error, name)
             self._finish(context, call, place, datetime.now(UTC).isoformat())
 
         return run
 
     def _prove(self, head: Head, method: str, context: grpc.ServicerContext) -> Member:
-        """Who calls, as mutual TLS and `Authorisation` would have it. Raises what refuses it."""
+        """Who calls, as mutual TLS would have it; not yet whether it may. Raises what refuses it."""
         check_version(context)
         member = _issued(head.certificate, self._identity.authority)
         records.check_proof(head, self._allowed.study, method)
-        self._check(member, head.certificate, method)
         return member
 
     def _check(self, member: Member, certificate: x509.Certificate, method: str) -> None:
@@ -150,9 +152,9 @@ class OneWay(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in th
     def _finish(self, context: grpc.ServicerContext, call: Call, place: int, text: str) -> None:
         context.set_trailing_metadata((self._status(call, place, Told(grpc.StatusCode.OK, text, "", "")),))
 
-    def _refuse(self, context: grpc.ServicerContext, call: Call, place: int, error: Exception) -> NoReturn:
+    def _refuse(self, context: grpc.ServicerContext, call: Call, place: int, error: Exception, name: str) -> NoReturn:
         outcome = status.told(error)
-        self._count(status.counted(outcome))
+        self._count(status.counted(outcome), name)
         status.end(context, outcome, self._status(call, place, outcome))
 
     def _status(self, call: Call, place: int, outcome: Told) -> tuple[str, bytes]:

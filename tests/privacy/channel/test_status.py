@@ -48,13 +48,15 @@ def test_errors_cross_all_kinds_of_calls(hub: Identity, silo: Identity, kind: st
     assert caught.value.code == "round.abandoned"
 
 
-def test_what_is_refused_is_counted_by_its_code(monkeypatch: pytest.MonkeyPatch, hub: Identity, silo: Identity) -> None:
-    counts: list[str] = []
-    monkeypatch.setattr(served, "Translation", lambda: Translation(counts.append))
+def test_what_is_refused_is_counted_by_its_code_and_who_called(
+    monkeypatch: pytest.MonkeyPatch, hub: Identity, silo: Identity
+) -> None:
+    counts: list[tuple[str, str]] = []
+    monkeypatch.setattr(served, "Translation", lambda: Translation(lambda *one: counts.append(one)))
     for error in (ProtocolError("no", code="area.what"), ValueError("a defect")):
         with pytest.raises(ProtocolError):
             call(hub, silo, error)
-    assert counts == ["area.what", "defect"]
+    assert counts == [("area.what", silo.member.name), ("defect", silo.member.name)]
 
 
 def test_a_derived_error_crosses_as_its_documented_base(hub: Identity, silo: Identity) -> None:

@@ -2,10 +2,13 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from privacy.errors import Unreachable
+from privacy.ledger.store import Ledger
 from privacy.operations.events import EVENTS, SILENT, Events, telling
 from privacy.operations.pace import Pace
 from silo_node.rounds.progress import Progress
@@ -63,3 +66,28 @@ def test_without_json_a_person_is_told_of_rounds_and_with_it_nobody_twice() -> N
                 "round 3 of 21: closed with 4 silos, without west, after 0 s",
                 "round 4 of 21: abandoned, after 0 s",
             ]
+
+
+def test_an_incident_is_told_by_its_code_alone_whoever_entered_it(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    events = Events(stream, "silo", "chest")
+    events.say("phase", 3, phase="training")
+    key = Ed25519PrivateKey.generate()
+    with Ledger.create(tmp_path, "spiffe://chest-net/silo/north", key) as ledger:
+        ledger.append("incident", {"code": "round.abandoned", "detail": "before anybody listened: /data/4711.dcm"})
+        ledger.listen(events.incident)
+        ledger.append("log_read", {"what": "all", "by": "ada"})
+        ledger.append("incident", {"code": "round.revoked", "detail": "/data/4711.dcm"})
+    with Ledger.open(tmp_path, key) as ledger:
+        ledger.listen(events.incident)  # what earlier runs entered is not told again
+    found = [(line["event"], line["round"], line.get("code")) for line in lines(stream)[1:]]
+    assert found == [("incident", 3, "round.abandoned"), ("incident", 3, "round.revoked")]
+    assert "4711" not in stream.getvalue()
+
+
+def test_a_log_that_nobody_takes_ends_nothing() -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    Events(Broken(), "silo", "chest").say("finished", 3)
