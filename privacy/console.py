@@ -11,13 +11,13 @@ import pwd
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeVar
 
 import typer
 
 from privacy.digest import Json
-from privacy.errors import CollegiumError
+from privacy.errors import CollegiumError, ConfigError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 WatchAt = Annotated[
@@ -25,6 +25,8 @@ WatchAt = Annotated[
     typer.Option(help="Answer /livez, /readyz and /metrics at 127.0.0.1:PORT or unix:PATH.", show_default="nowhere"),
 ]
 LogJson = Annotated[bool, typer.Option("--log-json", help="Write events as JSON lines to standard error.")]
+
+AnswerT = TypeVar("AnswerT")
 
 EX_SOFTWARE = 70
 EX_INTERRUPTED = 130
@@ -50,6 +52,23 @@ def run(app: typer.Typer) -> None:
         traceback.print_exc()
         print("error: this is a defect of Collegium; please report the lines above", file=sys.stderr)
         sys.exit(EX_SOFTWARE)
+
+
+def answered(ask: Callable[[], AnswerT]) -> AnswerT:
+    """What a person answers to a question that `--yes` answers, too.
+
+    Raises:
+        ConfigError: there is nobody to ask.
+    """
+    try:
+        return ask()
+    except typer.Abort as error:
+        if sys.stdin.isatty():
+            raise  # Ctrl-C
+        raise ConfigError(
+            "this asks before it goes on, and there is no terminal to answer on; nothing was changed: give --yes",
+            code="config.no_terminal",
+        ) from error
 
 
 def user_name() -> str:

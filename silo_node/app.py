@@ -88,7 +88,7 @@ def approve(
             patients = _patients(directory, cohort, signed)
             print(explanation.describe(signed, cohort, patients, costs.study_cost(signed, cohort, policy, ledger)))
             costs.check_budget(signed, cohort, policy, ledger)
-            if not yes and not typer.confirm("Approve this study?"):
+            if not yes and not console.answered(lambda: typer.confirm("Approve this study?")):
                 raise PolicyRefused("the study was not approved; nothing was changed", code="policy.declined")
             approval.record(
                 study,
@@ -188,7 +188,8 @@ def recover(
 
     def ask(explanation: str) -> bool:
         print(explanation)
-        return yes or typer.confirm("Is there no newer copy, and shall the silo go on with this one?")
+        question = "Is there no newer copy, and shall the silo go on with this one?"
+        return yes or console.answered(lambda: typer.confirm(question))
 
     directory = StateDirectory(state)
     with durable.lock(state):

@@ -151,7 +151,7 @@ def _consent(file: Path | None, passphrase_file: Path | None, wanted: str) -> Ed
 def _passphrase(file: Path | None, *, confirm: bool) -> str:
     if file is not None:
         return passphrase.read(file)
-    return str(typer.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True))
+    return passphrase.ask("the second person's key", confirm=confirm)
 
 
 def _known(entries: tuple[Entry, ...], cohort: str) -> None:

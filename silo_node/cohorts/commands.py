@@ -104,7 +104,7 @@ def show(
     if output is not None:
         private_folder.write(output, {PAGE: page.encode()})
     if as_json:
-        drawn: Json = None if output is None else {"page": PAGE, "images": list(shown)}
+        drawn: Json = None if output is None else {"page": str(output / PAGE), "images": list(shown)}
         console.emit(_figures(cohort, found) | {"drawn": drawn}, as_json=True)
         return
     print(_describe(cohort, found))
@@ -171,7 +171,7 @@ def preview(
                 "images": made.used,
                 "looked_at": len(made.seen) + len(unfit),
                 "do_not_fit": list(unfit),
-                "page": preview_page.PAGE,
+                "page": str(output / preview_page.PAGE),
             },
             as_json=as_json,
         )

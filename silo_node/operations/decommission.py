@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from privacy import durable
+from privacy import console, durable
 from privacy.attribution import By, Reason, checked
 from privacy.channel import identity as keys
 from privacy.errors import IdentityError, PolicyRefused
@@ -68,7 +68,8 @@ def decommission(
             "Images of cohorts can then not be opened, pseudonyms not be traced, studies not go on. The ledger stays."
         )
         name = identity.member.name
-        if not yes and typer.prompt(f"Type the name of this silo ({name}) to go on", default="") != name:
+        question = f"Type the name of this silo ({name}) to go on"
+        if not yes and console.answered(lambda: typer.prompt(question, default="")) != name:
             raise PolicyRefused("nothing was destroyed and nothing was changed", code="policy.declined")
         with directory.open_ledger(identity) as ledger:
             ledger.append("decommissioned", {"destroyed": len(paths), "by": who, "reason": why})

@@ -38,6 +38,8 @@ AWAITED: Mapping[str, str] = {
     "waiting for a snapshot": "another silo that has the present model",
 }
 """By phase, what a silo waits for; in the others it is busy itself."""
+FINISHED, STOPPED = "finished", "stopped"
+"""The phases after which its process ends."""
 
 
 def status(
@@ -129,7 +131,8 @@ def _budgets(directory: StateDirectory, entries: Sequence[Entry]) -> list[Json]:
 
 def text(shown: Mapping[str, Json]) -> str:
     """The same for a person."""
-    lines = [f"silo          {shown['silo']}, " + ("running" if shown["running"] else "NOT running")]
+    running = "ending" if shown.get("phase") in (FINISHED, STOPPED) else "running"
+    lines = [f"silo          {shown['silo']}, " + (running if shown["running"] else "NOT running")]
     if "phase" in shown:
         lines.append(f"study         {shown['study']}, round {shown['round']} of {shown['rounds']}")
         lines.append(f"phase         {shown['phase']}, for {duration(shown['seconds_in_phase'])}")
@@ -157,8 +160,10 @@ def text(shown: Mapping[str, Json]) -> str:
 
 
 def _awaited(shown: Mapping[str, Json]) -> str:
-    if shown["phase"] == "finished":
+    if shown["phase"] == FINISHED:
         return "nothing: the study has ended"
+    if shown["phase"] == STOPPED and shown["running"]:
+        return "nothing: it stops here, as a person wanted; 'collegium-silo run' goes on after this round"
     if not shown["running"]:
         return "a start: the silo's process has ended ('collegium-silo run')"
     return str(shown["awaited"] or "nothing: this silo is busy")

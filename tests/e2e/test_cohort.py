@@ -89,7 +89,7 @@ def test_a_preview_shows_what_training_reads(founded: Scene, tmp_path: Path, mon
     said = json.loads(ended.stdout)
     assert said["shape"] == [32, 32]
     assert said["smallest_value"] < 0 < said["largest_value"]
-    assert (said["looked_at"], said["do_not_fit"]) == (6, [])
+    assert (said["looked_at"], said["do_not_fit"], said["page"]) == (6, [], str(folder / "index.html"))
     private(folder)
     assert {path.name for path in folder.iterdir()} == {"index.html", "sheet-0001.png"}
     assert (folder / "index.html").read_text().count("data:image/png;base64,") == 6

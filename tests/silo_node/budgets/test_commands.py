@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from privacy.channel import passphrase
 from privacy.errors import (
     ConfigError,
     IdentityError,
@@ -81,13 +83,18 @@ def test_raising_needs_the_second_persons_key(hospital: Hospital) -> None:
     assert len(shown["ignored_settings"]) == 1
 
 
-def test_a_second_key_needs_a_passphrase_and_a_new_file(tmp_path: Path) -> None:
+def test_a_second_key_needs_a_passphrase_and_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = tmp_path / "words"
     words.touch(0o600)
     words.write_text("short")
     arguments = ["budget", "second-key", "-o", str(tmp_path / "key")]
     refused(CLI.invoke(app, [*arguments, "--passphrase-file", str(words)]), ConfigError, "fewer than 12")
-    assert CLI.invoke(app, arguments, input=f"{WORDS}\n{WORDS}\n").exit_code == 0
+    ended = CLI.invoke(app, arguments, input=f"{WORDS}\n{WORDS}\n")
+    refused(ended, ConfigError, "no terminal to ask for it; give --passphrase-file")
+    assert ended.exception.code == "config.no_passphrase"  # type: ignore[union-attr]
+    with monkeypatch.context() as terminal:
+        terminal.setattr(passphrase, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+        assert CLI.invoke(app, arguments, input=f"{WORDS}\n{WORDS}\n").exit_code == 0
     words.write_text(WORDS)
     refused(CLI.invoke(app, [*arguments, "--passphrase-file", str(words)]), StorageError, "")
     words.chmod(0o644)

@@ -210,6 +210,16 @@ def test_another_word_destroys_nothing(site: Site, answer: str) -> None:
     assert not bodies(site, "decommissioned")
 
 
+def test_nobody_to_ask_is_said(site: Site) -> None:
+    paths, entries = secrets_of(site), site.entries
+    ended = site.run("decommission", *WHY)
+    assert isinstance(ended.exception, ConfigError)
+    assert ended.exception.code == "config.no_terminal"
+    assert "give --yes" in str(ended.exception)
+    assert all(path.exists() for path in paths)
+    assert site.entries == entries
+
+
 def test_one_that_was_cut_off_is_finished(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = secrets_of(site)
     destroy, done = durable.destroy, 0

@@ -28,6 +28,10 @@ def test_what_a_running_silo_says(site: Site) -> None:
     assert found["awaited"] == AWAITED["waiting"]
     assert "upload_bytes" not in found
     assert "other silos' uploads" in site.run("status").output
+    progress.say("stopped", 3)  # a person had it stopped, and its process is about to end
+    shown = site.run("status").output
+    assert "north, ending\n" in shown
+    assert "awaited       nothing: it stops here, as a person wanted" in shown
     progress.say("finished", 21)
     assert site.data("status")["phase"] == "finished"
     assert "the study has ended" in site.run("status").output
