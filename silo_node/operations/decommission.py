@@ -14,8 +14,12 @@ import typer
 from privacy import console, durable
 from privacy.attribution import By, Reason, checked
 from privacy.channel import identity as keys
+from privacy.channel.key_file import signing_key
+from privacy.configuration import load
 from privacy.errors import IdentityError, PolicyRefused
 from privacy.ledger.facts.ending import refuse_decommissioned
+from privacy.ledger.store import Ledger
+from privacy.signer import Signer
 from privacy.token.keys import TokenSigner
 from silo_node.rounds.round_vault import RoundVault, default_folder
 from silo_node.state import StateDirectory
@@ -55,11 +59,11 @@ def decommission(
         raise IdentityError(
             "this silo has no identity key (any more); nothing was changed", code="identity.missing_key"
         )
-    identity = directory.identity()
+    name, signer = _who(directory)
     with durable.lock(state):
         paths = found(directory)
         names = [path.relative_to(directory.root).as_posix() for path in paths]
-        token = identity.keys.identity.token if isinstance(identity.keys.identity, TokenSigner) else None
+        token = signer.token if isinstance(signer, TokenSigner) else None
         print("These keys and secrets are destroyed, and nothing brings them back:")
         print("\n".join(f"  {name}" for name in names))
         if token is not None:
@@ -67,11 +71,10 @@ def decommission(
         print(
             "Images of cohorts can then not be opened, pseudonyms not be traced, studies not go on. The ledger stays."
         )
-        name = identity.member.name
         question = f"Type the name of this silo ({name}) to go on"
         if not yes and console.answered(lambda: typer.prompt(question, default="")) != name:
             raise PolicyRefused("nothing was destroyed and nothing was changed", code="policy.declined")
-        with directory.open_ledger(identity) as ledger:
+        with _ledger(directory, signer) as ledger:
             ledger.append("decommissioned", {"destroyed": len(paths), "by": who, "reason": why})
         RoundVault.clear(runtime or default_folder(state))
         for path in paths:
@@ -80,3 +83,25 @@ def decommission(
             durable.destroy(path)
             durable.sync_folder(path.parent)
     print("done: copies in backups have to be destroyed by whoever keeps them; keep the folder 'ledger'")
+
+
+def _whole(directory: StateDirectory) -> bool:
+    """Whether the keys can be loaded as ever: one that was cut off may have left the one that signs alone."""
+    return (directory.identity_folder / keys.TLS_FILE).exists()
+
+
+def _who(directory: StateDirectory) -> tuple[str, Signer]:
+    """The name of this silo, and its key that signs. Raises IdentityError: not enrolled, or the key is unusable."""
+    folder = directory.identity_folder
+    if _whole(directory):
+        identity = directory.identity()
+        return identity.member.name, identity.keys.identity
+    return load(folder / keys.CONSORTIUM_FILE, keys.Consortium).name, signing_key(folder / keys.IDENTITY_FILE)
+
+
+def _ledger(directory: StateDirectory, signer: Signer) -> Ledger:
+    return (
+        directory.open_ledger(directory.identity())
+        if _whole(directory)
+        else Ledger.open(directory.root / "ledger", signer)
+    )
