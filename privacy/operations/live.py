@@ -1,13 +1,15 @@
 """The file in which a running program says how far it is, for those who ask without disturbing it.
 
 Replaced as a whole, mode 0600, without fsync: it is about this moment, and after a power cut about nothing. It names
-the process that wrote it, so a reader can tell a program that runs from one that was killed. No patient data.
+the process that wrote it, so a reader can tell a program that runs from one that was killed. What a killed one left
+half-written is written over by the next. No patient data.
 """
 
 import json
 import os
-import secrets
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +32,7 @@ class Live:
 
 
 class LiveFile:
-    """Writes the file of one process.
+    """Writes the file of one process. Thread-safe.
 
     Args:
         state: the state directory, which this process holds.
@@ -38,6 +40,7 @@ class LiveFile:
 
     def __init__(self, state: Path) -> None:
         self._path = state / FILE
+        self._lock = threading.Lock()
         self._process: dict[str, Json] = {"pid": os.getpid(), "started": _started(os.getpid())}
 
     def write(self, said: Mapping[str, Json]) -> None:
@@ -47,15 +50,17 @@ class LiveFile:
             StorageError: the disk refuses.
         """
         data = {"said": dict(said), "time": datetime.now(UTC).isoformat(), "process": self._process}
-        temporary = self._path.with_name(f".{FILE}.{secrets.token_hex(8)}")
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, durable.PRIVATE_FILE)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(data).encode() + b"\n")
-            temporary.replace(self._path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise durable.storage_error(error, self._path) from error
+        temporary = self._path.with_name(f".{FILE}.new")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with self._lock:
+            try:
+                with os.fdopen(os.open(temporary, flags, durable.PRIVATE_FILE), "wb") as file:
+                    file.write(json.dumps(data).encode() + b"\n")
+                temporary.replace(self._path)
+            except OSError as error:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise durable.storage_error(error, self._path) from error
 
 
 def read(state: Path) -> Live | None:

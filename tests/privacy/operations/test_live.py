@@ -27,6 +27,22 @@ def test_what_a_running_process_says(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / live.FILE).stat().st_mode) == 0o600
 
 
+def test_what_a_killed_process_left_half_written_is_gone_with_the_next_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "replace", killed)
+        live.LiveFile(tmp_path).write({"round": 1})
+    live.LiveFile(tmp_path).write({"round": 2})
+    assert [path.name for path in tmp_path.iterdir()] == [live.FILE]
+
+
 def test_a_process_that_ended_does_not_run(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", WRITE_AND_END, str(tmp_path)], check=True)
     found = live.read(tmp_path)
