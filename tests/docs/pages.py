@@ -41,8 +41,8 @@ def blocks(page: Path) -> tuple[Block, ...]:
     return tuple(found)
 
 
-def block(page: str, heading: str) -> Block:
-    """The first bash block below a heading of a page, named from the root."""
+def block(page: str, heading: str, number: int = 0) -> Block:
+    """The first bash block below a heading of a page, or that of a number from 0; the page is named from the root."""
     found = [part for part in blocks(ROOT / page) if part.heading == heading and part.language == "bash"]
-    assert found, f"{page} has no block below '{heading}'"
-    return found[0]
+    assert len(found) > number, f"{page} has no block {number} below '{heading}'"
+    return found[number]

@@ -16,10 +16,10 @@ from PIL import Image
 from deploy.sandbox import phantom
 from deploy.sandbox.phantom import SiloPlan
 from deploy.sandbox.scanner import SCANNERS
-from privacy import durable
 from privacy.channel import renewal
 from privacy.channel.identity import Identity
 from tests.docs.pages import ROOT, block, blocks
+from tests.e2e.processes import wait
 
 OPERATOR = "docs/how-to/consortium-operator.md"
 HOSPITAL = "docs/how-to/hospital-it.md"
@@ -41,24 +41,28 @@ class Walk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.done: set[tuple[str, str, int]] = set()
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.started: list[subprocess.Popen[bytes]] = []
 
-    def script(self, page: str, heading: str, hospital: str = "st-marys") -> str:
-        text = block(page, heading).text
+    def script(self, page: str, heading: str, hospital: str = "st-marys", number: int = 0) -> str:
+        self.done.add((page, heading, number))
+        text = block(page, heading, number).text
         if hospital == "lakeside":
             text = text.replace("lakeside", "@").replace("st-marys", "lakeside").replace("@", "st-marys")
             text = text.replace("archive/", "archive-lakeside/")
         return text.replace("0.0.0.0:8443", f"127.0.0.1:{self.port}").replace(":8443", f":{self.port}")
 
-    def run(self, page: str, heading: str, hospital: str = "st-marys", said: str = "") -> str:
-        script = "set -e\n" + self.script(page, heading, hospital)
+    def run(
+        self, page: str, heading: str, hospital: str = "st-marys", said: str = "", number: int = 0, code: int = 0
+    ) -> str:
+        script = "set -e\n" + self.script(page, heading, hospital, number)
         done = subprocess.run(
             ["bash", "-c", script], cwd=self.folder, env=ENVIRONMENT, input=said, capture_output=True, text=True
         )
-        assert done.returncode == 0, f"{heading}: {done.stderr or done.stdout}"
+        assert done.returncode == code, f"{heading}: {done.stderr or done.stdout}"
         return done.stdout
 
     def both(self, page: str, heading: str, said: str = "") -> None:
@@ -67,9 +71,20 @@ class Walk:
 
     def start(self, page: str, heading: str, hospital: str = "st-marys") -> subprocess.Popen[bytes]:
         script = f"exec {self.script(page, heading, hospital)}"
-        process = subprocess.Popen(["bash", "-c", script], cwd=self.folder, env=ENVIRONMENT, start_new_session=True)
+        with (self.folder / f"{heading}.out").open("ab") as out:
+            process = subprocess.Popen(
+                ["bash", "-c", script], cwd=self.folder, env=ENVIRONMENT, stdout=out, start_new_session=True
+            )
         self.started.append(process)
         return process
+
+    def watched(self, page: str, heading: str) -> str:
+        """What a command shows that goes on until Ctrl-C."""
+        process, shown = self.start(page, heading), self.folder / f"{heading}.out"
+        wait(lambda: shown.read_text().endswith("\n"), process)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        return shown.read_text()
 
     def end(self) -> None:
         for process in self.started:
@@ -85,6 +100,40 @@ def walk(tmp_path: Path) -> Iterator[Walk]:
     made.end()
 
 
+ENDING, STOP, REVOKE, CLOSE, DECOMMISSION = "Stop, take back, end", 0, 1, 2, 3
+ELSEWHERE = {
+    (OPERATOR, "With its keys in a token", 0),
+    (OPERATOR, "Run it in a container", 0),
+    (OPERATOR, "From a container", 0),
+    (HOSPITAL, "With keys in a token", 0),
+    (HOSPITAL, "Fetch images from the PACS", 0),
+    (HOSPITAL, "Run it in a container", 0),
+    (HOSPITAL, "Run it in a container", 1),
+    (OFFICER, "Give it to others", 1),
+}
+"""What wants a token, an archive, a container engine or an audit record repository; each has tests of its own."""
+
+
+def every_block(*pages: str) -> set[tuple[str, str, int]]:
+    """All bash blocks of pages, as `Walk.done` names them."""
+    found: list[tuple[str, str, int]] = []
+    for page in pages:
+        for heading in [part.heading for part in blocks(ROOT / page) if part.language == "bash"]:
+            found.append((page, heading, sum((page, heading) == known[:2] for known in found)))
+    return set(found)
+
+
+def look_at_it_without_an_archive(walk: Walk) -> None:
+    """All is well but the archive, which is none here."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        where = {"host": "localhost", "port": bound.getsockname()[1], "called_ae": "PACS", "calling_ae": "US"}
+        archive = {"format": "collegium-archive/1", "dimse": {**where, "retrieve": "get", "unencrypted": True}}
+        (walk.folder / "pacs.yaml").write_text(yaml.safe_dump(archive))
+        said = walk.run(HOSPITAL, "When it does not work", code=75)
+    assert [row for row in said.splitlines() if "FAILED" in row] == [row for row in said.splitlines() if "PACS" in row]
+
+
 def ask_for_renewal(folder: Path) -> None:
     """As if two thirds of the certificate's life were over, and st-marys had asked for the next one."""
     identity = folder / "st-marys" / "identity"
@@ -98,7 +147,6 @@ def ask_for_renewal(folder: Path) -> None:
 def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     for number, name in enumerate(("archive", "archive-lakeside")):
         phantom.make(SiloPlan(name, 60, 0.5, SCANNERS[number]), walk.folder / name, seed=number)
-    durable.create(walk.folder / "passphrase.txt", b"correct horse battery staple\n")
     draft = yaml.safe_load((ROOT / "deploy/samples/study.yaml").read_text())
     draft["roster"] |= {"steward": "st-marys", "silos": list(HOSPITALS)}
     draft["training"]["rounds"] = 2
@@ -133,7 +181,16 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     assert "not that none can" in walk.run(HOSPITAL, "Audit the training code")
     walk.start(OPERATOR, "Serve it")
     silos = [walk.start(HOSPITAL, "Take part", hospital) for hospital in HOSPITALS]
+    wait(lambda: (walk.folder / "st-marys/status.json").exists(), *silos)
+    walk.run(HOSPITAL, ENDING, number=STOP)
+    assert "opacity" in walk.watched(HOSPITAL, "Watch it")
+    assert "opacity" in walk.watched(OPERATOR, "Watch the rounds")
+    assert silos[0].wait(300) == 0, "it stopped, with a round to come"
+    assert "FAILED" not in walk.run(OPERATOR, "When it does not work")
+    look_at_it_without_an_archive(walk)
+    silos[0] = walk.start(HOSPITAL, "Take part")
     assert [silo.wait(300) for silo in silos] == [0, 0]
+    assert "update" in walk.run(HOSPITAL, "See what left")
     assert "verified" in walk.run(OPERATOR, "Back it up")
     walk.run(OPERATOR, "Put a backup back")
     assert (walk.folder / "restored/identity/identity.key").exists()
@@ -142,15 +199,35 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     looked = walk.run(HOSPITAL, "Read and check the ledger")
     assert "exported" in looked
     assert "all is as it was written" in looked
+    walk.run(HOSPITAL, "Read and check the ledger", number=1)
+    assert (walk.folder / "entry-0.tlog-proof").exists()
+    assert "6" in walk.run(HOSPITAL, "Set a budget")
+    walk.run(HOSPITAL, "Set a budget", said="correct horse battery\n" * 2, number=1)
+    assert (walk.folder / "officer.key").exists()
     assert (walk.folder / "model/model.safetensors").stat().st_size > 6000 * 4
     walk.run(OFFICER, "Collect the evidence")
     walk.run(OFFICER, "Write the report")
     assert (walk.folder / "report/report.html").exists()
     assert "report on chest-opacity, digest" in walk.run(OFFICER, "Have it entered in the ledger")
-    assert "FAILED" not in walk.run(OFFICER, "Verify it")
+    walk.run(OFFICER, "Make a key of your own")
+    assert "fingerprint of the key" in walk.run(OFFICER, "Sign it")
+    verified = walk.run(OFFICER, "Verify it")
+    assert "FAILED" not in verified
+    assert "Ada Roe" in verified
+    walk.run(OFFICER, "Give it to others")
+    assert all(
+        (walk.folder / name).stat().st_size for name in ("annex.md", "processing.csv", "opendp.json", "audit.xml")
+    )
+    walk.run(OFFICER, "Next time, name the last report")
+    assert (walk.folder / "report-2/report.html").exists()
     ask_for_renewal(walk.folder)
     walk.run(OPERATOR, "Renew a certificate")
     assert "st-marys: key-compromise" in walk.run(OPERATOR, "Revoke a member")
+    walk.run(HOSPITAL, ENDING, number=REVOKE)
+    walk.run(HOSPITAL, ENDING, number=CLOSE)
+    walk.run(HOSPITAL, ENDING, number=DECOMMISSION, said="st-marys\n")
+    assert not list((walk.folder / "st-marys").rglob("*.key"))
+    assert every_block(OPERATOR, HOSPITAL, OFFICER) - walk.done == ELSEWHERE
 
 
 def test_the_guide_of_the_researcher(walk: Walk) -> None:
