@@ -123,26 +123,36 @@ def test_a_plain_call_without_a_message_is_refused(hub: Identity, silo: Identity
         assert echo.calls == 0
 
 
-def test_messages_that_are_not_dealt_with_are_few(hub: Identity, silo: Identity) -> None:
-    """A peer's messages in memory: at most four of the largest, however many calls bring them."""
-    go, most, present = threading.Event(), [0], [0]
+@pytest.mark.parametrize(("size", "at_once"), [(990, 4), (1, 8)])
+def test_messages_that_are_not_dealt_with_are_few(
+    hub: Identity, silo: Identity, monkeypatch: pytest.MonkeyPatch, size: int, at_once: int
+) -> None:
+    """A peer's messages in memory: at most four of the largest, here of 1000 bytes, however many calls bring them."""
+    assert Allowance().message_bytes <= 4 * tls.MAX_MESSAGE_BYTES
+    monkeypatch.setattr(limits, "MAX_MESSAGE_BYTES", 1000)
+    come, go = threading.Semaphore(0), threading.Event()
 
     def answer(context: grpc.ServicerContext) -> bytes:
-        present[0] += 1
-        most[0] = max(most[0], present[0])
-        go.wait(1.0)
-        present[0] -= 1
+        come.release()
+        go.wait(20)
         return b""
 
-    largest = bytes(tls.MAX_MESSAGE_BYTES - 1000)
-    with serving(hub, answer) as (port, echo), tls.channel(silo, f"localhost:{port}") as channel:
-        calls = [channel.unary_unary("/t.Echo/Unary").future(largest, timeout=20) for _ in range(8)]
-        while echo.calls < 4:
-            time.sleep(0.01)
-        go.set()
-        for call in calls:
-            call.result()
-    assert most[0] <= 4
+    with (
+        serving(hub, answer, allowance=Allowance(message_bytes=4000)) as (port, _),
+        tls.channel(silo, f"localhost:{port}") as channel,
+    ):
+        call = channel.unary_unary("/t.Echo/Unary")
+        for _ in range(2):
+            go.clear()
+            calls = [call.future(bytes(size), timeout=20) for _ in range(8)]
+            for _ in range(at_once):
+                assert come.acquire(timeout=10)
+            assert at_once == 8 or not come.acquire(timeout=0.3), "the others wait"
+            go.set()
+            for each in calls:
+                each.result()
+            for _ in range(8 - at_once):
+                assert come.acquire(timeout=10)
 
 
 def test_every_peer_has_threads_of_its_own() -> None:
