@@ -1,6 +1,6 @@
 """A real gRPC server on loopback over real TLS, and a client that checks nothing by itself."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from privacy.channel.member import Member, Role
 from privacy.channel.one_way.service import Allowed, OneWay
 from privacy.channel.status import Translation
 
+Options = tuple[tuple[str, int], ...]
 SILO_ONLY = frozenset({Role.SILO})
 
 
@@ -60,6 +61,11 @@ class Echo:
                 "NotInTheTable": grpc.unary_unary_rpc_method_handler(one),
             },
         )
+
+
+def changed(options: Options, values: Mapping[str, int]) -> Options:
+    """The options with other values. One that is not there stays away, so that its test misses it."""
+    return tuple((name, values.get(name, value)) for name, value in options)
 
 
 @contextmanager

@@ -10,13 +10,13 @@ import grpc
 import pytest
 from grpc._cython import cygrpc
 
-from privacy.channel import authorisation, tls
+from privacy.channel import tls
 from privacy.channel.identity import Identity
 from privacy.channel.status import calling
 from privacy.errors import CollegiumError, Unreachable
 from tests.e2e.relay import Relay
 from tests.privacy.channel import hostile
-from tests.privacy.channel.serving import serving
+from tests.privacy.channel.serving import changed, serving
 
 CLIENT, SERVER = dict(tls.CLIENT_OPTIONS), dict(tls.SERVER_OPTIONS)
 INTERVAL = "grpc.http2.min_ping_interval_without_data_ms"
@@ -40,16 +40,14 @@ def test_pings_are_in_time_for_every_nat_and_welcome_at_the_server() -> None:
 
 
 def test_pings_on_an_idle_line_are_answered_and_a_flood_of_them_ends_it(
-    hub: Identity, silo: Identity, monkeypatch: pytest.MonkeyPatch
+    any_line: None, hub: Identity, silo: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By hand, as the C core does not ping more often than each second."""
-    monkeypatch.setattr(authorisation, "_check_line", lambda properties: None)
     with serving(hub) as (port, _), hostile.connected(silo, port) as line:
         for number in range(20):
             line.ping(number)
         assert line.read(b"too_many_pings")
-    options = tuple((name, 10 if name == INTERVAL else value) for name, value in tls.SERVER_OPTIONS)
-    monkeypatch.setattr(tls, "SERVER_OPTIONS", options)
+    monkeypatch.setattr(tls, "SERVER_OPTIONS", changed(tls.SERVER_OPTIONS, {INTERVAL: 10}))
     with serving(hub) as (port, echo), hostile.connected(silo, port) as line:
         for number in range(10):
             time.sleep(0.02)
@@ -74,8 +72,7 @@ def test_a_line_that_is_swallowed_is_noticed_and_the_next_call_takes_a_new_one(
 ) -> None:
     """One amid a call, and one that is idle, as while a round trains."""
     shortened = {"grpc.keepalive_time_ms": 500, "grpc.http2.ping_timeout_ms": 500}
-    options = tuple((name, shortened.get(name, value)) for name, value in tls.CLIENT_OPTIONS)
-    monkeypatch.setattr(tls, "CLIENT_OPTIONS", options)
+    monkeypatch.setattr(tls, "CLIENT_OPTIONS", changed(tls.CLIENT_OPTIONS, shortened))
     silent, states = threading.Event(), list[grpc.ChannelConnectivity]()
 
     def slowly() -> Iterator[bytes]:

@@ -11,7 +11,7 @@ import grpc
 import psutil
 import pytest
 
-from privacy.channel import authorisation, limits, tls
+from privacy.channel import limits, tls
 from privacy.channel.identity import Identity
 from privacy.channel.limits import Allowance, Share, threads_for
 from privacy.channel.status import calling
@@ -26,12 +26,6 @@ MEBIBYTE = 2**20
 @pytest.fixture(scope="session")
 def other(consortium: Consortium) -> Identity:
     return consortium.silo("st-johns")
-
-
-@pytest.fixture
-def any_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key exchange of the `ssl` of this Python will do, so that hand-made calls come as far as a good peer's."""
-    monkeypatch.setattr(authorisation, "_check_line", lambda properties: None)
 
 
 def never() -> Iterator[bytes]:
