@@ -50,14 +50,16 @@ from privacy.channel.statement_memory import StatementMemory
 from privacy.channel.status import Translation
 from privacy.configuration import load
 from privacy.console import LogJson, WatchAt
+from privacy.digest import Json
 from privacy.durable import lock, storage_error
 from privacy.errors import CollegiumError, StudyError
 from privacy.ledger import commands
 from privacy.ledger.facts import certificates, software
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
-from privacy.operations.events import SILENT, Events, telling
+from privacy.operations.events import SILENT, Events
 from privacy.operations.live import LiveFile
+from privacy.operations.logs import telling
 from privacy.release.command import verifying
 from privacy.study import Study
 from privacy.wire import convert
@@ -219,11 +221,12 @@ def serve(
 ) -> None:
     """Serve the rounds of a study until stopped (SIGTERM or Ctrl-C)."""
     few_arenas()
-    identity = Identity.load(state / "identity")
-    signed = study.load_signed(study_file, identity.study_key)
-    with lock(state), ExitStack() as stack:
-        events = Events(sys.stderr, "aggregator", signed.name, as_json=log_json)
-        stack.enter_context(telling(events))
+    events = Events(sys.stderr, "aggregator", as_json=log_json)
+    with telling(events), ExitStack() as stack:
+        identity = Identity.load(state / "identity")
+        signed = study.load_signed(study_file, identity.study_key)
+        stack.enter_context(lock(state))
+        events.begin(signed.name)
         program = build(state, identity, signed, listen, roster_statement, events, one_way_listen)
         watched = LiveStatus(program.coordinator, LiveFile(state), events, program.refusals)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -232,9 +235,7 @@ def serve(
         try:
             if port_file is not None:
                 _tell(port_file, program.port)
-            print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
-            if program.one_way is not None:
-                print(f"one-way TLS lines on port {program.one_way.port}", flush=True)
+            _tell_serving(program, signed, events)
             watched.start()
             if watch_at is not None:
                 refused, until = program.refusals.seen, lambda: program.roster.holds_until
@@ -259,6 +260,18 @@ def _report(ledger: Ledger, events: Events, error: CollegiumError) -> None:
     """A roster statement was not taken: the operator should know, and serving goes on."""
     ledger.append("incident", {"code": error.code, "detail": str(error)})
     events.say("warning", None, code=error.code, sentence=str(error))
+
+
+def _tell_serving(program: Program, signed: Study, events: Events) -> None:
+    ports: dict[str, Json] = {"port": program.port}
+    if program.one_way is not None:
+        ports["one_way_port"] = program.one_way.port
+    events.say("serving", None, roster_code=signed.roster.code, **ports)
+    if events.as_json:
+        return
+    print(f"serving study '{signed.name}' on port {program.port}; roster code {signed.roster.code}", flush=True)
+    if program.one_way is not None:
+        print(f"one-way TLS lines on port {program.one_way.port}", flush=True)
 
 
 def _tell(port_file: Path, port: int) -> None:

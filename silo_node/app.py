@@ -1,6 +1,7 @@
 """`collegium-silo`: from enrolling and reading images to running a study and its export. Its composition root."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,8 @@ from privacy.console import AsJson, LogJson, WatchAt
 from privacy.errors import CollegiumError, ConfigError, PolicyRefused
 from privacy.ledger import commands
 from privacy.ledger.facts.closing import check_open
+from privacy.operations.events import Events
+from privacy.operations.logs import telling
 from privacy.release.command import verifying
 from silo_node import PACKAGES, configuration, enrolment
 from silo_node.audits.audit import audit
@@ -128,21 +131,18 @@ def run(
     Example: collegium-silo run --state /var/lib/collegium --aggregator aggregator.example.org:8443
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    directory = StateDirectory(state)
-    with durable.lock(state):
-        from silo_node.program import take_part
+    events = Events(sys.stderr, "silo", as_json=log_json)
+    with telling(events):
+        directory = StateDirectory(state)
+        with durable.lock(state):
+            from silo_node.program import take_part
 
-        finished = take_part(
-            directory,
-            directory.chosen(study),
-            aggregator,
-            patience,
-            progress_json,
-            threads,
-            runtime,
-            watch_at,
-            log_json,
-        )
+            name = directory.chosen(study)
+            finished = take_part(
+                directory, name, aggregator, patience, progress_json, threads, runtime, watch_at, events
+            )
+    if log_json:
+        return  # it is the last event
     if finished:
         print("the study is finished; 'collegium-silo export' writes the model")
     else:

@@ -1,7 +1,6 @@
 """Builds and runs a silo's part in a study from its state directory; torch is imported once nothing refuses."""
 
 import hashlib
-import sys
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from privacy.ledger.facts import software, transport
 from privacy.ledger.facts.closing import check_open
 from privacy.ledger.store import Ledger
 from privacy.operations.endpoint import Endpoint
-from privacy.operations.events import Events, telling
+from privacy.operations.events import Events
 from privacy.operations.live import LiveFile
 from privacy.operations.pace import Pace
 from privacy.randomness import SecureStream
@@ -50,7 +49,7 @@ def take_part(
     threads: int,
     runtime: Path | None,
     watch_at: str | None = None,
-    log_json: bool = False,
+    events: Events | None = None,
 ) -> bool:
     """Run an approved study to its end, or to the round after which a person stopped it; whether it is finished.
 
@@ -62,7 +61,8 @@ def take_part(
     policy = config.policy
     folder = directory.study(name)
     signed, approved = approval.load_approved(folder, identity.study_key)
-    events = Events(sys.stderr, "silo", signed.name, as_json=log_json)
+    events = events or Events(None, "silo")
+    events.begin(signed.name)
     pace = Pace(events.plain, signed.name, signed.training.rounds + 1, AWAITED)
     progress = Progress(progress_file, signed.training.rounds, signed.name, LiveFile(directory.root), events, pace)
     # The client comes first: it refuses a certificate that is out of date, which is then not entered anywhere.
@@ -71,7 +71,6 @@ def take_part(
     silence = Silence(progress)
     client = AggregatorClient(identity, target, signed.digest(), patience, egress, directory.proxy(), way, silence)
     with ExitStack() as stack:
-        stack.enter_context(telling(events))
         stack.enter_context(closing(client))
         stack.enter_context(closing(progress))
         stack.enter_context(pace.running())
@@ -80,7 +79,7 @@ def take_part(
         if watch_at is not None:
             seen = Watched(directory.root, ledger, egress, lambda: progress.said)
             stack.enter_context(closing(Endpoint(watch_at, seen.metrics, seen.lacking)))
-        stack.enter_context(Renewing(directory.identity_folder, identity, client).running())
+        stack.enter_context(Renewing(directory.identity_folder, identity, client, events=events).running())
         software.enter(ledger, PACKAGES)
         transport.enter(
             ledger,

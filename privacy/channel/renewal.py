@@ -122,7 +122,8 @@ def destroy_retired(folder: Path) -> None:
             if reference is not None:
                 token_of(TokenDescription.within(folder)).destroy(reference)
         except IdentityError as error:
-            _log.warning("a TLS key that is used no more stays in the token: %s", error)
+            sentence = "a TLS key that is used no more stays in the token: %s"
+            _log.warning(sentence, error, extra={"code": error.code})
             return
         try:
             path.unlink()

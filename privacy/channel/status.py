@@ -136,7 +136,7 @@ def told(error: Exception) -> Told:
         kind = next(base for base in type(error).__mro__ if base in _STATUS or base is CollegiumError)
         return Told(_STATUS.get(kind, grpc.StatusCode.UNKNOWN), str(error), kind.__name__, error.code)
     incident = secrets.token_hex(4)
-    _log.error("incident %s: a call ended with a defect", incident, exc_info=error)
+    _log.error("incident %s: a call ended with a defect", incident, exc_info=error, extra={"incident": incident})
     return Told(grpc.StatusCode.INTERNAL, "", "", incident)
 
 

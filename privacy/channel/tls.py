@@ -26,7 +26,7 @@ from grpc.experimental import (
 
 from privacy.channel.identity import CERTIFICATE_FILE, Identity
 from privacy.channel.member import Role
-from privacy.errors import CollegiumError, ConfigError
+from privacy.errors import CollegiumError, ConfigError, StorageError
 from privacy.token.keys import TokenCertificateKey
 
 _log = logging.getLogger(__name__)
@@ -212,7 +212,8 @@ class _Renewed:
         except (CollegiumError, OSError) as error:
             # Told once, and looked at again each time: the clock may be behind, or the key that fits on its way.
             if data != self._told:
-                _log.error("the aggregator's new certificate is not used: %s", error)
+                code = error.code if isinstance(error, CollegiumError) else StorageError.default_code
+                _log.error("the aggregator's new certificate is not used: %s", error, extra={"code": code})
             self._told = data
             return None
         self._served, self._told = data, None
@@ -231,7 +232,7 @@ def _client_credentials(identity: Identity) -> grpc.ChannelCredentials:
                 raise RuntimeError("the handshake wants another signature than an EC P-256 key makes")
             return key.sign(data, ec.ECDSA(hashes.SHA256()))
         except CollegiumError as error:
-            _log.error("cannot connect: %s", error)
+            _log.error("cannot connect: %s", error, extra={"code": error.code})
             raise
 
     with warnings.catch_warnings():

@@ -7,14 +7,13 @@ patient data and no metric.
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
 from privacy.digest import Json
-from privacy.errors import CollegiumError
 from privacy.ledger.entry import Entry
 
 
@@ -65,7 +64,27 @@ EVENTS: Mapping[str, Kind] = {
         frozenset({"seconds"}),
         "the aggregator answers again, after {seconds} s",
     ),
-    "failed": Kind("the program ended with an error", frozenset({"code"})),
+    "serving": Kind(
+        "the aggregator listens, with the study's roster code", frozenset({"port", "one_way_port", "roster_code"})
+    ),
+    "renewed": Kind(
+        "the silo's certificate was renewed, until then",
+        frozenset({"until"}),
+        "the certificate is renewed until {until}",
+    ),
+    "defect": Kind(
+        "something failed by a defect of this program, which goes on if it can: the kind of the error and where in the "
+        "code; `incident` is the number that the caller was told",
+        frozenset({"kind", "where", "incident"}),
+        "defect: {kind} at {where}, incident {incident}; please report this line",
+    ),
+    "library": Kind(
+        "a library has logged something, whose text may quote what it read; told once for each place in its code",
+        frozenset({"logger", "level"}),
+    ),
+    "failed": Kind(
+        "the program ended with an error; `defect` and `interrupted` have no sentence", frozenset({"code", "sentence"})
+    ),
 }
 """Every event, by its code."""
 
@@ -76,14 +95,19 @@ class Events:
     Args:
         stream: where lines go, for instance standard error; None for nowhere.
         program: `silo` or `aggregator`.
-        study: name of the study.
+        study: name of the study; empty until it is known, see `begin`.
         as_json: a JSON line an event; else those that have a line for a person.
     """
 
-    def __init__(self, stream: TextIO | None, program: str, study: str, *, as_json: bool = True) -> None:
-        self._stream, self._program, self._study, self._as_json = stream, program, study, as_json
+    def __init__(self, stream: TextIO | None, program: str, study: str = "", *, as_json: bool = True) -> None:
+        self._stream, self._program, self._study, self.as_json = stream, program, study, as_json
         self._lock = threading.Lock()
         self._round = 0
+
+    def begin(self, study: str) -> None:
+        """The program takes part in, or serves, this study."""
+        self._study = study
+        self.say("started", 0)
 
     def say(self, event: str, round_number: int | None, **more: Json) -> None:
         """Write an event, with those of its fields that are given; no `round_number` means the newest that was told.
@@ -94,7 +118,7 @@ class Events:
         if event not in EVENTS or more.keys() - EVENTS[event].fields:
             raise RuntimeError(f"'{event}' is no event with the fields {', '.join(sorted(more))}")
         number = self._round = self._round if round_number is None else round_number
-        if not self._as_json:
+        if not self.as_json:
             if EVENTS[event].plain:
                 self._write(EVENTS[event].plain.format(**dict.fromkeys(EVENTS[event].fields, "unknown") | more))
             return
@@ -115,7 +139,7 @@ class Events:
 
     def plain(self, line: str) -> None:
         """Write a line that is no event, where a person reads."""
-        if not self._as_json:
+        if not self.as_json:
             self._write(line)
 
     def _write(self, line: str) -> None:
@@ -126,14 +150,3 @@ class Events:
 
 SILENT = Events(None, "", "")
 """Events that nobody asked for."""
-
-
-@contextmanager
-def telling(events: Events) -> Iterator[None]:
-    """Say when a program starts, and when it ends with an error; the error goes on."""
-    events.say("started", 0)
-    try:
-        yield
-    except CollegiumError as error:
-        events.say("failed", None, code=error.code)
-        raise

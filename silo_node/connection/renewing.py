@@ -5,7 +5,6 @@ the consortium's answer is there; it is then taken up on a new connection. What 
 certificate that is in use goes on until it expires.
 """
 
-import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,11 @@ from pathlib import Path
 from privacy.channel import renewal
 from privacy.channel.identity import Identity
 from privacy.errors import CollegiumError
+from privacy.operations.events import SILENT, Events
+from privacy.operations.logs import defect
 from silo_node.connection.client import AggregatorClient
 
 EVERY_SECONDS = 3600.0
-
-_log = logging.getLogger(__name__)
 
 
 class Renewing:
@@ -30,6 +29,7 @@ class Renewing:
         identity: the identity in use.
         client: whose connection it is asked over, and is made anew with the answer.
         clock: the present, aware.
+        events: told of a renewal, and of what fails.
     """
 
     def __init__(
@@ -38,8 +38,10 @@ class Renewing:
         identity: Identity,
         client: AggregatorClient,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        events: Events = SILENT,
     ) -> None:
         self._folder, self._identity, self._client, self._clock = folder, identity, client, clock
+        self._events = events
 
     def step(self) -> bool:
         """Ask, if it is time to, and take an answer up; whether there was one.
@@ -55,7 +57,7 @@ class Renewing:
             return False
         self._identity = renewal.take(self._folder, self._identity, answer, self._clock())
         self._client.reconnect(self._identity)
-        _log.info("the certificate is renewed until %s", self._identity.certificate.not_valid_after_utc)
+        self._events.say("renewed", None, until=self._identity.certificate.not_valid_after_utc.isoformat())
         return True
 
     @contextmanager
@@ -68,9 +70,10 @@ class Renewing:
                 try:
                     self.step()
                 except CollegiumError as error:
-                    _log.warning("the certificate is not renewed yet: %s [%s]", error, error.code)
+                    sentence = f"the certificate is not renewed yet: {error}"
+                    self._events.say("warning", None, code=error.code, sentence=sentence)
                 except Exception as error:  # noqa: BLE001 - a defect here must not end all renewal; it is told each time
-                    _log.error("the certificate is not renewed, by a defect of this program: %s", type(error).__name__)
+                    self._events.say("defect", None, **defect(error))
                 if over.wait(every):
                     return
 

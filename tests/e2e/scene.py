@@ -239,9 +239,9 @@ class Scene:
             raise
         return Server(process, int(port_file.read_text()))
 
-    def start_silo(self, silo: str, port: int, patience: float = 60) -> "subprocess.Popen[bytes]":
-        """Start a silo's `run`; the caller ends it."""
-        return commands.start(self.log(silo), "silo", *self.run_arguments(silo, port, patience))
+    def start_silo(self, silo: str, port: int, patience: float = 60, *more: object) -> "subprocess.Popen[bytes]":
+        """Start a silo's `run`, with `more` options; the caller ends it."""
+        return commands.start(self.log(silo), "silo", *self.run_arguments(silo, port, patience), *more)
 
     def serve_arguments(self, port: int, port_file: Path, study: Path | None = None) -> tuple[object, ...]:
         """The arguments of the aggregator's `serve`."""

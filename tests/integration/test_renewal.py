@@ -1,5 +1,6 @@
 """A certificate that is renewed while it is in use: asked for over the live line, answered offline, taken up there."""
 
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from privacy.channel.member import Role
 from privacy.channel.status import calling
 from privacy.configuration import load
 from privacy.errors import CollegiumError, IdentityError, ProtocolError
+from privacy.operations.events import Events
 from privacy.wire import convert
 from privacy.wire.requests import Phase
 from silo_node.connection.client import AggregatorClient
@@ -49,7 +51,8 @@ class Silo:
         digest = federation.study.digest()
         egress = EgressLog(federation.consortium.state("north"), digest.hex(), digest.hex())
         self.client = AggregatorClient(self.before, f"localhost:{port}", digest, 5.0, egress)
-        self.renewing = Renewing(self.folder, self.before, self.client)
+        self.log = io.StringIO()
+        self.renewing = Renewing(self.folder, self.before, self.client, events=Events(self.log, "silo", "chest"))
 
     def look(self) -> None:
         self.client.board(1, Phase.ADVERTISED)
@@ -113,6 +116,8 @@ def test_a_certificate_is_renewed_over_the_live_line_and_the_old_key_is_refused(
     assert renewal.unanswered_since(silo.folder) is None
     silo.look()
     after = Identity.load(silo.folder)
+    (event,) = map(json.loads, silo.log.getvalue().splitlines())
+    assert (event["event"], event["until"]) == ("renewed", after.certificate.not_valid_after_utc.isoformat())
     assert after.certificate.public_key() != silo.before.certificate.public_key()
     assert after.keys.public_identity == silo.before.keys.public_identity
     assert not (silo.folder / NEXT_FOLDER).exists()

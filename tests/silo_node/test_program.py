@@ -1,11 +1,14 @@
 """A run asks again, before it loads a patient, what an approval asked: the accountants, and the audits of its code."""
 
+import json
 from pathlib import Path
 from unittest.mock import MagicMock
 
 import pytest
+from typer.testing import CliRunner
 
-from privacy.errors import CollegiumError, CorruptState
+from privacy.errors import CollegiumError, ConfigError, CorruptState
+from silo_node.app import app
 from silo_node.approvals import approval, checks, costs
 from silo_node.program import take_part
 from tests.privacy.studies import study
@@ -78,3 +81,13 @@ def test_a_run_refuses_code_that_an_audit_broke_until_it_is_consistent(
     audited("consistent", 1.0)
     assert run() == "state.corrupt"
     assert site.kinds().count("software") == 1
+
+
+def test_with_json_lines_a_run_that_cannot_begin_says_so_in_one_too(tmp_path: Path) -> None:
+    words = ("run", "--state", str(tmp_path / "nowhere"), "--aggregator", "localhost:1")
+    ended = CliRunner().invoke(app, [*words, "--log-json"])
+    assert ended.exit_code == ConfigError.exit_code
+    (line,) = map(json.loads, ended.stderr.splitlines())
+    assert (line["event"], line["code"]) == ("failed", "config.invalid")
+    assert "'collegium-silo init'" in line["sentence"]
+    assert isinstance(CliRunner().invoke(app, words).exception, ConfigError)  # a sentence, made by `console.run`

@@ -97,11 +97,13 @@ def test_its_metrics_and_its_health(state: Path) -> None:
 
 def test_its_log_is_events(state: Path) -> None:
     lines = [json.loads(line) for line in (state.parent / "serve.err").read_text().splitlines()]
-    assert [(line["event"], line["program"], line["round"]) for line in lines[:2]] == [
+    assert [(line["event"], line["program"], line["round"]) for line in lines[:3]] == [
         ("started", "aggregator", 0),
+        ("serving", "aggregator", 0),
         ("phase", "aggregator", 1),
     ]
-    assert lines[1]["phase"] == "exchanging keys"
+    assert lines[2]["phase"] == "exchanging keys"
+    assert (state.parent / "serve.out").read_text() == ""
 
 
 def test_it_is_written_while_the_rounds_go_on(hub: Hub) -> None:

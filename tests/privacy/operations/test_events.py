@@ -1,4 +1,4 @@
-"""Events: a closed table, no field beside it, and an error told by its code alone."""
+"""Events: a closed table, and no field beside it."""
 
 import io
 import json
@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from privacy.errors import Unreachable
 from privacy.ledger.store import Ledger
-from privacy.operations.events import EVENTS, SILENT, Events, telling
+from privacy.operations.events import EVENTS, SILENT, Events
 from privacy.operations.pace import Pace
 from silo_node.rounds.progress import Progress
 
@@ -31,17 +30,6 @@ def test_a_silos_progress_is_told_without_metrics() -> None:
     assert all(line.keys() <= known | EVENTS[str(line["event"])].fields for line in found)
     assert str(found[0]["time"]).endswith("+00:00")
     assert "patients" not in stream.getvalue()
-
-
-def test_an_error_is_told_by_its_code_alone() -> None:
-    stream = io.StringIO()
-    with pytest.raises(Unreachable), telling(Events(stream, "silo", "chest")):
-        raise Unreachable("north-hospital.example does not answer", code="peer.timeout")
-    assert [(line["event"], line.get("code")) for line in lines(stream)] == [
-        ("started", None),
-        ("failed", "peer.timeout"),
-    ]
-    assert "north-hospital" not in stream.getvalue()
 
 
 @pytest.mark.parametrize(("event", "more"), [("other", {}), ("phase", {"patients": 3})])

@@ -1,19 +1,19 @@
-import logging
+import io
+import json
 import threading
 from typing import Any
 
-import pytest
-
 from privacy.errors import Unreachable
+from privacy.operations.events import Events
 from silo_node.connection.renewing import Renewing
 
 
 class Failing(Renewing):
     """Whose steps go wrong in turn, and then well."""
 
-    def __init__(self, *errors: Exception) -> None:
+    def __init__(self, log: io.StringIO, *errors: Exception) -> None:
         unused: Any = None
-        super().__init__(unused, unused, unused)
+        super().__init__(unused, unused, unused, events=Events(log, "silo", "chest"))
         self.errors, self.done = list(errors), threading.Event()
 
     def step(self) -> bool:
@@ -23,10 +23,13 @@ class Failing(Renewing):
         return False
 
 
-def test_whatever_goes_wrong_is_told_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    renewing = Failing(Unreachable("nobody answers; wait"), RuntimeError("a patient's name"))
-    with caplog.at_level(logging.WARNING), renewing.running(every=0.001):
+def test_whatever_goes_wrong_is_told_and_tried_again() -> None:
+    log = io.StringIO()
+    renewing = Failing(log, Unreachable("nobody answers; wait"), RuntimeError("a patient's name"))
+    with renewing.running(every=0.001):
         assert renewing.done.wait(5)
-    assert "not renewed yet: nobody answers" in caplog.text
-    assert "by a defect of this program: RuntimeError" in caplog.text
-    assert "a patient's name" not in caplog.text
+    warning, defect = map(json.loads, log.getvalue().splitlines())
+    assert warning["sentence"] == "the certificate is not renewed yet: nobody answers; wait"
+    assert (warning["event"], warning["code"]) == ("warning", Unreachable.default_code)
+    assert (defect["event"], defect["kind"]) == ("defect", "RuntimeError")
+    assert "a patient's name" not in log.getvalue()
