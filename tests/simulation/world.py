@@ -6,51 +6,33 @@ what `cheap` names; a power cut that loses unsynced writes is not simulated. A s
 itself, as systemd or a person would; each silo ends with a named reason.
 """
 
-import errno
-import os
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
-
-import pytest
+from typing import cast
 
 import aggregator.app
 import aggregator.renewals
 import aggregator.rounds.coordinator
 import aggregator.serving.service
 import aggregator.storage.database
-import privacy.channel.authorisation
-import privacy.channel.identity
-import privacy.ledger.store
-import silo_node.connection.client
-import silo_node.connection.patience
-import silo_node.egress.channel
-import silo_node.rounds.agent
-import silo_node.rounds.roster_watch
-import silo_node.witnessing.cosigning
-from aggregator.storage.database import Database, Step
+from aggregator.storage.database import Database
 from privacy import durable
-from privacy.channel import roster_statement, tls
+from privacy.channel import roster_statement
 from privacy.channel.authorisation import KEY_EXCHANGE, TLS_VERSION
 from privacy.errors import CollegiumError
 from privacy.ledger import reader
 from privacy.ledger.entry import Entry
 from silo_node.rounds.global_model import GlobalModel
-from silo_node.rounds.upload_slot import UploadSlot
-from tests.simulation import cheap, silo
+from tests.simulation import silo
 from tests.simulation.certificates import ServerCertificate
-from tests.simulation.clock import VirtualTime, virtual_datetime
 from tests.simulation.consortium import Cast
 from tests.simulation.network import Aggregator, Channel, Line, Server
 from tests.simulation.operations import Cut, Expire, Fault, Join, Jump, Operation, Revoke, Slow
 from tests.simulation.party import Party
-from tests.simulation.scheduler import Condition, Killed, Scheduler, Task
+from tests.simulation.scheduler import Killed, Scheduler, Task
 from tests.simulation.silo import Opened, SimulatedAgent
+from tests.simulation.surroundings import around
 
 AGAIN = 30.0
 """Seconds after which a supervisor starts a program again that ended with an error."""
@@ -90,18 +72,18 @@ class World:
         self.expired: set[int] = set()
         self.revoked: set[int] = set()
         self._training: dict[int, float] = {}
-        self._worker: Task | None = None
-        self._locks: dict[int, Party] = {}
-        self._databases: list[Database] = []
+        self.worker: Task | None = None
+        self.locks: dict[int, Party] = {}
+        self.databases: list[Database] = []
         self._entries: dict[int, tuple[Entry, ...]] = {}
 
     def run(self) -> None:
         """Play the history until all silos ended or nothing can happen any more."""
-        with self._patched():
+        with around(self):
             self._publish_statement()
             self.certificate.begin()
             self._schedule()
-            self._worker = self.scheduler.spawn("aggregator", self._serve)
+            self.worker = self.scheduler.spawn("aggregator", self._serve)
             for index in self.silos:
                 joins = [op.at for op in self.operations if isinstance(op, Join) and op.silo == index]
                 self.scheduler.spawn(f"silo {index}", partial(self._live, index), float(max(joins, default=0)))
@@ -260,11 +242,11 @@ class World:
 
     def _release(self, party: Party) -> None:
         """The kernel closes what a process that is gone had open and locked."""
-        while party is self.hub and self._databases:
-            self._databases.pop().close()
-        for descriptor, owner in list(self._locks.items()):
+        while party is self.hub and self.databases:
+            self.databases.pop().close()
+        for descriptor, owner in list(self.locks.items()):
             if owner is party:
-                del self._locks[descriptor]
+                del self.locks[descriptor]
                 if descriptor in durable._held:
                     durable.release(descriptor)
 
@@ -285,11 +267,13 @@ class World:
             faults=faults,
         )
 
-    def _channel(self, index: int) -> Channel:
+    def channel(self, index: int) -> Channel:
+        """A new line of a silo to the aggregator."""
         self.lines[index].opened = None
         return Channel(self.lines[index])
 
-    def _diagnose(self, index: int) -> CollegiumError:
+    def diagnose(self, index: int) -> CollegiumError:
+        """Why a silo is not answered."""
         serving = None if self.aggregator.server is None else self.aggregator.process
         return self.certificate.diagnose(self.silos[index], serving)
 
@@ -302,120 +286,3 @@ class World:
             "ssl_negotiated_key_exchange_group": [KEY_EXCHANGE],
             "x509_pem_cert": [self.cast.expired_pem if index in self.expired else self.cast.pems[index - 1]],
         }
-
-    @contextmanager
-    def _patched(self) -> Iterator[None]:
-        """Time, threads, network and disk are the simulation's."""
-        scheduler = self.scheduler
-        time = VirtualTime(lambda: scheduler.now, scheduler.sleep)
-        moment = virtual_datetime(
-            lambda: scheduler.now, lambda: cast(Party, scheduler.acting).offset if scheduler.acting else timedelta()
-        )
-        hold, conditions = durable.hold, list[Condition]()
-
-        def condition() -> Condition:
-            conditions.append(Condition(scheduler))
-            return conditions[-1]
-
-        def holding(descriptor: int) -> None:
-            hold(descriptor)
-            self._locks[descriptor] = cast(Party, scheduler.acting)
-
-        def fsync(descriptor: int) -> None:
-            if scheduler.acting is not None:
-                cast(Party, scheduler.acting).fsync(descriptor)
-                if scheduler.current is self._worker and not any(condition.held for condition in conditions):
-                    scheduler.sleep(0.001)  # calls are served while the aggregator folds and publishes
-
-        commit, opened = aggregator.storage.database.commit, Database.__init__
-
-        def opening(database: Database, path: Path, steps: Sequence[Step]) -> None:
-            opened(database, path, steps)
-            self._databases.append(database)
-
-        def committing(connection: sqlite3.Connection) -> None:
-            if scheduler.acting is not None:
-                try:
-                    cast(Party, scheduler.acting).fsync("commits to its database")
-                except OSError as error:
-                    raise refused_by_sqlite(error) from error
-            commit(connection)
-
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Database, "__init__", opening)
-            patch.setattr(aggregator.storage.database, "commit", committing)
-            patch.setattr(aggregator.app, "grpc", SimpleNamespace(server=Server))
-            # No silo's certificate changes here, and what is written of them would move the steps of kept histories.
-            patch.setattr(aggregator.renewals.Renewals, "check", lambda *_: None)
-            patch.setattr(aggregator.app.tls, "listen", self.certificate.listen)
-            patch.setattr(tls.grpc, "dynamic_ssl_server_credentials", lambda first, newer, **_: (first, newer))
-            patch.setattr(tls.grpc, "ssl_server_certificate_configuration", lambda pairs, **_: pairs[0][1])
-            patch.setattr(privacy.channel.identity, "datetime", moment)
-            patch.setattr(aggregator.app, "time", time)
-            patch.setattr(aggregator.app, "datetime", moment)
-            patch.setattr(aggregator.app.software, "enter", lambda *_: None)
-            patch.setattr(aggregator.rounds.coordinator, "threading", SimpleNamespace(Condition=condition))
-            patch.setattr(aggregator.serving.service, "threading", SimpleNamespace(Timer=NoTimer, Lock=NoLock))
-            patch.setattr(privacy.channel.authorisation, "datetime", moment)
-            patch.setattr(privacy.ledger.store, "datetime", moment)
-            patch.setattr(silo_node.connection.patience, "secrets", SimpleNamespace(randbelow=lambda below: below // 2))
-            patch.setattr(silo_node.egress.channel, "diagnose", lambda _, to, **__: self._diagnose(int(to)))
-            patch.setattr(silo_node.connection.client, "open_channel", lambda _, to, *__: self._channel(int(to)))
-            patch.setattr(silo_node.connection.patience, "time", time)
-            patch.setattr(silo_node.witnessing.cosigning, "time", time)
-            patch.setattr(silo_node.rounds.roster_watch, "time", time)
-            slot = partial(UploadSlot, clock=time.monotonic, sleep=time.sleep)
-            patch.setattr(silo_node.rounds.agent, "UploadSlot", slot)
-            patch.setattr(durable, "hold", holding)
-            patch.setattr(os, "fsync", fsync)
-            cheap.apply(patch)
-            if not self.cast.cosigning:
-                patch.setattr(silo_node.rounds.agent, "Cosigning", NoCosigning)
-            yield
-
-
-def refused_by_sqlite(error: OSError) -> sqlite3.Error:
-    """What SQLite raises when the system refuses a write or an fsync."""
-    full = error.errno == errno.ENOSPC
-    refused = sqlite3.OperationalError("the disk refuses")
-    refused.sqlite_errorcode = sqlite3.SQLITE_FULL if full else sqlite3.SQLITE_IOERR_FSYNC
-    refused.sqlite_errorname = "SQLITE_FULL" if full else "SQLITE_IOERR_FSYNC"
-    return refused
-
-
-class NoCosigning:
-    """A silo that witnesses for nobody."""
-
-    def __init__(self, *_: object) -> None:
-        pass
-
-    def exchange(self) -> None:
-        pass
-
-    def finish(self, patience: float) -> None:
-        pass
-
-
-class NoTimer:
-    """A stream in the simulation never stands still for so long that its call is ended."""
-
-    daemon = True
-
-    def __init__(self, *_: Any) -> None:
-        pass
-
-    def start(self) -> None:
-        pass
-
-    def cancel(self) -> None:
-        pass
-
-
-class NoLock:
-    """One task runs at a time, and none waits while it holds a lock."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        pass
