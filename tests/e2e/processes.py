@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 
-def wait(condition: Any, *alive: "subprocess.Popen[bytes]", patience: float = 120.0, pause: float = 0.02) -> None:
+def wait(condition: Any, *alive: "subprocess.Popen[bytes]", patience: float = 400.0, pause: float = 0.02) -> None:
     """Wait until `condition()` holds while all processes live."""
     deadline = time.monotonic() + patience
     while not condition():

@@ -33,4 +33,4 @@ def take_part(scene: Scene, port: int = 1, silo: str = NORTH, under: Sequence[st
 def serve(scene: Scene, study: Path | None = None, listen: str = "127.0.0.1:0", under: Sequence[str] = ()) -> Ended:
     """A `serve` that is expected to be refused."""
     arguments = ("serve", "--state", scene.aggregator, "--study", study or scene.study, "--listen", listen)
-    return commands.run("aggregator", *arguments, under=under, patience=60)
+    return commands.run("aggregator", *arguments, under=under)

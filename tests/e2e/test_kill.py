@@ -21,11 +21,13 @@ from tests.e2e.scene import COHORT, SILOS, STUDY, Scene
 from tests.e2e.state_folders import kinds, ledger, leftovers
 from tests.stored import anywhere
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1500)
 LOCAL_STEPS = 40
 """So that there is time to kill a silo while it trains."""
 MOMENTS = ("keys/request-*", "rounds/000001/upload-*", "rounds/000002/survivors", "rounds/000003/sign-*")
 """When the aggregator is killed: once one of these is stored."""
+SLOWEST = 600.0
+"""Seconds in which what only the machine can hold up is done: a start alone takes minutes where much else runs."""
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +145,7 @@ def training(scene: Scene, silo: str, number: int) -> bool:
 
 def finish(scene: Scene, silos: "dict[str, subprocess.Popen[bytes]]", port: int) -> None:
     """Wait for all silos; one that paused after two abandoned rounds is started again, as a person would."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + SLOWEST
     while silos and time.monotonic() < deadline:
         for name, process in list(silos.items()):
             code = process.poll()
@@ -164,23 +166,14 @@ def test_an_aggregator_killed_in_the_middle_of_rounds_is_taken_up_again(approved
     try:
         with ended(silos):
             silos |= {name: scene.start_silo(name, server.port) for name in SILOS}
-            for moment in (
-                "keys/request-*",
-                "rounds/000001/upload-*",
-                "rounds/000002/survivors",
-                "rounds/000003/sign-*",
-            ):
-                wait(
-                    lambda moment=moment: anywhere(scene.aggregator, moment),
-                    server.process,
-                    pause=0.002,
-                )
+            for moment in MOMENTS:
+                wait(lambda moment=moment: anywhere(scene.aggregator, moment), server.process)
                 server.process.kill()
                 server.process.wait()
                 server = scene.serve(port=server.port)
             finish(scene, silos, server.port)
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(30) == 0
+        assert server.process.wait(SLOWEST) == 0
     finally:
         end(server.process)
     check_one_end(scene, rounds=3)
@@ -192,10 +185,6 @@ def test_an_aggregator_killed_in_the_middle_of_rounds_is_taken_up_again(approved
     assert kinds(hub).count("study_published") == 1
     assert [entry.body["outcome"] for entry in hub if entry.kind == "closed"] == ["closed"] * 3
     assert kinds(hub).count("survivors") == 3
-
-
-def seen(scene: Scene, moment: str) -> bool:
-    return bool(anywhere(scene.aggregator, moment))
 
 
 @pytest.mark.parametrize(
@@ -217,7 +206,7 @@ def test_a_silo_that_is_stopped_ends_at_once(
         wait(lambda: any(event.get("phase") == "asking witnesses" for event in scene.progress(silo)), process)
         time.sleep(0.5)
         process.send_signal(number)
-        assert process.wait(10) == code
+        assert process.wait(60) == code
     finally:
         end(process)
     assert "Traceback" not in words(scene, silo)
