@@ -65,7 +65,12 @@ from privacy.study import Study
 from privacy.wire import convert
 from privacy.wire.health import SERVICE
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The blind adder of a Collegium study.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="The blind adder of a Collegium study.\n\n"
+    "In this order: init, enrol, serve; and backup every day. What it does: status; what is wrong: doctor.",
+)
 app.command()(enrolment.init)
 app.command()(enrolment.enrol)
 app.add_typer(commands.group("collegium-aggregator"), name="ledger")

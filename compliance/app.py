@@ -16,7 +16,12 @@ from compliance.signing import Meaning, Signer
 from privacy import console
 from privacy.errors import ConfigError, CorruptState
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Reports for compliance officers, from ledgers.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Reports for compliance officers, from copies of ledgers and signed studies alone.\n\n"
+    "In this order: report, sign, verify, export.",
+)
 
 Key = Annotated[Path | None, typer.Option("--sign", help="Your Ed25519 key (PEM) to sign the report with.")]
 Name = Annotated[str | None, typer.Option(help="Your name, as it is printed under the report.")]
@@ -37,7 +42,7 @@ def report(
     clauses: Annotated[Path | None, typer.Option(help="Your list of clauses.", show_default="ours")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Also print the report as one JSON object.")] = False,
 ) -> None:
-    """Recompute every figure from the ledgers and write a page, a print, the record and the evidence.
+    """Recompute every figure from the ledgers and write the report: a page, a PDF, JSON and the evidence.
 
     When something fails its verification the report is written all the same and says so; the exit
     code is then 8.

@@ -29,7 +29,12 @@ from silo_node.operations.stopping import stop
 from silo_node.operations.what_leaves import what_leaves
 from silo_node.state import StateDirectory
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="A hospital's node of a Collegium consortium.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="A hospital's node of a Collegium consortium.\n\n"
+    "In this order: init, enrol, ingest, approve, run, export. What it does: status; what is wrong: doctor.",
+)
 
 State = Annotated[Path, typer.Option("--state", help="State directory of this silo.")]
 
@@ -71,7 +76,7 @@ def approve(
 ) -> None:
     """Show what a study reads, sends and costs, and approve it. Nothing is trained without this.
 
-    Example: collegium-silo approve study.yaml --cohort chest --by "Ada Roe" --confirm north=phone --state silo-state
+    Example: collegium-silo approve study.yaml --cohort chest --by "Ada Roe" --confirm north=phone --state st-marys
     """
     from silo_node.approvals import approval, checks, costs, explanation
 
@@ -181,7 +186,7 @@ def recover(
 ) -> None:
     """Go on with an older copy of the ledger, after a start refused it. Lost entries count as spent for good.
 
-    Example: collegium-silo ledger recover --by "Ada Roe" --reason "disk lost, restored from 3 May" --state silo-state
+    Example: collegium-silo ledger recover --by "Ada Roe" --reason "disk lost, restored from 3 May" --state st-marys
     """
     from silo_node.rounds.round_vault import default_folder
     from silo_node.witnessing import recovery

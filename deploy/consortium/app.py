@@ -22,7 +22,12 @@ from privacy.digest import Json
 from privacy.errors import ConfigError
 from privacy.token.description import TokenDescription
 
-app = typer.Typer(no_args_is_help=True, help="Start a consortium, admit its members and sign its studies.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    help="Start a consortium, admit its members and sign its studies: offline, by whoever holds its keys.\n\n"
+    "In this order: init, token, admit, study explain, study sign, roster-statement; later renew and revoke.",
+)
 app.add_typer(study_commands.app, name="study")
 
 
@@ -73,7 +78,7 @@ def token(
     passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Invite a member: a one-time token for this role and name. Hand it over on a private way.
+    """Invite a member: a one-time token for this role and name. Hand it over by a private way.
 
     \b
     Example:
@@ -119,7 +124,7 @@ def renew(
     output: Output,
     request: Annotated[
         Path | None,
-        typer.Option(help="What it asks by way of its aggregator: a certificate for a new TLS key."),
+        typer.Option(help="The silo's own request for a new TLS key, out of its aggregator's renewals/pending."),
     ] = None,
     passphrase_file: PassphraseFile = None,
     as_json: AsJson = False,
@@ -144,7 +149,7 @@ def revoke(
     role: Annotated[Role, typer.Argument(help="The member's role.")],
     name: Annotated[str, typer.Argument(help="The member's name.")],
     directory: Directory,
-    reason: Annotated[Reason, typer.Option(help="Why.")],
+    reason: Annotated[Reason, typer.Option(help="Why, as RFC 5280 calls it.")],
     output: Output,
     days: Days = 30,
     passphrase_file: PassphraseFile = None,

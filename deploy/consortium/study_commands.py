@@ -14,7 +14,7 @@ from privacy.console import AsJson
 from privacy.digest import Json
 from privacy.study import dump
 
-app = typer.Typer(no_args_is_help=True, help="Sign studies.")
+app = typer.Typer(no_args_is_help=True, help="Explain and sign studies.")
 
 
 @app.command("sign")
@@ -88,7 +88,9 @@ def study_explain(
 
 @app.command("from-bundle")
 def study_from_bundle(
-    configuration: Annotated[Path, typer.Argument(help="Of a MONAI Bundle, such as configs/inference.json.")],
+    configuration: Annotated[
+        Path, typer.Argument(help="Configuration file of a MONAI Bundle, such as configs/inference.json.")
+    ],
     weights: Annotated[Path | None, typer.Option(help="A safetensors file to start from.")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -39,7 +39,7 @@ def group(program: str) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, help="Check, read and prove this party's own ledger.")
     example = f"Example: {program} ledger"
     app.command("fsck", epilog=f"{example} fsck --state /var/lib/collegium")(fsck)
-    app.command("show", epilog=f"{example} show --kind approved --last 20 --state /var/lib/collegium")(show)
+    app.command("show", epilog=f"{example} show --kind incident --last 20 --state /var/lib/collegium")(show)
     app.command("proof", epilog=f"{example} proof 12 -o entry-12.tlog-proof --state /var/lib/collegium")(prove)
     app.command("report", epilog=f'{example} report report --by "Ada Roe" --state /var/lib/collegium')(report)
     app.command("erase", epilog=f'{example} erase 12 --reason "staff member left" --state /var/lib/collegium')(erase)
@@ -185,7 +185,7 @@ def erase(
     state: State,
     by: By = None,
 ) -> None:
-    """Erase what the side store holds about an entry. The entry itself, and every proof of it, stay valid."""
+    """Erase what can be erased of an entry, such as who did it. The entry, and every proof of it, stay valid."""
     who, why = attribution.checked(by, reason)
     identity = _signing(state)
     with durable.lock(state), Ledger.open(state / FOLDER, identity.keys.identity) as ledger:

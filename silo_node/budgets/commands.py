@@ -48,7 +48,7 @@ def set_cap(
     """Set the cap of a cohort. It counts at once, for running studies too; what was spent stays spent.
 
     Example: collegium-silo budget set --cohort chest --epsilon 6 --delta 0.0001 --reason "vote of 3 May" --by "Ada Roe"
-    --state silo-state
+    --state st-marys
     """
     from silo_node.approvals import costs
 

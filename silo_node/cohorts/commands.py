@@ -36,9 +36,12 @@ def ingest(
     cohort: Annotated[str, typer.Option(help="Name for the cohort.")],
     state: State,
     labelling: Annotated[
-        Path | None, typer.Option(help="What labels are, from the study's researcher.", show_default="0 or 1")
+        Path | None,
+        typer.Option(help="Labelling file that came with the study: what labels mean.", show_default="0 or 1"),
     ] = None,
-    query: Annotated[Path | None, typer.Option(help="Which series are meant.", show_default="every image")] = None,
+    query: Annotated[
+        Path | None, typer.Option(help="YAML file that says which series to take.", show_default="every image")
+    ] = None,
     profile: Annotated[
         Path | None, typer.Option(help="YAML file that says which pixels may pass.", show_default="the Basic Profile")
     ] = None,

@@ -61,8 +61,8 @@ def deidentify(
 def review(
     folder: Annotated[Path, typer.Argument(help="A folder that 'deidentify' made.")],
     by: Annotated[str | None, typer.Option(help="Who decides; without it the sheets are made.")] = None,
-    accept: Annotated[bool, typer.Option("--accept", help="No image shows who the patient is.")] = False,
-    reject: Annotated[bool, typer.Option("--reject", help="Some image does.")] = False,
+    accept: Annotated[bool, typer.Option("--accept", help="The decision: no image shows who the patient is.")] = False,
+    reject: Annotated[bool, typer.Option("--reject", help="The decision: some image does.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make contact sheets of de-identified files, or write down what a person decided on them.
