@@ -33,7 +33,7 @@ ENVIRONMENT = {
     "COLLEGIUM_PASSPHRASE_FILE": "passphrase.txt",
 }
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 class Walk:
@@ -186,6 +186,7 @@ def test_the_guides_of_operator_hospital_and_officer(walk: Walk) -> None:
     assert "opacity" in walk.watched(HOSPITAL, "Watch it")
     assert "opacity" in walk.watched(OPERATOR, "Watch the rounds")
     assert silos[0].wait(300) == 0, "it stopped, with a round to come"
+    assert '"kind":"stopped"' in (walk.folder / "st-marys/ledger/entries.jsonl").read_text()
     assert "FAILED" not in walk.run(OPERATOR, "When it does not work")
     look_at_it_without_an_archive(walk)
     silos[0] = walk.start(HOSPITAL, "Take part")
