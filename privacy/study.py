@@ -38,11 +38,12 @@ class Training(Strict):
 class Aggregation(Strict):
     """How silos turn the opened sum into the next global model, all alike.
 
-    `round_deadline_seconds` bounds training and uploading, `exchange_seconds` each exchange of small
-    messages, with the download of sum and audited frames before the signatures; a silo that is later sits the round
-    out. `audit_frames` is how many random frames of every upload each silo adds up itself. With `upload_slot_seconds`
-    every upload leaves at a multiple of it after the keys were exchanged, however long training took (0 = at once, and
-    the report lists the instant as unprotected).
+    `round_deadline_seconds` bounds training and uploading, `exchange_seconds` each exchange of small messages; a silo
+    that is later sits the round out. Before the signatures, sum and audited frames are downloaded: while silos that are
+    needed take frames, that time starts anew with each, up to `round_deadline_seconds`. `audit_frames` is how many
+    random frames of every upload each silo adds up itself. With `upload_slot_seconds` every upload leaves at a multiple
+    of it after the keys were exchanged, however long training took (0 = at once, and the report lists the instant as
+    unprotected).
 
     `weights` are public FedAvg weights by silo name (equal when empty): a true sample count depends
     on patients and is never sent. `average_decay` is that of the exponential moving average which

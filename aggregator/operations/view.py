@@ -29,7 +29,7 @@ class View:
         awaited: silos that this phase waits for; more than are needed, perhaps.
         needed: how many silos this phase needs.
         revoked: silos that the consortium revoked.
-        seconds_left: until the phase ends without those awaited; None for no such instant.
+        seconds_left: until the phase ends without those awaited, if they take no frame till then; None: never.
         halted: why no round can close until people act; empty when one can.
     """
 

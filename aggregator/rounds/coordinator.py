@@ -6,7 +6,7 @@ What the aggregator itself signs is `publication`'s.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from aggregator.boards.key_board import KeyBoard
 from aggregator.boards.round_boards import Boards, without_held
@@ -188,19 +188,18 @@ class Coordinator:
             count = self._snapshots.frames(request.round_number)
         return (self._snapshots.read(index) for index in range(request.first_frame, count))
 
-    def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
-        """The frames of a published sum, in order.
+    def sum_frames(self, peer: str, request: SumRequest) -> Iterator[bytes]:
+        """The frames of a published sum, in order; that `peer` wants one, having taken those before, is progress.
 
         Raises:
             ProtocolError: unknown study, or no sum is published for the round.
         """
         public = self._public(request.study_digest, request.round_number)
-        store = self._store.round(request.round_number)
         frames = len(next(iter(public.uploads.values())).header.frame_bytes)
-        return (store.sum_frame(index) for index in range(request.first_frame, frames))
+        return self._wanted(peer, request.round_number, range(request.first_frame, frames))
 
-    def upload_frame(self, request: FrameRequest) -> bytes:
-        """One frame of a survivor's upload, for the spot audit of a published sum.
+    def upload_frame(self, peer: str, request: FrameRequest) -> bytes:
+        """One frame of a survivor's upload, for the spot audit of a published sum; that `peer` wants it is progress.
 
         Raises:
             ProtocolError: unknown study, no sum is published, or there is no such frame.
@@ -209,6 +208,7 @@ class Coordinator:
         upload = public.uploads.get(request.silo_index)
         if upload is None or request.frame >= len(upload.header.frame_bytes):
             raise ProtocolError("there is no such frame in the sum of this round", code="sum.no_frame")
+        self._progressed(peer, request.round_number)
         return self._store.round(request.round_number).frame(request.silo_index, request.frame)
 
     # ---- what the program calls
@@ -285,6 +285,16 @@ class Coordinator:
             raise ProtocolError("there is no sum to download for this round", code="sum.not_published")
         with self._changed:
             return self._boards.public(number)
+
+    def _wanted(self, peer: str, number: int, frames: Iterable[int]) -> Iterator[bytes]:
+        store = self._store.round(number)
+        for index in frames:
+            self._progressed(peer, number)
+            yield store.sum_frame(index)
+
+    def _progressed(self, peer: str, number: int) -> None:
+        with self._changed:
+            self._course.taken(number, self._study.roster.index(peer))
 
     def _check_study(self, study_digest: bytes) -> None:
         if study_digest != self._digest:

@@ -111,6 +111,11 @@ class Course:
         if self.newest == 1 and len(self._present) < self.rules.threshold:
             self.states[1] = deadlines.postponed(self.states[1], self._clock())
 
+    def taken(self, number: int, silo: int) -> None:
+        """A silo took a frame of a round's sum or of its audit: time for its answer is left, where it is awaited."""
+        if number == self.newest:
+            self.states[number] = deadlines.taken(self.states[number], silo, self._clock())
+
     def revoke(self, revoked: frozenset[int]) -> None:
         """Go on without these silos, of all that the rules counted and those that were revoked before."""
         self.rules = replace(self.rules, silos=self.rules.silos + len(self.revoked) - len(revoked))

@@ -23,8 +23,8 @@ Messages = Mapping[int, Signed]
 class Rules:
     """What of the signed study a round depends on; `silos` are those of the roster that are not revoked.
 
-    `patience` bounds each exchange of small messages and `deadline` the time for training and uploading,
-    both in seconds and from the first message of the step.
+    `patience` bounds each exchange of small messages and `deadline` the time for training and uploading, and for the
+    download of a sum while frames of it move; both in seconds and from the first message of the step.
     """
 
     silos: int

@@ -8,6 +8,7 @@ The first two are `setup`'s. A state holds the messages that led to it, in roste
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from aggregator.rounds.setup import Abandoned, Advertising, Messages, Setup, Sharing
 from privacy.channel.envelope import Signed
@@ -43,7 +44,10 @@ class Folding:
 
 @dataclass(frozen=True)
 class Published:
-    """Survivors and sum are public since `at`; silos answer with Sign or Reject."""
+    """Survivors and sum are public since `at`; silos answer with Sign or Reject.
+
+    A silo of whom an answer is awaited took something of the sum, or of its audit, last at `taken_at`.
+    """
 
     setup: Setup
     uploads: Mapping[int, Upload]
@@ -52,6 +56,7 @@ class Published:
     at: float
     signs: Messages = field(default_factory=dict)
     rejects: Messages = field(default_factory=dict)
+    taken_at: float = -inf
 
 
 @dataclass(frozen=True)

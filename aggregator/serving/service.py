@@ -81,11 +81,12 @@ class Service:
             yield convert.encode_board(part)
 
     def _download(self, request: bytes, context: grpc.ServicerContext) -> Iterator[bytes]:
-        for frame in self._coordinator.sum_frames(convert.decode_sum_request(request)):
+        for frame in self._coordinator.sum_frames(caller(context).name, convert.decode_sum_request(request)):
             yield convert.encode_frame(frame)
 
     def _download_upload_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        return convert.encode_frame(self._coordinator.upload_frame(convert.decode_frame_request(request)))
+        frame = self._coordinator.upload_frame(caller(context).name, convert.decode_frame_request(request))
+        return convert.encode_frame(frame)
 
     def _give_snapshot_frame(self, request: bytes, context: grpc.ServicerContext) -> bytes:
         self._coordinator.take_snapshot_frame(convert.decode_snapshot_frame(request))

@@ -123,8 +123,8 @@ class AltersServedSum(HidesRejects):
 
     serve: Callable[[bytes], list[bytes]]
 
-    def sum_frames(self, request: SumRequest) -> Iterator[bytes]:
-        return (altered for frame in super().sum_frames(request) for altered in type(self).serve(frame))
+    def sum_frames(self, peer: str, request: SumRequest) -> Iterator[bytes]:
+        return (altered for frame in super().sum_frames(peer, request) for altered in type(self).serve(frame))
 
 
 SERVED: dict[str, Callable[[bytes], list[bytes]]] = {
@@ -251,9 +251,9 @@ class CountsFetches(HidesRejects):
 
     fetched: list[int]
 
-    def sum_frames(self, request: object) -> Iterator[bytes]:
+    def sum_frames(self, peer: str, request: SumRequest) -> Iterator[bytes]:
         type(self).fetched.append(1)
-        return super().sum_frames(request)  # type: ignore[arg-type]
+        return super().sum_frames(peer, request)
 
 
 def test_attack_second_sum_on(stage: Stage) -> None:

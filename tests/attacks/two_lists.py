@@ -60,11 +60,11 @@ class ShowsTwoLists(HidesRejects):
         self.answers.lists[True] = message
         return replace(board, messages=(message, *board.messages[1 : 1 + len(kept)]), seeds=board.seeds[: len(kept)])
 
-    def sum_frames(self, request: SumRequest) -> list[bytes]:  # type: ignore[override]
+    def sum_frames(self, peer: str, request: SumRequest) -> list[bytes]:  # type: ignore[override]
         with self._changed:
             first = bodies.open_signed(self.answers.lists[False], Survivors, self._own)
             self._fold(first, len(first.members) - (asking.silo in self.answers.second))
-            return list(super().sum_frames(request))
+            return list(super().sum_frames(peer, request))
 
     def wait(self, peer: str, request: AwaitRequest, wanted: Callable[[], bool]) -> Board:
         if request.round_number != 1 or request.phase != Phase.SIGNED:

@@ -43,6 +43,13 @@ def test_a_full_disk_at_the_aggregator_costs_no_silo_its_round(stage: Stage) -> 
     assert all(reasons == ["finished"] for reasons in world.reasons.values())
 
 
+def test_slow_lines_do_not_lose_a_round_that_all_have_paid_for(stage: Stage) -> None:
+    """The download of the sum and of audited frames had the time of one small message, though frames moved."""
+    world = stage(4, 1)((Slow(silo=2, training=0, milliseconds=2000), Slow(silo=3, training=0, milliseconds=2000)))
+    assert all(reasons == ["finished"] for reasons in world.reasons.values())
+    assert [(one.round_number, one.members) for one in world.opened][:4] == [(1, (1, 2, 3, 4))] * 4
+
+
 def test_a_disk_that_refuses_to_erase_secrets_is_a_storage_error(stage: Stage) -> None:
     """It was an OSError that nothing translates, so the program ended with a traceback."""
     around = ((Disk(party=4, step=step, writes=5, full=False),) for step in range(52, 70))

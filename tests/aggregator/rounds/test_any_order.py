@@ -125,6 +125,17 @@ class Round(RuleBasedStateMachine):
     def somebody_waits(self) -> None:
         self.state = deadlines.awaited(self.state, self.now)
 
+    @rule(index=silos)
+    def somebody_takes_a_frame(self, index: int) -> None:
+        """The phase may last longer for it, by a patience, and not past the deadline of an upload."""
+        before, due = self.state, deadlines.due_at(self.state, self.rules)
+        self.state = deadlines.taken(before, index, self.now)
+        public, later = states.shown(self.state), deadlines.due_at(self.state, self.rules)
+        if public is None or due is None or later is None:
+            assert self.state is before
+        else:
+            assert due <= later <= max(due, min(self.now + self.rules.patience, public.at + self.rules.deadline))
+
     @rule()
     def publish(self) -> None:
         if isinstance(self.state, Folding):

@@ -1,5 +1,7 @@
 """What time alone does to a round: at the instant that a state names, and not before."""
 
+from dataclasses import replace
+
 import pytest
 
 from aggregator.rounds import deadlines, transitions
@@ -101,6 +103,79 @@ def test_time_moves_a_state_at_the_instant_it_names_and_not_before(state: State)
     assert due is not None
     assert deadlines.tick(state, RULES, due - 1e-6) is state
     assert deadlines.tick(state, RULES, due) is not state
+
+
+def late(*signed: int) -> State:
+    """A published sum of four silos, of which some signed, at a time when others have long spent their patience."""
+    state = shown(*ALL)
+    for index in signed:
+        state = transitions.signed(state, index, message("sign", index), Sign(CTX, 1, SHOWN), RULES, 0.0)
+    return state
+
+
+def due(state: State) -> float:
+    """The instant at which time ends a state, and not before."""
+    found = deadlines.due_at(state, RULES)
+    assert found is not None
+    assert deadlines.tick(state, RULES, found - 1e-6) is state
+    assert deadlines.tick(state, RULES, found) is not state
+    return found
+
+
+@pytest.mark.parametrize("state", [late(), late(1, 2), late(1, 2, 4)], ids=["none signed", "two did", "agreed"])
+def test_while_an_awaited_silo_takes_frames_a_round_is_not_abandoned_and_soon_after_it_stops(state: State) -> None:
+    now = 0.0
+    while now + 19 < RULES.deadline - RULES.patience:
+        now += 19
+        state = deadlines.taken(state, 3, now)
+        assert due(state) == now + RULES.patience
+
+
+@pytest.mark.parametrize("state", [late(), late(1, 2)], ids=["none signed", "two did"])
+def test_frames_hold_no_round_up_for_longer_than_an_upload_may_take(state: State) -> None:
+    """However a silo takes them: one that takes a frame every 19 seconds and never answers has the deadline, once."""
+    now = 0.0
+    while now < RULES.deadline:
+        assert deadlines.tick(state, RULES, now) is state
+        state, now = deadlines.taken(state, 3, now), now + 19
+    assert due(state) == RULES.deadline
+    assert deadlines.tick(state, RULES, now) == Abandoned("too_few_signatures")
+
+
+def test_who_agreed_late_has_the_patience_to_unmask_whatever_the_frames_took() -> None:
+    state = deadlines.taken(late(1, 2), 4, RULES.deadline - 1)
+    state = transitions.signed(state, 4, message("sign", 4), Sign(CTX, 1, SHOWN), RULES, RULES.deadline - 1)
+    assert due(state) == RULES.deadline - 1 + RULES.patience
+    assert due(deadlines.taken(state, 3, RULES.deadline)) == RULES.deadline - 1 + RULES.patience
+
+
+def test_a_patience_that_is_longer_than_the_deadline_is_not_cut_by_frames() -> None:
+    rules = replace(RULES, patience=100.0)
+    assert deadlines.due_at(deadlines.taken(late(), 3, 10.0), rules) == 100.0
+
+
+def test_frames_for_who_has_answered_or_is_in_no_sum_change_nothing() -> None:
+    refused = transitions.rejected(late(1), 2, message("reject", 2), Reject(CTX, 1, SHOWN, "sum.refused"), RULES)
+    for state, silos in ((refused, (1, 2, 9)), (shown(1, 2, 4), (3,))):
+        assert all(deadlines.taken(state, silo, 15.0) is state for silo in silos)
+    for index in (3, 4):
+        refused = transitions.signed(refused, index, message("sign", index), Sign(CTX, 1, SHOWN), RULES, 0.0)
+    assert deadlines.taken(refused, 2, 15.0) is refused, "who refused the sum is awaited no more"
+    state = transitions.unmasked(agreed(*ALL), 1, message("unmask", 1), unmask(1))
+    assert deadlines.taken(state, 1, 15.0) is state
+    for state in (advertising(1), sharing(1), uploading(1), revealed(1, 2, 3), Abandoned("no")):
+        assert deadlines.taken(state, 1, 15.0) is state
+
+
+def test_a_round_that_t_silos_have_unmasked_waits_for_no_frame() -> None:
+    """A silo that takes frames and does not answer holds up no round that goes on without it."""
+    state = deadlines.taken(late(1, 2, 4), 3, 15.0)
+    for index in (1, 2):
+        state = transitions.unmasked(state, index, message("unmask", index), unmask(index))
+    assert due(state) == 15.0 + RULES.patience
+    state = transitions.unmasked(state, 4, message("unmask", 4), unmask(4))
+    assert due(state) == RULES.patience
+    assert isinstance(deadlines.tick(state, RULES, RULES.patience), Unmasked)
 
 
 @pytest.mark.parametrize("state", [Advertising(), uploading(*ALL), Abandoned("no")])
