@@ -9,6 +9,7 @@ process off a state directory. A lock is its process's alone: a forked child dro
 import errno
 import fcntl
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,8 @@ from privacy.errors import AlreadyRunning, StorageError
 
 PRIVATE_FILE = 0o600
 PRIVATE_FOLDER = 0o700
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}")
+"""What `write` calls a file until it is whole."""
 
 
 def create(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
@@ -92,6 +95,20 @@ def sync(path: Path) -> None:
     except OSError as error:
         raise storage_error(error, path) from error
     _settle(path)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `write` left of files in a folder, if there is one, when it was stopped; only while no other writes.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    try:
+        for path in folder.iterdir() if folder.exists() else ():
+            if _UNFINISHED.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+                path.unlink()
+    except OSError as error:
+        raise storage_error(error) from error
 
 
 def make_folder(path: Path) -> None:

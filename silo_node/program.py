@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 
 from imaging.cohorts.cohort import Cohort
+from privacy import durable
 from privacy.channel.cosigning_key import cosigning_keys
 from privacy.channel.one_way.line import Way
 from privacy.errors import CollegiumError, ConfigError, CorruptState
@@ -56,6 +57,8 @@ def take_part(
     Raises:
         CollegiumError: whatever refuses; a refusal by policy, budget, accountants or preflight is in the ledger too.
     """
+    for unfinished in (directory.root, directory.study(name).root):
+        durable.sweep(unfinished)
     identity = directory.identity()
     config = configuration.read(directory.root)
     policy = config.policy

@@ -109,6 +109,26 @@ def test_creating_never_touches_what_is_there(tmp_path: Path) -> None:
     assert not target.exists()
 
 
+def test_what_a_killed_write_left_is_swept_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    kept = {"model", ".hidden", ".lock.0123", "catalogue.0123456789abcdef"}
+    for name in kept:
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / f".folder.{'0' * 16}").mkdir()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "replace", killed)
+        durable.write(tmp_path / "model", b"new")
+    assert len(list(tmp_path.iterdir())) == len(kept) + 2
+    durable.sweep(tmp_path / "none")
+    durable.sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {f".folder.{'0' * 16}"}
+
+
 def test_a_half_written_new_file_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fsync", failing_at(1))
     with pytest.raises(StorageError):

@@ -20,6 +20,22 @@ def site(tmp_path: Path) -> Site:
     return Site(tmp_path)
 
 
+def test_a_run_removes_first_what_a_killed_one_was_writing(tmp_path: Path) -> None:
+    class Ended(Exception):
+        pass
+
+    left = [tmp_path / ".status.json.0123456789abcdef", tmp_path / "trial" / ".model.0123456789abcdef"]
+    left[1].parent.mkdir()
+    for path in left:
+        path.write_bytes(b"half")
+    directory = MagicMock(root=tmp_path)
+    directory.study.return_value.root = tmp_path / "trial"
+    directory.identity.side_effect = Ended
+    with pytest.raises(Ended):
+        take_part(directory, "trial", "here:1", 1.0, None, 1, None)
+    assert [path for path in left if path.exists()] == []
+
+
 @pytest.mark.parametrize("name", ["check_claims", "check_spent"])
 def test_a_run_asks_the_accountants_again_before_it_loads_a_patient_for_training(
     site: Site, monkeypatch: pytest.MonkeyPatch, name: str
