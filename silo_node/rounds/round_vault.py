@@ -41,10 +41,15 @@ class RoundVault:
 
     def __post_init__(self) -> None:
         durable.make_folder(self.folder)
-        mark = self.folder / "ctx"
-        if not mark.exists() or mark.read_bytes() != self.ctx:
+        if not self.is_of(self.folder, self.ctx):
             self.clear(self.folder)
-            durable.write(mark, self.ctx)
+            durable.write(self.folder / "ctx", self.ctx)
+
+    @staticmethod
+    def is_of(folder: Path, ctx: bytes) -> bool:
+        """Whether what is here is of this round."""
+        mark = folder / "ctx"
+        return mark.exists() and mark.read_bytes() == ctx
 
     @staticmethod
     def shows_untrained(folder: Path, ctx: bytes) -> bool:
@@ -52,8 +57,7 @@ class RoundVault:
 
         Ask before a vault is made, which marks the folder as of its round. No backup has this folder: it is never old.
         """
-        mark = folder / "ctx"
-        return mark.exists() and mark.read_bytes() == ctx and not (folder / "trained").exists()
+        return RoundVault.is_of(folder, ctx) and not (folder / "trained").exists()
 
     def training_begins(self) -> None:
         """Mark that patients may be read for this round from now on."""

@@ -12,6 +12,7 @@ from privacy.secagg.round_keys import RoundSecrets
 from privacy.update import PrivateUpdate
 from silo_node.rounds.global_model import GlobalModel
 from silo_node.rounds.round_vault import RoundVault
+from silo_node.rounds.standing import Standing
 from silo_node.rounds.stored_upload import StoredUpload, UnsignedUpload
 from tests.aggregator.members import Members
 from tests.silo_node.direct import CountingLearner, Line, World, with_rounds
@@ -141,3 +142,25 @@ def test_what_a_stop_kept_from_being_erased_is_erased_before_anything_is_said(
     world.start(SILO, line)
     world.until_ended(SILO)
     assert line.seen[then] == TABLE[then]
+
+
+def test_a_round_that_a_stop_kept_from_being_erased_is_erased_before_its_close_is_told(
+    line: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, killed = line.world, []
+    erase = Standing.forget_round
+
+    def dying(standing: Standing) -> None:
+        if standing.name == world.running[SILO].agent.identity.member.name and not killed:
+            killed.append({path.name for path in standing.runtime.iterdir()})
+            raise Killed
+        erase(standing)
+
+    monkeypatch.setattr(Standing, "forget_round", dying)
+    run_all(line)
+    assert killed[0] >= {"unmask"}
+    assert "close" not in line.seen
+    world.running[SILO].agent.ledger.close()
+    world.start(SILO, line)
+    world.until_ended(SILO)
+    assert line.seen["close"] == TABLE["close"]
