@@ -58,8 +58,8 @@ class Standing:
             model = GlobalModel.load(self.folder.model_file, learner.layout)
             # Stopped between the rename and the ledger, or before the round was erased: it did end.
             self.records.closed(model)
-            stored = self._stored_close()
-            if stored is not None and RoundVault.is_of(self.runtime, stored[1].ctx):
+            own = self.own_close(model.round_number)
+            if own is not None and RoundVault.is_of(self.runtime, own.ctx):
                 self.forget_round()
             # We may have stopped before the aggregator had our Close, and it may wait for it.
             self.send_close(model)

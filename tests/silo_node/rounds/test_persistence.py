@@ -164,3 +164,32 @@ def test_a_round_that_a_stop_kept_from_being_erased_is_erased_before_its_close_i
     world.start(SILO, line)
     world.until_ended(SILO)
     assert line.seen["close"] == TABLE["close"]
+
+
+def test_a_round_that_is_opened_and_not_applied_keeps_what_it_needs(
+    line: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one: of the first there is no model yet that a start could take for its outcome."""
+    world, killed, erased = line.world, [], []
+    line.last = "nothing"
+    advance, erase = Standing.advance, Standing.forget_round
+
+    def dying(standing: Standing, model: GlobalModel) -> GlobalModel:
+        if standing.name == world.running[SILO].agent.identity.member.name and model.round_number == 2 and not killed:
+            killed.append(standing.own_close(2))
+            raise Killed
+        return advance(standing, model)
+
+    def erasing(standing: Standing) -> None:
+        if standing.name == world.running[SILO].agent.identity.member.name and killed:
+            erased.append(GlobalModel.load(standing.folder.model_file).round_number)
+        erase(standing)
+
+    monkeypatch.setattr(Standing, "advance", dying)
+    monkeypatch.setattr(Standing, "forget_round", erasing)
+    run_all(line)
+    assert killed != [None]
+    world.running[SILO].agent.ledger.close()
+    world.start(SILO, line)
+    world.until_ended(SILO)
+    assert erased[0] == 2
