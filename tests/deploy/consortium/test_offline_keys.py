@@ -1,8 +1,6 @@
 """The authority's keys under a passphrase, and in a token: everything it signs, and everything that is refused."""
 
 import json
-import os
-import pty
 import sys
 from pathlib import Path
 
@@ -21,6 +19,7 @@ from privacy.study import load_signed
 from tests.deploy.consortium.test_app import ROOT, enrolled, run
 from tests.deploy.consortium.test_signing import draft
 from tests.softhsm import SoftHsm, hsm
+from tests.terminal import on_a_terminal
 
 __all__ = ["hsm"]
 WORDS = "correct horse battery staple"
@@ -106,36 +105,13 @@ def test_a_key_under_a_passphrase_is_no_silos_key(tmp_path: Path, words: Path) -
 def test_on_a_terminal_the_passphrase_is_asked_for_and_not_shown(tmp_path: Path) -> None:
     program = [sys.executable, "-m", "deploy.consortium.app"]
     init = [*program, "init", str(tmp_path / "consortium"), "--name", "chest-net", "--json"]
-    said = on_a_terminal(init, (WORDS, WORDS))
+    _, said = on_a_terminal(init, (WORDS, WORDS), ROOT)
     assert WORDS not in said
     assert json.loads(said.splitlines()[-1])["consortium"] == "chest-net"
     Authority.open(tmp_path / "consortium", lambda: WORDS)
     token = [*program, "token", "silo", "st-marys", "--dir", str(tmp_path / "consortium")]
-    assert len(on_a_terminal(token, (WORDS,)).split()[-1]) == 43
-    assert "[identity.passphrase]" in on_a_terminal(token, ("something else",))
-
-
-def on_a_terminal(command: list[str], answers: tuple[str, ...]) -> str:
-    """What a command shows on a terminal of its own, on which the answers are typed when it asks."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(ROOT)
-        os.execv(command[0], command)
-    shown, waiting = b"", list(answers)
-    while True:
-        try:
-            part = os.read(terminal, 1024)
-        except OSError:  # its end, on Linux
-            break
-        if not part:
-            break
-        shown += part
-        if waiting and shown.endswith(b": "):
-            os.write(terminal, waiting.pop(0).encode() + b"\n")
-    os.waitpid(child, 0)
-    os.close(terminal)
-    assert not waiting, shown
-    return shown.decode()
+    assert len(on_a_terminal(token, (WORDS,), ROOT)[1].split()[-1]) == 43
+    assert "[identity.passphrase]" in on_a_terminal(token, ("something else",), ROOT)[1]
 
 
 @pytest.mark.slow
