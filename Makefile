@@ -20,7 +20,7 @@ PROTO := privacy/wire/collegium.proto
 PROTOC := $(BIN)/python -m grpc_tools.protoc -I.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install demo test test-all preflight simulate soak fuzz container-test bundle lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
+.PHONY: help install demo test test-programs test-all audits preflight simulate soak fuzz container-test bundle lint advisories format proto proto-check reference benchmark-cxr benchmark-segmentation clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
@@ -47,10 +47,17 @@ demo: $(VENV)/.installed ## three hospitals and an aggregator train together on 
 	@$(BIN)/collegium-sandbox run --out demo
 
 test: $(VENV)/.installed ## all tests that take seconds
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m 'not slow'
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m 'not slow and not audit'
 
 test-all: $(VENV)/.installed ## all tests, also those that take minutes
 	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup
+
+test-programs: $(VENV)/.installed ## the guides' commands as they stand there, kills and bad lines, with the real programs
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup -m slow tests/docs tests/e2e/test_recovery_page.py \
+	  tests/e2e/test_upgrade_page.py tests/e2e/test_kill.py tests/e2e/test_line.py tests/e2e/test_revocation.py
+
+audits: $(VENV)/.installed ## the longer attacks on the training code, sound and broken on purpose
+	@$(BIN)/python -m pytest -q -n $(WORKERS) -m audit tests/privacy/dp/audit
 
 preflight: $(VENV)/.installed ## the four preflight checks of every network and loss that studies may name
 	@$(BIN)/python -m pytest -q -n $(WORKERS) tests/silo_node/learning/test_preflight_allow_list.py

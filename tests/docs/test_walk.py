@@ -79,10 +79,15 @@ class Walk:
 
     def start(self, page: str, heading: str, hospital: str = "st-marys") -> subprocess.Popen[bytes]:
         script = f"exec {self.script(page, heading, hospital)}"
-        with (self.folder / f"{heading}.out").open("ab") as out:
-            process = subprocess.Popen(
-                ["bash", "-c", script], cwd=self.folder, env=ENVIRONMENT, stdout=out, start_new_session=True
-            )
+        # What runs in the background of a script ignores SIGINT, and so would the command: a handler is not inherited.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with (self.folder / f"{heading}.out").open("ab") as out:
+                process = subprocess.Popen(
+                    ["bash", "-c", script], cwd=self.folder, env=ENVIRONMENT, stdout=out, start_new_session=True
+                )
+        finally:
+            signal.signal(signal.SIGINT, before)
         self.started.append(process)
         return process
 

@@ -82,6 +82,7 @@ class TestLinearLayer:
         assert abs(divided(seen, self.image)) < finding.HIDDEN
 
 
+@pytest.mark.audit
 class TestNetwork:
     def test_gradient_matching_draws_the_image_without_noise_only(self) -> None:
         found = inversion.attempt(network(), loss, phantom(SHAPE), privacy(), training())

@@ -35,6 +35,7 @@ def test_a_sound_mechanism_is_right_as_often_as_its_noise_allows() -> None:
     assert found.accuracy < 0.598 + 5 / 32  # of the best test between two Gaussians one clip apart, and five sigma
 
 
+@pytest.mark.audit
 def test_clipping_by_image_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     broken.clipped_by_image(monkeypatch)
     # Four clips apart, where the attacker expects one: right with (0.598 + 0.959) / 2 = 0.779. Six sigma of 768 below.

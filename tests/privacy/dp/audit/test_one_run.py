@@ -40,6 +40,7 @@ class TestSound:
         assert found.outcome == "consistent"
         assert 0.57 < found.accuracy < 0.63  # of the best test between two Gaussians one clip apart: 0.598
 
+    @pytest.mark.audit
     def test_with_sampling_and_local_steps(self) -> None:
         found = audit(sampled(), runs=1)
         assert (found.rounds, found.local_steps, found.sampling_rate) == (8, 2, 0.25)
@@ -54,6 +55,7 @@ class TestSound:
 
 
 class TestBroken:
+    @pytest.mark.audit
     def test_halved_noise(self, monkeypatch: pytest.MonkeyPatch) -> None:
         broken.halved_noise(monkeypatch)
         assert audit(runs=16).lower_bound > 2.0
